@@ -1,0 +1,181 @@
+"""`config.toml`: what the user may decide, read strictly. An unknown key is an error that names it.
+
+A missing file means the defaults of design §7. Nothing secret is ever in here.
+"""
+
+import ipaddress
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from hfproxy.core.scope import Scope, parse
+from hfproxy.errors import ConfigError, UsageError
+
+FILE = "config.toml"
+HUB = "https://huggingface.co"
+DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def duration(text: str) -> int:
+    """Seconds of a duration as people type it: `90s 15m 1h 2d`.
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = DURATION.fullmatch(text)
+    if match is None:
+        raise UsageError(f"malformed duration '{ascii(text)[1:40]}': write 90s, 15m, 1h or 2d")
+    return int(match[1]) * SECONDS[match[2]]
+
+
+class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A table of the file: unknown keys are refused."""
+
+
+class Listen(_Strict):
+    """Where the data plane listens. Port 0: any free one, remembered."""
+
+    address: str = "127.0.0.1:4880"
+
+    @property
+    def host_port(self) -> tuple[str, int]:
+        """The two parts of the address; `check` made sure that there are two."""
+        host, _, port = self.address.rpartition(":")
+        return host, int(port)
+
+
+class Upstream(_Strict):
+    """The Hub, and a certificate authority that is trusted besides the system's."""
+
+    hub: str = HUB
+    ca_file: str | None = None
+
+
+class Vault(_Strict):
+    """Where tokens live."""
+
+    backend: Literal["keyring", "sealed-file", "memory"] = "keyring"
+
+
+class Grants(_Strict):
+    """Lifetimes as people type them, and scopes that no grant may exceed (none: no ceiling)."""
+
+    default_ttl: str = "1h"
+    max_ttl: str = "12h"
+    ceiling: tuple[str, ...] = ()
+
+    @property
+    def ceiling_scopes(self) -> tuple[Scope, ...]:
+        """The ceiling, parsed."""
+        return tuple(map(parse, self.ceiling))
+
+
+class Profile(_Strict):
+    """A named list of scopes."""
+
+    scopes: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+
+
+class Config(_Strict):
+    """The whole file."""
+
+    listen: Listen = Listen()
+    upstream: Upstream = Upstream()
+    vault: Vault = Vault()
+    grants: Grants = Grants()
+    profiles: dict[str, Profile] = {}
+
+    def profile(self, name: str) -> tuple[str, ...]:
+        """The scopes of a profile; `default` is `read` unless the file says otherwise.
+
+        Raises:
+            UsageError: there is no such profile.
+        """
+        if name in self.profiles:
+            return self.profiles[name].scopes
+        if name == "default":
+            return ("read",)
+        raise UsageError(f"no profile '{ascii(name)[1:60]}' in {FILE}; write [profiles.NAME] with scopes = [...]")
+
+
+def load(directory: Path) -> Config:
+    """Read `config.toml` of the config directory; the defaults where there is none.
+
+    Raises:
+        ConfigError: it cannot be read, or is not valid; names the file and the key.
+    """
+    file = directory / FILE
+    try:
+        config = msgspec.convert(tomllib.loads(file.read_text("utf-8")), Config)
+    except FileNotFoundError:
+        return Config()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error.__class__.__name__}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}") from None
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{file}: {_in_words(str(error))}") from None
+    try:
+        check(config)
+    except (UsageError, ValueError) as error:
+        raise ConfigError(f"{file}: {error}") from None
+    return config
+
+
+def check(config: Config) -> None:
+    """What a type cannot say: addresses, durations, scopes.
+
+    Raises:
+        ValueError, UsageError: names the key and what it may be.
+    """
+    _check_address(config.listen.address)
+    _check_hub(config.upstream)
+    _check_times(config.grants)
+    for scope in (*config.grants.ceiling, *(s for profile in config.profiles.values() for s in profile.scopes)):
+        parse(scope)
+
+
+def _check_address(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if host != "127.0.0.1" or not re.fullmatch(r"0|[1-9][0-9]{0,4}", port) or int(port) > 65535:
+        msg = f"listen.address '{address}' must be 127.0.0.1:PORT (other machines are never served)"
+        raise ValueError(msg)
+
+
+def _check_hub(upstream: Upstream) -> None:
+    """http only to a loopback address, and neither path nor user in it."""
+    parts = urlsplit(upstream.hub)
+    plain = f"{parts.scheme}://{parts.netloc}" == upstream.hub and parts.hostname and "@" not in parts.netloc
+    if not plain or parts.scheme not in {"https", "http"}:
+        raise ValueError(f"upstream.hub '{upstream.hub}' must be an origin, like {HUB}")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        raise ValueError("upstream.hub may use http for a loopback address only; write https")
+    if upstream.ca_file is not None and upstream.hub == HUB:
+        raise ValueError(f"upstream.ca_file is not used for {HUB}, whose certificates the system knows")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_times(grants: Grants) -> None:
+    if duration(grants.default_ttl) > duration(grants.max_ttl):
+        raise ValueError("grants.default_ttl is longer than grants.max_ttl")
+
+
+def _in_words(error: str) -> str:
+    """msgspec says `... unknown field `x` - at `$.listen``; say it as the file is written."""
+    what, _, where = error.partition(" - at ")
+    place = where.strip("`").removeprefix("$").lstrip(".")
+    unknown = re.search(r"unknown field `(.*)`", what)
+    if unknown:
+        return f"unknown key '{'.'.join(filter(None, (place, unknown[1])))}'; remove it"
+    return f"'{place or 'the file'}': {what[:1].lower()}{what[1:]}"

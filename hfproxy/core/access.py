@@ -1,0 +1,182 @@
+"""The words of every decision: what is attempted, and what the answer to it can be.
+
+A request is reduced to an `Access`: the set of needs it has, and who would pay. Grants, caveats and
+the journal speak of these values only, never of a method or a path. No is a value here (`Deny`);
+an exception means that something is broken.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Self
+
+
+class Action(StrEnum):
+    """What can be granted. `write` includes `read` of the same target; nothing else implies another."""
+
+    READ = "read"
+    WRITE = "write"
+    DISCUSS = "discuss"
+    MERGE = "merge"
+    CREATE = "create"
+    DELETE = "delete"
+    MOVE = "move"
+    SETTINGS = "settings"
+    SECRETS = "secrets"
+    RUN = "run"
+    INFER = "infer"
+    ENDPOINTS = "endpoints"
+    JOBS = "jobs"
+    WEBHOOKS = "webhooks"
+    COLLECTIONS = "collections"
+    PROFILE = "profile"
+    BILLING = "billing"
+    ORG = "org"
+
+
+class RepoType(StrEnum):
+    """The Hub's kinds of repository, in the plural its API paths use."""
+
+    MODELS = "models"
+    DATASETS = "datasets"
+    SPACES = "spaces"
+    KERNELS = "kernels"
+    BUCKETS = "buckets"
+
+
+# The ref every request with `create_pr=1` writes to: the Hub opens a new pull request for it,
+# whatever revision the path names.
+NEW_PULL_REQUEST = "refs/pr/new"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an action is done to.
+
+    `namespace` None: the account's own user (`organization: null` in `repos/create`). An empty
+    namespace and name: the catalogue of all repositories, admitted by a scope for all of them only.
+    `name` None: the namespace itself, or a legacy one-segment repository of that name.
+    `ref` None: no ref is named, so all of them are meant.
+    """
+
+    type: RepoType | None
+    namespace: str | None
+    name: str | None = None
+    ref: str | None = None
+
+    @property
+    def repo(self) -> str | None:
+        """`TYPE/ns/name`, as the journal writes it; None where no repository is meant."""
+        if self.type is None or not self.namespace:
+            return None
+        return "/".join(part for part in (self.type.value, self.namespace, self.name) if part)
+
+
+def catalogue(kind: RepoType | None) -> Target:
+    """All repositories of a type at once: what a search reads."""
+    return Target(kind, "", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One action on one target.
+
+    `any_ref` marks an LFS upload: its objects belong to no ref, so a scope bound to one admits it.
+    """
+
+    action: Action
+    target: Target
+    any_ref: bool = False
+
+    def owned_by(self, user: str) -> Self:
+        """Fill in the account's own user where the request named nobody."""
+        if self.target.namespace is not None:
+            return self
+        return replace(self, target=replace(self.target, namespace=user))
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What one request attempts. `needs` is never empty: an empty loop must not mean yes."""
+
+    needs: tuple[Need, ...]
+    upstream: str = "hub"
+    bill_to: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.needs:
+            msg = "an access without needs says nothing about what it attempts"
+            raise ValueError(msg)
+
+    @property
+    def reads_only(self) -> bool:
+        """Nothing in the world changes by it."""
+        return all(need.action is Action.READ for need in self.needs)
+
+    def owned_by(self, user: str) -> Self:
+        """The same access, made by an account of that user; paying for oneself needs no scope."""
+        needs = tuple(need.owned_by(user) for need in self.needs)
+        if self.bill_to is not None and self.bill_to.lower() != user.lower():
+            needs += (Need(Action.BILLING, Target(None, self.bill_to)),)
+        return replace(self, needs=needs)
+
+
+class Refusal(StrEnum):
+    """Why not, for machines: a closed list (`X-HF-Proxy-Refusal`, the journal's `refusal`)."""
+
+    HOST = "host"
+    ORIGIN = "origin"
+    PEER = "peer"
+    NO_CREDENTIAL = "no_credential"
+    UNKNOWN_CREDENTIAL = "unknown_credential"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    HOLDER = "holder"
+    SCOPE = "scope"
+    STRICT = "strict"
+    MINTING = "minting"
+    UNKNOWN_ROUTE = "unknown_route"
+    BAD_TARGET = "bad_target"
+    BAD_BODY = "bad_body"
+    LIMIT = "limit"
+    JOURNAL = "journal"
+    LOCKED = "locked"
+    ACCOUNT = "account"
+    UPSTREAM = "upstream"
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """One caveat's no to one need, with the reason in words."""
+
+    refusal: Refusal
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """Yes: the request goes upstream with the token."""
+
+
+@dataclass(frozen=True, slots=True)
+class AllowAnonymous:
+    """The scope says no, but the request only reads: it goes upstream without the token."""
+
+    objections: tuple[Objection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Deny:
+    """No. `why` is one line for a person and names the command that would allow it, if there is one."""
+
+    refusal: Refusal
+    why: str
+    objections: tuple[Objection, ...] = ()
+
+
+Decision = Allow | AllowAnonymous | Deny
+
+
+def one_line(parts: Iterable[str]) -> str:
+    """Join reasons without repeating any."""
+    return "; ".join(dict.fromkeys(parts))

@@ -1,0 +1,194 @@
+"""The broker: which credential stands for which grant, and whether a grant allows an access.
+
+The rules it keeps:
+
+* Only the digest of a credential is known here. The string leaves `mint` once and is forgotten.
+* `verify` answers whose it is; `authorize` lets every caveat of the grant *and of its ancestors* object.
+* A child adds caveats to its parent's and dies with it: minting from a parent never allows more.
+* A use is counted for the grant and for all its ancestors, when it was allowed.
+* A grant that ended never comes back, and its credential is told apart from one never seen.
+
+Left to others: what time it is, random bytes, processes, the journal and the network.
+"""
+
+import hmac
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hfproxy.core import credential
+from hfproxy.core.access import Access, Allow, AllowAnonymous, Decision, Deny, Objection, Refusal, one_line
+from hfproxy.core.caveats import Caveat, Expires, Moment
+from hfproxy.core.scope import Scope, scope_for
+from hfproxy.errors import RefusedError
+
+# Ended credentials that are still told apart from unknown ones; the oldest are forgotten first.
+REMEMBERED = 10_000
+
+
+class Bind(StrEnum):
+    """What a grant's life is tied to, besides its time."""
+
+    NONE = "none"
+    PID = "pid"
+    TREE = "tree"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is asked of `mint`. `ttl` in seconds; `program` is a base name, never a command line."""
+
+    account: str
+    scopes: tuple[Scope, ...]
+    ttl: int
+    caveats: tuple[Caveat, ...] = ()
+    parent: str | None = None
+    label: str | None = None
+    bind: Bind = Bind.NONE
+    pid: int | None = None
+    program: str | None = None
+
+
+@dataclass(slots=True)
+class Grant:
+    """What is known of one credential. Times in seconds since the epoch."""
+
+    id: str
+    digest: bytes
+    order: Order
+    caveats: tuple[Caveat, ...]
+    minted_at: int
+    expires_at: int
+    uses: int = 0
+
+
+@dataclass(slots=True)
+class Broker:
+    """All living grants, and the digests of lately ended ones."""
+
+    _grants: dict[str, Grant] = field(default_factory=dict)
+    _by_digest: dict[bytes, Grant] = field(default_factory=dict)
+    _ended: OrderedDict[bytes, Refusal] = field(default_factory=OrderedDict)
+
+    def mint(self, order: Order, entropy: bytes, at: int) -> tuple[Grant, str]:
+        """Make a grant and the credential that stands for it.
+
+        Raises:
+            RefusedError: there is no such parent.
+            ValueError: no scopes, no lifetime, or entropy of the wrong size.
+        """
+        if not order.scopes or order.ttl <= 0:
+            msg = "a grant has at least one scope and a positive lifetime"
+            raise ValueError(msg)
+        expires_at = at + order.ttl
+        if order.parent is not None:
+            expires_at = min(expires_at, self.grant(order.parent).expires_at)
+        bearer = credential.make(entropy)
+        digest = credential.digest(bearer)
+        caveats = (Expires(expires_at), *order.caveats)
+        grant = Grant(digest.hex()[:16], digest, order, caveats, at, expires_at)
+        self._grants[grant.id] = grant
+        self._by_digest[digest] = grant
+        return grant, bearer
+
+    def grant(self, grant_id: str) -> Grant:
+        """The living grant of that id.
+
+        Raises:
+            RefusedError: there is none.
+        """
+        if grant_id not in self._grants:
+            raise RefusedError(f"no living grant '{grant_id[:64]}'; see: hf-proxy grants")
+        return self._grants[grant_id]
+
+    def grants(self) -> tuple[Grant, ...]:
+        """All living grants, the oldest first."""
+        return tuple(self._grants.values())
+
+    def verify(self, bearer: str, at: int) -> Grant | Deny:
+        """Whose credential is this? The look-up is by digest, so its time says nothing about the string."""
+        digest = credential.digest(bearer)
+        grant = self._by_digest.get(digest)
+        if grant is None or not hmac.compare_digest(grant.digest, digest):
+            return _dead(self._ended.get(digest, Refusal.UNKNOWN_CREDENTIAL))
+        if at >= grant.expires_at:
+            return _dead(Refusal.EXPIRED)
+        return grant
+
+    def authorize(self, grant: Grant, access: Access, at: int) -> Decision:
+        """Collect every objection to every need; none means yes, and the use is counted."""
+        lineage = self._lineage(grant)
+        decision = decide(
+            access,
+            tuple(
+                objection
+                for ancestor in lineage
+                for caveat in ancestor.caveats
+                for objection in caveat.prohibits(access, Moment(at, ancestor.uses))
+            ),
+        )
+        if not isinstance(decision, Deny):
+            for ancestor in lineage:
+                ancestor.uses += 1
+        return decision
+
+    def _lineage(self, grant: Grant) -> tuple[Grant, ...]:
+        """The grant, its parent, and so on up. A parent lives as long as its children: `revoke`."""
+        found = [grant]
+        while (parent := found[-1].order.parent) is not None:
+            found.append(self._grants[parent])
+        return tuple(found)
+
+    def revoke(self, grant_id: str) -> tuple[Grant, ...]:
+        """End a grant and all that were minted from it. Returns those that ended; none if it had already."""
+        return self._end(grant_id, Refusal.REVOKED)
+
+    def expire(self, at: int) -> tuple[Grant, ...]:
+        """End what is over at this second. Returns those that ended."""
+        over = [grant.id for grant in self._grants.values() if at >= grant.expires_at]
+        return tuple(ended for grant_id in over for ended in self._end(grant_id, Refusal.EXPIRED))
+
+    def _end(self, grant_id: str, how: Refusal) -> tuple[Grant, ...]:
+        if grant_id not in self._grants:
+            return ()
+        children = [grant.id for grant in self._grants.values() if grant.order.parent == grant_id]
+        below = [ended for child in children for ended in self._end(child, how)]
+        grant = self._grants.pop(grant_id)
+        del self._by_digest[grant.digest]
+        self._ended[grant.digest] = how
+        if len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
+        return (*below, grant)
+
+
+def decide(access: Access, objections: tuple[Objection, ...]) -> Decision:
+    """Turn the objections into an answer: yes, yes without the token, or no.
+
+    Only what comes from a scope may be read anonymously: a public model stays readable in a narrow
+    grant. Every other objection is a no.
+    """
+    if not objections:
+        return Allow()
+    others = [no.refusal for no in objections if no.refusal is not Refusal.SCOPE]
+    if not others and access.reads_only:
+        return AllowAnonymous(objections)
+    refusal = others[0] if others else Refusal.SCOPE
+    return Deny(refusal, one_line(no.why for no in objections) + advice(access, refusal), objections)
+
+
+def advice(access: Access, refusal: Refusal) -> str:
+    """The command that would allow it, typed outside of the refused program."""
+    if refusal not in {Refusal.SCOPE, Refusal.STRICT}:
+        return "; run the command again under: hf-proxy exec"
+    scopes = dict.fromkeys(f"--scope {scope_for(need)}" for need in access.needs)
+    return f"; allow it with: hf-proxy exec {' '.join(scopes)} -- CMD"
+
+
+def _dead(refusal: Refusal) -> Deny:
+    why = {
+        Refusal.EXPIRED: "this hf-proxy credential has expired; get a new one: hf-proxy exec -- CMD",
+        Refusal.REVOKED: "this hf-proxy credential was revoked; get a new one: hf-proxy exec -- CMD",
+        Refusal.UNKNOWN_CREDENTIAL: "not a credential of this hf-proxy (a real token is not accepted here);"
+        " get one: hf-proxy exec -- CMD, or: hf-proxy mint",
+    }
+    return Deny(refusal, why[refusal])

@@ -1,0 +1,78 @@
+"""Caveats: each is one restriction, and can only object.
+
+A grant is a list of caveats; a request passes when none of them objects. So adding one can never
+allow more, which is what makes narrowing safe. `prohibits` returns one objection for each need it
+does not cover; an empty result means no objection, and is never asked of an empty access.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hfproxy.core.access import Access, Action, Need, Objection, Refusal
+from hfproxy.core.scope import Scope, scope_for
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When an access is attempted and what the grant has been used for so far.
+
+    `at` in seconds since the epoch; `uses` counts the requests allowed before this one, for the grant
+    whose caveat is asked (a child's use counts for its parents too).
+    """
+
+    at: int
+    uses: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class InScopes:
+    """The scopes of one mint: their union. With `strict`, not even public content is read outside it."""
+
+    scopes: tuple[Scope, ...]
+    strict: bool = False
+    said: ClassVar[str] = "is not in the credential's scope"
+
+    def prohibits(self, access: Access, moment: Moment) -> tuple[Objection, ...]:
+        return tuple(self._objection(need) for need in access.needs if not self._admits(need))
+
+    def _admits(self, need: Need) -> bool:
+        return any(scope.admits(need) for scope in self.scopes)
+
+    def _objection(self, need: Need) -> Objection:
+        reads_strictly = self.strict and need.action is Action.READ
+        refusal = Refusal.STRICT if reads_strictly else Refusal.SCOPE
+        return Objection(refusal, f"'{scope_for(need)}' {self.said}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling(InScopes):
+    """The scopes of the config's `[grants] ceiling`, which no grant may exceed."""
+
+    said: ClassVar[str] = "is above the [grants] ceiling of config.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Expires:
+    """Over at this second."""
+
+    at: int
+
+    def prohibits(self, access: Access, moment: Moment) -> tuple[Objection, ...]:
+        if moment.at < self.at:
+            return ()
+        return (Objection(Refusal.EXPIRED, "the credential has expired"),)
+
+
+@dataclass(frozen=True, slots=True)
+class MaxUses:
+    """So many allowed requests, and no more."""
+
+    uses: int
+
+    def prohibits(self, access: Access, moment: Moment) -> tuple[Objection, ...]:
+        if moment.uses < self.uses:
+            return ()
+        return (Objection(Refusal.LIMIT, f"the credential's {self.uses} uses are used up"),)
+
+
+Caveat = InScopes | Ceiling | Expires | MaxUses

@@ -1,0 +1,60 @@
+"""What is done to the process before it holds a secret, and what it refuses to run on.
+
+The daemon starts itself again in Python's isolated mode with a clean environment: nothing that a dotfile or
+another program put there may record its TLS keys, swap its certificates or load code into it.
+"""
+
+import ctypes
+import os
+import resource
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+import aiohttp
+from aiohttp import http_parser
+
+from hfproxy.errors import StartError
+
+# SSLKEYLOGFILE makes OpenSSL write session keys; the others choose certificates or code (design §7).
+DROPPED: Final = ("SSLKEYLOGFILE", "SSL_CERT_", "LD_", "PYTHON", "DYLD_", "OPENSSL_")
+PR_SET_DUMPABLE: Final = 4
+# Older ones let a request through that is read in two ways (threats T16).
+OLDEST_AIOHTTP: Final = (3, 14, 4)
+
+
+def clean(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what could redirect or record a secret."""
+    return {name: value for name, value in environ.items() if not name.startswith(DROPPED)}
+
+
+def restart_isolated(arguments: list[str]) -> None:
+    """Become `python -I -m hfproxy ARGUMENTS` in a clean environment; returns if that is what this is already."""
+    environ = clean(os.environ)
+    if sys.flags.isolated and environ == dict(os.environ):
+        return
+    os.execve(sys.executable, [sys.executable, "-I", "-m", "hfproxy", *arguments], environ)
+
+
+def harden() -> None:
+    """No core dump, no ptrace or /proc/PID/mem by the same user, no file that others may read."""
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform.startswith("linux"):
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+            raise StartError(f"the process cannot be made undumpable: {os.strerror(ctypes.get_errno())}")
+
+
+def check_aiohttp(version: str = aiohttp.__version__, parser: type = http_parser.HttpRequestParser) -> None:
+    """Refuse an HTTP parser that is known to be fooled.
+
+    Raises:
+        StartError: names what was found and what is needed.
+    """
+    needed = ".".join(map(str, OLDEST_AIOHTTP))
+    release = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+    if release < OLDEST_AIOHTTP:
+        raise StartError(f"aiohttp {version} is too old; hf-proxy needs {needed}: pip install 'aiohttp>={needed}'")
+    if parser is http_parser.HttpRequestParserPy:
+        raise StartError("aiohttp runs on its pure-Python parser; install a wheel of it: pip install -U aiohttp")

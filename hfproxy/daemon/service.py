@@ -1,0 +1,157 @@
+"""Sockets and the service manager: what was passed, what is opened here, and saying that we are ready.
+
+sd_listen_fds(3) and sd_notify(3) are two environment variables and a datagram each; no library needed.
+"""
+
+import fcntl
+import os
+import socket
+import stat
+from pathlib import Path
+from typing import Final
+
+from hfproxy.errors import StartError
+
+FIRST_PASSED: Final = 3
+BACKLOG: Final = 1024
+TCP_LISTEN: Final = "0A"
+
+
+def notify(state: str) -> None:
+    """Tell the service manager, if there is one: `READY=1`, `STOPPING=1`."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
+        manager.connect("\0" + address[1:] if address.startswith("@") else address)
+        manager.sendall(state.encode())
+
+
+def passed_sockets() -> dict[str, socket.socket]:
+    """The sockets that the service manager opened for us, by their names (`LISTEN_FDNAMES`).
+
+    Raises:
+        StartError: they are not the two this program knows, `data` and `control`.
+    """
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return {}
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    count = int(os.environ.get("LISTEN_FDS", "0"))
+    if not count:
+        return {}
+    if len(names) != count or not set(names) <= {"data", "control"} or len(set(names)) != count:
+        raise StartError("LISTEN_FDNAMES must name the passed sockets 'data' and 'control'; see systemd/hf-proxy.socket")
+    passed = {name: socket.socket(fileno=FIRST_PASSED + index) for index, name in enumerate(names)}
+    for one in passed.values():
+        os.set_inheritable(one.fileno(), False)
+    return passed
+
+
+def data_socket(passed: socket.socket | None, wanted: tuple[str, int], remembered: Path) -> socket.socket:
+    """The listening socket of the data plane. Port 0: any free one, kept in `remembered` and tried first.
+
+    Raises:
+        StartError: the port is taken, or a passed socket contradicts the config.
+    """
+    if passed is not None:
+        return _agreeing(passed, wanted)
+    host, port = wanted
+    if port:
+        return _listen(host, port)
+    try:
+        found = _listen(host, int(remembered.read_text("ascii")))
+    except (OSError, ValueError, StartError):
+        found = _listen(host, 0)
+        remembered.write_text(str(found.getsockname()[1]), "ascii")
+    return found
+
+
+def _agreeing(passed: socket.socket, wanted: tuple[str, int]) -> socket.socket:
+    given = passed.getsockname()
+    if passed.family != socket.AF_INET or given[0] != "127.0.0.1":
+        raise StartError(f"the passed data socket listens on {given}, not on 127.0.0.1; fix ListenStream=")
+    if wanted[1] and wanted != given:
+        raise StartError(
+            f"the passed data socket listens on {given[0]}:{given[1]}, but listen.address in config.toml is"
+            f" {wanted[0]}:{wanted[1]}; make them equal"
+        )
+    return passed
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise StartError(
+            f"{host}:{port} is held by {_holder(port)}; stop it, or set listen.address in config.toml"
+        ) from None
+    return listener
+
+
+def _holder(port: int) -> str:
+    """Who listens on a port, from /proc/net/tcp (proc(5): the local address and port in hexadecimal)."""
+    try:
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+    except OSError:
+        return "another program"
+    uids = [row[7] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == TCP_LISTEN]
+    return f"a program of uid {uids[0]}" if uids else "another program"
+
+
+def private_directory(path: Path) -> Path:
+    """Make a directory that only we can enter, or check that it is one.
+
+    Raises:
+        StartError: it is somebody else's, open to others, or not a directory; nothing is put into it.
+    """
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = path.lstat()
+    except OSError as error:
+        raise StartError(f"{path} cannot be made: {error.strerror}") from None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise StartError(f"{path} is not a directory of yours (uid {found.st_uid}); remove it, or set HFPROXY_RUNTIME_DIR")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        raise StartError(f"{path} is open to other users; run: chmod 700 {path}")
+    return path
+
+
+def control_socket(passed: socket.socket | None, path: Path) -> socket.socket:
+    """The listening socket of the control plane.
+
+    Raises:
+        StartError: another daemon answers there.
+    """
+    if passed is not None:
+        return passed
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        if probe.connect_ex(str(path)) == 0:
+            raise StartError(f"another daemon answers at {path}; see: hf-proxy status")
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listener.bind(str(path))
+    path.chmod(0o600)
+    listener.listen(BACKLOG)
+    return listener
+
+
+def only_one(state: Path) -> int:
+    """Hold the state directory for this daemon as long as it lives; returns the lock's descriptor.
+
+    Raises:
+        StartError: another daemon holds it; names its pid.
+    """
+    lock = os.open(state / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        pid = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
+        os.close(lock)
+        raise StartError(f"a daemon runs already (pid {pid}); see: hf-proxy status") from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    return lock

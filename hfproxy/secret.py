@@ -1,0 +1,59 @@
+"""The one type that may hold a token, a passphrase or a key.
+
+A plain string leaks by being itself: it prints, formats, pickles and shows up in tracebacks. A
+`Secret` does none of these; whoever needs the text calls `reveal()`, and that word is easy to
+look for. It does not protect the memory of the process: `daemon.hardening` does what can be done.
+"""
+
+import hmac
+from typing import NoReturn, Self, final
+
+HIDDEN = "<secret>"
+
+
+@final
+class Secret:
+    """A text that nothing can print, encode or pickle."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """Give the text away. Every call is a place a reviewer should look at."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return HIDDEN
+
+    def __str__(self) -> str:
+        return HIDDEN
+
+    def __format__(self, spec: str) -> str:
+        return HIDDEN
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._text.encode(), other._text.encode())
+
+    # A set or a dict of secrets would keep them alive where nobody looks.
+    __hash__ = None  # type: ignore[assignment]
+
+    def _refuse(self, *_: object) -> NoReturn:
+        msg = "a Secret cannot be copied or serialised; use reveal() where it is needed"
+        raise TypeError(msg)
+
+    __reduce__ = _refuse
+    __reduce_ex__ = _refuse
+    __getstate__ = _refuse
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self

@@ -1,0 +1,53 @@
+"""The words between the command line and the daemon, over the control socket.
+
+One JSON object a line, one request a connection. The client sends `{"do": WORD, ...}`; the daemon answers
+one object, but for `audit`, which it answers with one object a journal line, ended by an empty one
+(`{}`), or never ended with `follow`. A failure is `{"error": "one line for a person", "code": 1 or 2}`
+(2: what was typed cannot mean anything). Unknown words and unknown members are failures.
+
+    do        members (those in brackets may be missing)               answer
+    status                                                             as `hf-proxy status --json`
+    login     account, token                                           account
+    accounts                                                           {"accounts": [account]}
+    logout    [account]                                                {"account": name}
+    unlock    [passphrase]                                             {"locked": false}, or without a passphrase
+                                                                       {"locked": bool, "exists": bool}
+    lock                                                               {"locked": true}
+    mint      [scopes, profile, ttl, account, label, bind, strict,     {"id", "credential", "endpoint", "expires_at",
+              ambient, max_uses, program, found]                       "scopes", "replace"}
+    grants                                                             {"grants": [grant]}
+    revoke    ids, or all                                              {"revoked": [id]}
+    audit     [since, grant, repo, denied, follow]                     journal entries
+    anchor                                                             {"seq", "hash"} of the journal's last line
+
+An account is `{"name", "user", "role", "orgs": [name], "scopes": [text], "origin", "warnings": [text]}`; a grant as in
+`hf-proxy grants --json`. Durations (`ttl`, `since`) and scopes travel as they were typed: the daemon reads them. `found`
+lists the token-shaped strings of the caller's environment; `replace` those of them that are tokens of
+this vault. This page imports nothing heavy: it is on the way of every `exec`.
+"""
+
+import json
+from typing import Final
+
+Message = dict[str, object]
+
+# A token-shaped string in every variable of a large environment still fits.
+MAX_LINE: Final = 1024 * 1024
+
+
+def encode(message: Message) -> bytes:
+    """One message as a line. Text that is not valid Unicode (an undecodable path) survives as escapes."""
+    return json.dumps(message, separators=(",", ":")).encode("utf-8") + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """A line as a message.
+
+    Raises:
+        ValueError: it is not one JSON object.
+    """
+    message = json.loads(line)
+    if not isinstance(message, dict):
+        msg = "a message is one JSON object"
+        raise ValueError(msg)
+    return message
