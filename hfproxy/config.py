@@ -37,7 +37,7 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A table of the file: unknown keys are refused."""
 
 
-class Listen(_Strict):
+class Listen(_Strict, frozen=True):
     """Where the data plane listens. Port 0: any free one, remembered."""
 
     address: str = "127.0.0.1:4880"
@@ -49,20 +49,20 @@ class Listen(_Strict):
         return host, int(port)
 
 
-class Upstream(_Strict):
+class Upstream(_Strict, frozen=True):
     """The Hub, and a certificate authority that is trusted besides the system's."""
 
     hub: str = HUB
     ca_file: str | None = None
 
 
-class Vault(_Strict):
+class Vault(_Strict, frozen=True):
     """Where tokens live."""
 
     backend: Literal["keyring", "sealed-file", "memory"] = "keyring"
 
 
-class Grants(_Strict):
+class Grants(_Strict, frozen=True):
     """Lifetimes as people type them, and scopes that no grant may exceed (none: no ceiling)."""
 
     default_ttl: str = "1h"
@@ -75,13 +75,13 @@ class Grants(_Strict):
         return tuple(map(parse, self.ceiling))
 
 
-class Profile(_Strict):
+class Profile(_Strict, frozen=True):
     """A named list of scopes."""
 
     scopes: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
 
-class Config(_Strict):
+class Config(_Strict, frozen=True):
     """The whole file."""
 
     listen: Listen = Listen()

@@ -21,7 +21,8 @@ one object, but for `audit`, which it answers with one object a journal line, en
     anchor                                                             {"seq", "hash"} of the journal's last line
 
 An account is `{"name", "user", "role", "orgs": [name], "scopes": [text], "origin", "warnings": [text]}`; a grant as in
-`hf-proxy grants --json`. Durations (`ttl`, `since`) and scopes travel as they were typed: the daemon reads them. `found`
+`hf-proxy grants --json`. `bind` is none, pid (the caller, for `exec`), parent (the caller's parent: `--bind pid` of
+`mint` and `env`) or tree. Durations (`ttl`, `since`) and scopes travel as they were typed: the daemon reads them. `found`
 lists the token-shaped strings of the caller's environment; `replace` those of them that are tokens of
 this vault. This page imports nothing heavy: it is on the way of every `exec`.
 """

@@ -54,6 +54,10 @@ class Scope:
         """Whether this scope covers the need."""
         return self._covers_action(need) and self._covers_repo(need.target) and self._covers_ref(need)
 
+    def reaches(self, namespace: str) -> bool:
+        """Whether anything of a namespace is covered."""
+        return _id_matches(self.namespace, namespace)
+
     def _covers_action(self, need: Need) -> bool:
         if self.action is need.action:
             return True

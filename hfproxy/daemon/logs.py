@@ -57,4 +57,9 @@ def hide_secrets(
 def _safe(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
-    return SECRETS.sub(HIDDEN, str(value))
+    return hide(str(value))
+
+
+def hide(text: str) -> str:
+    """A text without what looks like a token or a credential in it."""
+    return SECRETS.sub(HIDDEN, text)

@@ -1,0 +1,88 @@
+"""Who may speak to the data plane at all, before it is asked what they want.
+
+Any web page can make a browser send requests to a loopback port, and any name can be made to resolve to it
+(DNS rebinding, threats T1, T2). Browsers cannot forge `Host`, `Origin` and `Sec-Fetch-*`; stock clients
+send the first as it is and none of the others.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hfproxy.core.access import Deny, Refusal
+
+# What a form or a script without preflight may send cross-site (Fetch standard, CORS-safelisted types).
+SIMPLE_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
+OWN_SITES = frozenset({"none", "same-origin"})
+
+Pairs = Iterable[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """The headers of a request, by lower-case name, every occurrence."""
+
+    fields: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, headers: Pairs) -> "Inbound":
+        """Gather headers as they came."""
+        fields: dict[str, tuple[str, ...]] = {}
+        for name, value in headers:
+            fields[name.lower()] = (*fields.get(name.lower(), ()), value)
+        return cls(fields)
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every value of a header."""
+        return self.fields.get(name, ())
+
+    def one(self, name: str) -> str:
+        """The value of a header, empty where it is missing; several are joined as RFC 9110 §5.3 says."""
+        return ", ".join(self.all(name))
+
+
+def admit(inbound: Inbound, port: int) -> Deny | None:
+    """Refuse what a browser or another host name brought here; None means that the request may go on."""
+    if inbound.all("host") not in {(f"127.0.0.1:{port}",), (f"localhost:{port}",)}:
+        return Deny(Refusal.HOST, f"this is hf-proxy; it answers to 127.0.0.1:{port} and localhost:{port} only")
+    if inbound.all("origin") or not set(inbound.all("sec-fetch-site")) <= OWN_SITES:
+        return Deny(Refusal.ORIGIN, "hf-proxy does not serve web pages; use it from a program")
+    media_type = inbound.one("content-type").partition(";")[0].strip().lower()
+    if media_type in SIMPLE_TYPES and not inbound.all("authorization"):
+        return Deny(Refusal.ORIGIN, f"a {media_type} body needs a credential; get one: hf-proxy exec -- CMD")
+    return None
+
+
+def presented(inbound: Inbound) -> str | Deny | None:
+    """The credential of a request: `Bearer CRED`, or the password of `Basic`. None: there is none."""
+    given = inbound.all("authorization")
+    if not given:
+        return None
+    scheme, _, value = given[0].partition(" ")
+    if len(given) == 1 and scheme.lower() == "bearer" and value.strip():
+        return value.strip()
+    if len(given) == 1 and scheme.lower() == "basic":
+        return _password(value.strip()) or _malformed()
+    return _malformed()
+
+
+def _password(encoded: str) -> str | None:
+    try:
+        user, colon, password = base64.b64decode(encoded, validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, ValueError):
+        return None
+    # git may be given the credential as the user name, with an empty password.
+    return (password or user) if colon else None
+
+
+def _malformed() -> Deny:
+    return Deny(
+        Refusal.UNKNOWN_CREDENTIAL,
+        "the Authorization header is not one Bearer or Basic credential; get one: hf-proxy exec -- CMD",
+    )
+
+
+def is_navigation(method: str, inbound: Inbound) -> bool:
+    """Whether a person's browser opened one of our addresses, to be shown the same page on the Hub."""
+    return method == "GET" and not inbound.all("authorization") and "text/html" in inbound.one("accept")

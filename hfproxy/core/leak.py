@@ -1,0 +1,42 @@
+"""Looking for the token in what the Hub answers, so that an echo of it never reaches a client."""
+
+import base64
+import zlib
+
+GZIP_WINDOW = 16 + zlib.MAX_WBITS
+
+
+def needles(token: str) -> tuple[bytes, ...]:
+    """The token as it may appear: raw, and in base64 at each of its three alignments, both alphabets."""
+    plain = token.encode()
+    encoded = [_inner(plain, shift) for shift in range(3)]
+    return tuple({plain, *encoded, *(part.translate(URL_SAFE) for part in encoded)})
+
+
+URL_SAFE = bytes.maketrans(b"+/", b"-_")
+
+
+def _inner(plain: bytes, shift: int) -> bytes:
+    """Base64 of something that holds `plain` `shift` bytes in: the digits that depend on `plain` alone."""
+    digits = base64.b64encode(b"\0" * shift + plain).rstrip(b"=")
+    last = len(digits) if (shift + len(plain)) % 3 == 0 else -1
+    return digits[(0, 2, 3)[shift] : last]
+
+
+def found(needles: tuple[bytes, ...], data: bytes) -> bool:
+    """Whether any of them occurs."""
+    return any(needle in data for needle in needles)
+
+
+def plain(body: bytes, content_encoding: str, limit: int) -> bytes | None:
+    """A body without its gzip, at most `limit` bytes of it; None where it cannot be looked into."""
+    match content_encoding.strip().lower():
+        case "" | "identity":
+            return body
+        case "gzip" | "x-gzip":
+            try:
+                return zlib.decompressobj(GZIP_WINDOW).decompress(body, limit)
+            except zlib.error:
+                return None
+        case _:
+            return None

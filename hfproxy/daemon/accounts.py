@@ -1,0 +1,194 @@
+"""Accounts: named tokens, what the Hub said about each, and the origin each was logged in for.
+
+The vault holds all of them as one document, so that a change is whole or not at all. Here they are kept in
+memory while the vault is open: a keyring's prompt must never block a request. The origin is part of the vault's
+document and not of the config, so that a changed config cannot send a token elsewhere.
+"""
+
+import asyncio
+from collections.abc import Mapping
+
+import msgspec
+
+from hfproxy.core.whoami import Identity
+from hfproxy.errors import AccountError, VaultError, VaultLockedError
+from hfproxy.secret import Secret
+from hfproxy.vault import Vault
+
+DEFAULT = "default"
+TOKENS_PAGE = "https://huggingface.co/settings/tokens/new?tokenType=fineGrained"
+CLASSIC_ROLES = frozenset({"read", "write", "god"})
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a token may be sent: scheme, host and port, and the digest of the CA that was trusted besides the
+    system's (None: none was)."""
+
+    url: str
+    ca: str | None = None
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known about a token, without the token."""
+
+    name: str
+    origin: Origin
+    user: str
+    user_id: str
+    fullname: str
+    role: str
+    orgs: tuple[tuple[str, str], ...] = ()
+    scopes: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> Identity:
+        """For the synthesised whoami."""
+        return Identity(self.user, self.user_id, self.fullname, self.orgs)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is not as safe as it could be."""
+        if self.role not in CLASSIC_ROLES:
+            return []
+        return [
+            f"this is a classic '{self.role}' token, which can do everything its user can; make a fine-grained one at"
+            f" {TOKENS_PAGE} and run: hf-proxy login"
+        ]
+
+    def public(self) -> dict[str, object]:
+        """As `hf-proxy accounts --json` shows it."""
+        return {
+            "name": self.name,
+            "user": self.user,
+            "role": self.role,
+            "orgs": [name for name, _ in self.orgs],
+            "scopes": list(self.scopes),
+            "origin": self.origin.url,
+            "warnings": self.warnings,
+        }
+
+
+class Held:
+    """An account with its token."""
+
+    def __init__(self, account: Account, token: Secret) -> None:
+        self.account = account
+        self.token = token
+
+
+class _Stored(msgspec.Struct, frozen=True):
+    account: Account
+    token: str
+
+
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    version: int
+    accounts: tuple[_Stored, ...]
+
+
+class Accounts:
+    """The open vault. One change at a time."""
+
+    def __init__(self, vault: Vault) -> None:
+        self.vault = vault
+        self._held: dict[str, Held] | None = None
+        self._shut = False
+        self._changing = asyncio.Lock()
+
+    @property
+    def locked(self) -> bool:
+        """Whether nothing can be used until `unlock`."""
+        return self._shut or self.vault.locked
+
+    def get(self, name: str) -> Held | None:
+        """The account of that name, if the vault has been opened and holds it. Never waits."""
+        return None if self._held is None else self._held.get(name)
+
+    def known(self) -> list[Account]:
+        """What has been read from the vault so far; empty until it is opened."""
+        return [held.account for held in (self._held or {}).values()]
+
+    async def open(self) -> Mapping[str, Held]:
+        """Read the vault, unless that was done; may wait for a person at a keyring prompt.
+
+        Raises:
+            VaultError: it is locked, absent or damaged.
+        """
+        async with self._changing:
+            return await self._read()
+
+    async def choose(self, name: str | None) -> Account:
+        """The named account, or `default`, or the only one there is.
+
+        Raises:
+            AccountError: there is none such.
+        """
+        held = await self.open()
+        if name is None and DEFAULT not in held and len(held) > 1:
+            raise AccountError(f"there are several accounts; choose one: --account {'|'.join(sorted(held))}")
+        found = held.get(name or DEFAULT) or (next(iter(held.values()), None) if name is None else None)
+        if found is None:
+            what = "there is no account yet" if not held else f"no account '{ascii(name)[1:-1][:60]}'"
+            raise AccountError(f"{what}; run: hf-proxy login" + (f" --account {name}" if held and name else ""))
+        return found.account
+
+    async def put(self, held: Held) -> None:
+        """Store an account, in place of one of the same name."""
+        async with self._changing:
+            await self._write({**await self._read(), held.account.name: held})
+
+    async def remove(self, name: str) -> None:
+        """Forget an account and its token.
+
+        Raises:
+            AccountError: there is none of that name.
+        """
+        async with self._changing:
+            rest = dict(await self._read())
+            if rest.pop(name, None) is None:
+                raise AccountError(f"no account '{ascii(name)[1:-1][:60]}'; see: hf-proxy accounts")
+            await self._write(rest)
+
+    async def unlock(self, passphrase: Secret | None) -> None:
+        """Open the vault again; a sealed one needs its passphrase.
+
+        Raises:
+            PassphraseError: it is the wrong one.
+        """
+        async with self._changing:
+            if passphrase is not None:
+                await asyncio.to_thread(self.vault.unlock, passphrase)
+            self._shut = False
+            await self._read()
+
+    async def lock(self) -> None:
+        """Forget every token until `unlock`."""
+        async with self._changing:
+            self._held, self._shut = None, True
+            await asyncio.to_thread(self.vault.lock)
+
+    async def _read(self) -> Mapping[str, Held]:
+        if self.locked:
+            raise VaultLockedError("the vault is locked; run: hf-proxy unlock")
+        if self._held is None:
+            self._held = _parse(await asyncio.to_thread(self.vault.read))
+        return self._held
+
+    async def _write(self, held: dict[str, Held]) -> None:
+        await asyncio.to_thread(self.vault.write, _print(held))
+        self._held = held
+
+
+def _parse(document: Secret | None) -> dict[str, Held]:
+    if document is None:
+        return {}
+    try:
+        stored = msgspec.json.decode(document.reveal(), type=_Document)
+    except msgspec.MsgspecError:
+        raise VaultError("what the vault holds was not written by this hf-proxy; nothing is overwritten") from None
+    return {one.account.name: Held(one.account, Secret(one.token)) for one in stored.accounts}
+
+
+def _print(held: Mapping[str, Held]) -> Secret:
+    stored = tuple(_Stored(one.account, one.token.reveal()) for one in held.values())
+    return Secret(msgspec.json.encode(_Document(1, stored)).decode())

@@ -1,0 +1,165 @@
+"""The control plane: commands over the Unix socket, from our own user only.
+
+The kernel says who is at the other end (`SO_PEERCRED`) before a byte is read. Each command has one method here.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from typing import Final
+
+import structlog
+
+import hfproxy
+from hfproxy import wire
+from hfproxy.core.audit import Kind
+from hfproxy.daemon import identity, messages, peers
+from hfproxy.daemon.accounts import Accounts
+from hfproxy.daemon.grants import Grants, now
+from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.minting import Mint, public
+from hfproxy.daemon.reading import entries
+from hfproxy.daemon.upstream import Upstream
+from hfproxy.errors import HFProxyError, UsageError
+from hfproxy.secret import Secret
+
+log = structlog.get_logger()
+# A client that connects and says nothing is let go.
+LINE_SECONDS: Final = 10
+
+
+class ControlPlane:
+    """Serves the control socket."""
+
+    def __init__(
+        self, uid: int, endpoint: str, accounts: Accounts, grants: Grants, mint: Mint, journal: Journal, upstream: Upstream
+    ) -> None:
+        self._uid, self._endpoint = uid, endpoint
+        self._accounts, self._grants, self._mint = accounts, grants, mint
+        self._journal, self._upstream = journal, upstream
+        self._started_at = now()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection: one request, one answer (or many, for `audit`)."""
+        try:
+            connection: socket.socket = writer.get_extra_info("socket")
+            pid, uid = peers.credentials(connection)
+            if uid == self._uid:
+                async for answer in self._answers(reader, pid):
+                    writer.write(wire.encode(answer))
+                    await writer.drain()
+        except (ConnectionError, TimeoutError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answers(self, reader: asyncio.StreamReader, pid: int) -> AsyncIterator[wire.Message]:
+        try:
+            async with asyncio.timeout(LINE_SECONDS):
+                message = messages.decode(await _line(reader))
+            async for answer in self._do(message, pid):
+                yield answer
+        except HFProxyError as error:
+            yield {"error": str(error), "code": 2 if isinstance(error, UsageError) else 1}
+        except (ConnectionError, TimeoutError):
+            raise
+        except Exception:
+            log.exception("control_failed")
+            yield {"error": "the daemon failed at this; its log says why (please report it)", "code": 1}
+
+    async def _do(self, message: messages.Any, pid: int) -> AsyncIterator[wire.Message]:
+        match message:
+            case messages.Status():
+                yield self._status()
+            case messages.Login():
+                yield await self._login(message)
+            case messages.Accounts():
+                await self._accounts.open()
+                yield {"accounts": [account.public() for account in self._accounts.known()]}
+            case messages.Logout():
+                yield await self._logout(message)
+            case messages.Unlock():
+                yield await self._unlock(message)
+            case messages.Lock():
+                await self._accounts.lock()
+                yield {"locked": True}
+            case messages.Mint():
+                yield await self._mint.serve(message, pid)
+            case messages.Grants():
+                yield {"grants": [public(grant) for grant in self._grants.broker.grants()]}
+            case messages.Revoke():
+                yield await self._revoke(message)
+            case messages.Audit():
+                async for entry in entries(self._journal, message):
+                    yield entry
+            case messages.Anchor():
+                head = await self._journal.flush()
+                yield {"seq": head.seq, "hash": head.hash}
+
+    def _status(self) -> wire.Message:
+        known = self._accounts.known()
+        return {
+            "version": hfproxy.__version__,
+            "pid": os.getpid(),
+            "endpoint": self._endpoint,
+            "vault": self._accounts.vault.name,
+            "locked": self._accounts.locked,
+            "accounts": [{"name": one.name, "user": one.user, "role": one.role} for one in known],
+            "grants": len(self._grants.broker.grants()),
+            "started_at": self._started_at,
+        }
+
+    async def _login(self, message: messages.Login) -> wire.Message:
+        name = _name(message.account)
+        await self._accounts.open()  # a locked or absent vault is found before the token is used
+        held = await identity.identify(self._upstream, name, _token(message.token))
+        await self._journal.record({"at": now(), "kind": Kind.LOGIN.value, "account": name})
+        await self._accounts.put(held)
+        return held.account.public()
+
+    async def _logout(self, message: messages.Logout) -> wire.Message:
+        account = await self._accounts.choose(message.account)
+        await self._journal.record({"at": now(), "kind": Kind.LOGOUT.value, "account": account.name})
+        await self._accounts.remove(account.name)
+        return {"account": account.name}
+
+    async def _unlock(self, message: messages.Unlock) -> wire.Message:
+        vault = self._accounts.vault
+        if message.passphrase is None and vault.locked:
+            return {"locked": True, "exists": vault.exists}
+        await self._accounts.unlock(Secret(message.passphrase) if message.passphrase is not None else None)
+        return {"locked": False, "exists": True}
+
+    async def _revoke(self, message: messages.Revoke) -> wire.Message:
+        broker = self._grants.broker
+        wanted = [grant.id for grant in broker.grants()] if message.all else list(message.ids)
+        if not wanted and not message.all:
+            raise UsageError("name the grants to revoke, or --all; see: hf-proxy grants")
+        for grant_id in wanted:
+            broker.grant(grant_id)  # all of them exist, or none is touched
+        return {"revoked": await self._grants.revoke(wanted)}
+
+
+async def _line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readuntil(b"\n")
+    except asyncio.IncompleteReadError:
+        raise ConnectionResetError from None
+    except asyncio.LimitOverrunError:
+        raise UsageError(f"the request is longer than {wire.MAX_LINE} bytes") from None
+
+
+def _name(text: str) -> str:
+    if not text or len(text) > 64 or not all(char.isalnum() or char in "._-" for char in text):
+        raise UsageError("an account's name is at most 64 letters, digits, '.', '_' and '-'")
+    return text
+
+
+def _token(text: str) -> Secret:
+    """A token is sent in a header, so it is one word of visible ASCII (hub-wire §7)."""
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise UsageError("this is not a token: it must be one word; copy it again from huggingface.co/settings/tokens")
+    if text.startswith("hf_px_"):
+        raise UsageError("this is a credential of hf-proxy, not a token; log in with one of the Hub's")
+    return Secret(text)

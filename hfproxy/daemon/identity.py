@@ -1,0 +1,70 @@
+"""Asking the Hub whose a token is, at login."""
+
+import json
+from typing import Final
+
+from hfproxy.core.headers import Headers
+from hfproxy.daemon.accounts import Account, Held, Origin
+from hfproxy.daemon.upstream import Upstream
+from hfproxy.errors import AccountError, UpstreamError
+from hfproxy.secret import Secret
+
+TARGET: Final = "/api/whoami-v2"
+HEADERS: Final[Headers] = (("Accept", "application/json"), ("Accept-Encoding", "identity"), ("User-Agent", "hf-proxy"))
+
+
+async def identify(upstream: Upstream, name: str, token: Secret) -> Held:
+    """Log in: ask whoami with the token and keep user, organisations, role and fine-grained scopes.
+
+    Raises:
+        AccountError: the Hub does not accept the token.
+        UpstreamError: the Hub cannot be asked, or answers something else.
+    """
+    asking = Held(_unknown(name, upstream.origin), token)
+    answer = await upstream.send("GET", TARGET, HEADERS, None, asking)
+    async with answer:
+        if answer.status in {401, 403}:
+            raise AccountError("the Hub does not accept this token; copy it again and run: hf-proxy login")
+        body = await answer.read()
+    try:
+        return Held(_account(name, upstream.origin, json.loads(body)), token)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UpstreamError(f"{upstream.origin.url} answered whoami with status {answer.status}; try again") from None
+
+
+def _unknown(name: str, origin: Origin) -> Account:
+    return Account(name=name, origin=origin, user="", user_id="", fullname="", role="")
+
+
+def _account(name: str, origin: Origin, who: dict[str, object]) -> Account:
+    """Read the answer of whoami-v2 (its shape: hub-wire §7)."""
+    access = _table(_table(who.get("auth")).get("accessToken"))
+    return Account(
+        name=name,
+        origin=origin,
+        user=str(who["name"]),
+        user_id=str(who.get("id", "")),
+        fullname=str(who.get("fullname") or who["name"]),
+        role=str(access.get("role", "unknown")),
+        orgs=tuple((str(org["name"]), str(org.get("id", ""))) for org in map(_table, _list(who.get("orgs")))),
+        scopes=_scopes(_table(access.get("fineGrained"))),
+    )
+
+
+def _scopes(fine: dict[str, object]) -> tuple[str, ...]:
+    """A fine-grained token's rights, one text an entity: `model me/demo: repo.content.read, repo.write`."""
+    scoped = []
+    for one in map(_table, _list(fine.get("scoped"))):
+        entity = _table(one.get("entity"))
+        rights = ", ".join(map(str, _list(one.get("permissions"))))
+        scoped.append(f"{entity.get('type')} {entity.get('name', entity.get('_id'))}: {rights}")
+    everywhere = ", ".join(map(str, _list(fine.get("global"))))
+    return (*scoped, *([f"everywhere: {everywhere}"] if everywhere else []))
+
+
+def _table(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []

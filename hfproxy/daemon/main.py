@@ -1,0 +1,132 @@
+"""The daemon: what is put together at start, and taken apart at the end."""
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from hfproxy import config, paths, wire
+from hfproxy.daemon import hardening, logs, peers, service
+from hfproxy.daemon.accounts import Accounts
+from hfproxy.daemon.control import ControlPlane
+from hfproxy.daemon.grants import Grants
+from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.minting import Mint
+from hfproxy.daemon.proxy import DataPlane
+from hfproxy.daemon.record import MINUTE, Recorder
+from hfproxy.daemon.upstream import MAX_HEADER_BYTES, Upstream
+from hfproxy.secret import Secret
+from hfproxy.vault import open_vault
+
+log = structlog.get_logger()
+# How long running transfers may go on after SIGTERM.
+DRAIN_SECONDS: Final = 10
+MAX_PASSPHRASE: Final = 4096
+
+
+def run(passphrase_fd: int | None, log_level: str) -> int:
+    """Run in the foreground until SIGTERM or SIGINT.
+
+    Raises:
+        HFProxyError: it cannot start; one line that says why.
+    """
+    hardening.check_aiohttp()
+    peers.check_platform()
+    settings = config.load(Path(paths.config_dir()))
+    fd = [] if passphrase_fd is None else ["--passphrase-fd", str(passphrase_fd)]
+    hardening.restart_isolated(["daemon", *fd, "--log-level", log_level])
+    hardening.harden()
+    logs.set_up(log_level)
+    state = service.private_directory(Path(paths.state_dir()))
+    lock = service.only_one(state)
+    try:
+        asyncio.run(_run(settings, state, _passphrase(passphrase_fd)))
+    finally:
+        os.close(lock)
+    return 0
+
+
+def _passphrase(fd: int | None) -> Secret | None:
+    """Read the passphrase that was handed over, and close the descriptor, so that it is read once."""
+    if fd is None:
+        return None
+    with open(fd, "rb", closefd=True) as file:
+        return Secret(file.read(MAX_PASSPHRASE).decode("utf-8", "surrogateescape").removesuffix("\n"))
+
+
+async def _run(settings: config.Config, state: Path, passphrase: Secret | None) -> None:
+    passed = service.passed_sockets()
+    runtime = service.private_directory(Path(paths.runtime_dir())) / "control.sock"
+    data = service.data_socket(passed.get("data"), settings.listen.host_port, state / "port")
+    accounts = Accounts(open_vault(settings.vault.backend, state))
+    if passphrase is not None:
+        await accounts.unlock(passphrase)
+    journal = Journal(state / "journal")
+    upstream = Upstream(settings.upstream)
+    try:
+        control = service.control_socket(passed.get("control"), runtime)
+        await _serve(settings, data, control, accounts, journal, upstream)
+    finally:
+        await upstream.close()
+        journal.close()
+        if "control" not in passed:
+            runtime.unlink(missing_ok=True)
+
+
+async def _serve(
+    settings: config.Config,
+    data: socket.socket,
+    control: socket.socket,
+    accounts: Accounts,
+    journal: Journal,
+    upstream: Upstream,
+) -> None:
+    port = data.getsockname()[1]
+    endpoint, uid = f"http://127.0.0.1:{port}", os.getuid()
+    grants, recorder = Grants(journal), Recorder(journal)
+    commands = ControlPlane(
+        uid, endpoint, accounts, grants, Mint(settings, endpoint, accounts, grants), journal, upstream
+    )
+    requests = web.Server(
+        DataPlane(port, uid, upstream, accounts, grants, recorder).serve,
+        handler_cancellation=True,
+        auto_decompress=False,
+        access_log=None,
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        background = [tasks.create_task(grants.sweep()), tasks.create_task(_every_minute(recorder))]
+        data_server = await asyncio.get_running_loop().create_server(requests, sock=data)
+        control_server = await asyncio.start_unix_server(commands.serve, sock=control, limit=wire.MAX_LINE)
+        log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name)
+        service.notify("READY=1")
+        await _stop_signal()
+        service.notify("STOPPING=1")
+        log.info("stopping")
+        control_server.close()
+        data_server.close()
+        await requests.shutdown(DRAIN_SECONDS)
+        for task in background:
+            task.cancel()
+    recorder.write_unknown()
+
+
+async def _every_minute(recorder: Recorder) -> None:
+    while True:
+        await asyncio.sleep(MINUTE)
+        recorder.write_unknown()
+
+
+async def _stop_signal() -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await stopped.wait()
+
+

@@ -1,0 +1,105 @@
+"""What the control socket understands: `hfproxy.wire`'s words as strict types.
+
+Unknown words, unknown members and wrong types are refused by the decoder.
+"""
+
+from typing import Literal
+
+import msgspec
+
+from hfproxy.errors import UsageError
+
+
+class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", kw_only=True):
+    """One request of a command."""
+
+
+class Status(Message, frozen=True, tag="status"):
+    """Is it up?"""
+
+
+class Login(Message, frozen=True, tag="login"):
+    """Store a token, once whoami said whose it is."""
+
+    account: str
+    token: str
+
+
+class Accounts(Message, frozen=True, tag="accounts"):
+    """List them."""
+
+
+class Logout(Message, frozen=True, tag="logout"):
+    """Forget one."""
+
+    account: str | None = None
+
+
+class Unlock(Message, frozen=True, tag="unlock"):
+    """Open a vault; without a passphrase, ask whether it needs one."""
+
+    passphrase: str | None = None
+
+
+class Lock(Message, frozen=True, tag="lock"):
+    """Forget every token until `unlock`."""
+
+
+class Mint(Message, frozen=True, tag="mint"):
+    """A new grant. `found`: token-shaped strings of the caller's environment; `bind` to `parent` is how a command
+    that ends at once (`mint`, `env`) binds to the shell that called it."""
+
+    scopes: tuple[str, ...] = ()
+    profile: str | None = None
+    ttl: str | None = None
+    account: str | None = None
+    label: str | None = None
+    bind: Literal["none", "pid", "parent", "tree"] = "none"
+    strict: bool = False
+    ambient: bool = False
+    max_uses: int | None = None
+    program: str | None = None
+    found: tuple[str, ...] = ()
+
+
+class Grants(Message, frozen=True, tag="grants"):
+    """List the living ones."""
+
+
+class Revoke(Message, frozen=True, tag="revoke"):
+    """End some, or all."""
+
+    ids: tuple[str, ...] = ()
+    all: bool = False
+
+
+class Audit(Message, frozen=True, tag="audit"):
+    """Journal entries that fit."""
+
+    since: str | None = None
+    grant: str | None = None
+    repo: str | None = None
+    denied: bool = False
+    follow: bool = False
+
+
+class Anchor(Message, frozen=True, tag="anchor"):
+    """Where the journal's chain stands."""
+
+
+Any = Status | Login | Accounts | Logout | Unlock | Lock | Mint | Grants | Revoke | Audit | Anchor
+
+_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
+
+
+def decode(line: bytes) -> Any:
+    """Read one request.
+
+    Raises:
+        UsageError: it is not one of ours. The decoder's own words are kept out of the message: they may quote a
+            value.
+    """
+    try:
+        return _decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        raise UsageError("the daemon does not understand this request; is it another version? hf-proxy status") from None

@@ -1,0 +1,121 @@
+"""Minting: from what was asked on the command line to a grant, under the config's limits."""
+
+from typing import Final
+
+from hfproxy import wire
+from hfproxy.config import Config, duration
+from hfproxy.core import scope
+from hfproxy.core.access import Action
+from hfproxy.core.broker import Bind, Grant, Order
+from hfproxy.core.caveats import Caveat, Ceiling, InScopes, MaxUses
+from hfproxy.core.scope import Scope
+from hfproxy.daemon import messages, peers
+from hfproxy.daemon.accounts import Accounts
+from hfproxy.daemon.grants import Grants
+from hfproxy.errors import RefusedError, UsageError
+
+# Their upstreams do not exist in this version (design §6), so such a scope could not be honoured.
+NOT_YET: Final = frozenset({Action.INFER, Action.ENDPOINTS})
+MAX_SCOPES: Final = 200
+MAX_LABEL: Final = 200
+
+
+class Mint:
+    """Serves `mint` of the control plane, which `exec`, `mint` and `env` all are."""
+
+    def __init__(self, config: Config, endpoint: str, accounts: Accounts, grants: Grants) -> None:
+        self._config, self._endpoint = config, endpoint
+        self._accounts, self._grants = accounts, grants
+
+    async def serve(self, asked: messages.Mint, pid: int) -> wire.Message:
+        """Mint for the process at the other end of the socket.
+
+        Raises:
+            UsageError: what was asked cannot mean anything.
+            RefusedError: it is not to be had.
+        """
+        scopes = self._scopes(asked)
+        ttl = self._ttl(asked)
+        bound = _bound(asked, pid)
+        account = await self._accounts.choose(asked.account)
+        order = Order(
+            account=account.name,
+            scopes=scopes,
+            ttl=ttl,
+            caveats=self._caveats(asked, scopes),
+            label=None if asked.label is None else asked.label[:MAX_LABEL],
+            bind=Bind.NONE if bound is None else Bind.PID,
+            pid=bound,
+            program=asked.program,
+        )
+        grant, credential = await self._grants.mint(order)
+        return {
+            "id": grant.id,
+            "credential": credential,
+            "endpoint": self._endpoint,
+            "expires_at": grant.expires_at,
+            "scopes": [str(one) for one in scopes],
+            "replace": await self._tokens_among(asked.found),
+        }
+
+    def _scopes(self, asked: messages.Mint) -> tuple[Scope, ...]:
+        texts = (*asked.scopes, *(self._config.profile(asked.profile) if asked.profile else ()))
+        scopes = tuple(dict.fromkeys(map(scope.parse, texts or self._config.profile("default"))))
+        if len(scopes) > MAX_SCOPES:
+            raise UsageError(f"at most {MAX_SCOPES} scopes for one credential; use a wider one, like read:me/*")
+        for one in scopes:
+            if one.action in NOT_YET:
+                raise RefusedError(f"'{one}' cannot be granted yet: this hf-proxy has no way to that service")
+        return scopes
+
+    def _ttl(self, asked: messages.Mint) -> int:
+        ttl, longest = duration(asked.ttl or self._config.grants.default_ttl), self._config.grants.max_ttl
+        if ttl > duration(longest):
+            raise RefusedError(f"--ttl {asked.ttl} is longer than {longest}; raise max_ttl under [grants] in config.toml")
+        return ttl
+
+    def _caveats(self, asked: messages.Mint, scopes: tuple[Scope, ...]) -> tuple[Caveat, ...]:
+        ceiling = self._config.grants.ceiling_scopes
+        caveats: list[Caveat] = [InScopes(scopes, asked.strict)]
+        if ceiling:
+            caveats.append(Ceiling(ceiling, asked.strict))
+        if asked.max_uses is not None:
+            if asked.max_uses < 1:
+                raise UsageError("--max-uses must be 1 or more")
+            caveats.append(MaxUses(asked.max_uses))
+        return tuple(caveats)
+
+    async def _tokens_among(self, found: tuple[str, ...]) -> list[str]:
+        """Which of the strings in the caller's environment are tokens of this vault."""
+        tokens = {held.token.reveal() for held in (await self._accounts.open()).values()}
+        return [text for text in found if text in tokens]
+
+
+def _bound(asked: messages.Mint, pid: int) -> int | None:
+    """The process whose end ends the grant."""
+    if asked.bind == "tree" or asked.ambient:
+        what = "--ambient" if asked.ambient else "--bind tree"
+        raise RefusedError(f"{what} is not built yet; use --bind pid")
+    if asked.bind == "parent":
+        return peers.parent(pid)
+    return pid if asked.bind == "pid" else None
+
+
+def public(grant: Grant) -> dict[str, object]:
+    """A grant as `hf-proxy grants --json` shows it."""
+    order = grant.order
+    return {
+        "id": grant.id,
+        "label": order.label,
+        "scopes": [str(one) for one in order.scopes],
+        "account": order.account,
+        "parent": order.parent,
+        "bind": order.bind.value,
+        "pid": order.pid,
+        "program": order.program,
+        "minted_at": grant.minted_at,
+        "expires_at": grant.expires_at,
+        "uses": grant.uses,
+    }
+
+

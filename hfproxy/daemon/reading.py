@@ -1,0 +1,74 @@
+"""Reading the journal back, for `hf-proxy audit`."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hfproxy import wire
+from hfproxy.config import duration
+from hfproxy.daemon import messages
+from hfproxy.daemon.grants import now
+from hfproxy.daemon.journal import Journal
+
+FOLLOW_SECONDS: Final = 0.2
+CHAIN: Final = ("prev", "hash")
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which entries are wanted; None: all."""
+
+    since: int | None
+    grant: str | None
+    repo: str | None
+    denied: bool
+
+    def wants(self, entry: wire.Message) -> bool:
+        """Whether an entry fits."""
+        return (
+            (self.since is None or _at(entry) >= self.since)
+            and (self.grant is None or entry.get("grant") == self.grant)
+            and (self.repo is None or self._names(entry.get("repo")))
+            and (not self.denied or entry.get("decision") == "deny" or entry.get("kind") == "denied_unknown")
+        )
+
+    def _names(self, repo: object) -> bool:
+        """A repository may be asked for with or without its TYPE; ids compare without regard to case."""
+        wanted, given = (self.repo or "").lower(), str(repo or "").lower()
+        return bool(given) and wanted in {given, given.partition("/")[2]}
+
+
+async def entries(journal: Journal, asked: messages.Audit) -> AsyncIterator[wire.Message]:
+    """The entries that fit, then `{}`; with `follow`, go on for as long as somebody listens."""
+    since = None if asked.since is None else now() - duration(asked.since)
+    fitting = Filter(since, asked.grant, asked.repo, asked.denied)
+    places: dict[Path, int] = {}
+    while True:
+        await journal.flush()
+        for entry in _new(journal, places):
+            if fitting.wants(entry):
+                yield entry
+        if not asked.follow:
+            yield {}
+            return
+        await asyncio.sleep(FOLLOW_SECONDS)
+
+
+def _new(journal: Journal, places: dict[Path, int]) -> Iterator[wire.Message]:
+    """Whole lines that came since the last look; `places` remembers how far each file was read."""
+    for path in journal.files():
+        with path.open("rb") as file:
+            file.seek(places.get(path, 0))
+            for line in file:
+                if not line.endswith(b"\n"):
+                    break
+                places[path] = places.get(path, 0) + len(line)
+                yield {name: value for name, value in json.loads(line).items() if name not in CHAIN}
+
+
+def _at(entry: wire.Message) -> int:
+    at = entry.get("at")
+    return at if isinstance(at, int) else 0

@@ -1,0 +1,95 @@
+"""What the data plane writes into the journal about requests.
+
+A request without a known credential gets no line of its own, or anybody could fill the disk: such are counted, and
+written down as one line a minute for each reason.
+"""
+
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from hfproxy.core.access import Allow, AllowAnonymous, Deny, Need, Refusal
+from hfproxy.core.audit import Kind
+from hfproxy.daemon.grants import now
+from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.logs import hide
+
+if TYPE_CHECKING:
+    from hfproxy.daemon.proxy import Exchange
+
+SAFE: Final = frozenset({"GET", "HEAD"})
+MINUTE: Final = 60
+MAX_TARGET: Final = 2048
+
+
+class Recorder:
+    """Writes `decided`, `completed` and `denied_unknown`."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._unknown: Counter[Refusal] = Counter()
+
+    async def decided(self, exchange: "Exchange", decision: Allow | AllowAnonymous) -> None:
+        """Record a yes. What may change the world is on disk when this returns.
+
+        Raises:
+            JournalError: it could not be written, so the request must not go on.
+        """
+        word = "allow" if isinstance(decision, Allow) else "anonymous"
+        event = {**_about(exchange), "kind": Kind.DECIDED.value, "decision": word}
+        if exchange.reads or (_needs(exchange) == () and exchange.request.method in SAFE):
+            self._journal.note(event)
+        else:
+            await self._journal.record(event)
+
+    def denied(self, exchange: "Exchange", deny: Deny) -> None:
+        """Record a no to a known grant."""
+        event = {**_about(exchange), "kind": Kind.DECIDED.value, "decision": "deny", "refusal": deny.refusal.value}
+        self._journal.note(event)
+
+    def counted(self, deny: Deny) -> Deny:
+        """Count a no to somebody unknown, and hand it on."""
+        self._unknown[deny.refusal] += 1
+        return deny
+
+    def completed(self, exchange: "Exchange", status: int, bytes_down: int, refusal: Refusal | None) -> None:
+        """Record how a forwarded request ended; status 0: it was cut before the Hub answered."""
+        self._journal.note(
+            {
+                **_about(exchange),
+                "kind": Kind.COMPLETED.value,
+                "status": status,
+                "refusal": refusal and refusal.value,
+                "bytes_up": exchange.bytes_up if exchange.body is None else len(exchange.body),
+                "bytes_down": bytes_down,
+                "ms": round((time.monotonic() - exchange.started) * 1000),
+            }
+        )
+
+    def write_unknown(self) -> None:
+        """Write the counts since the last time, one line a reason."""
+        counted, self._unknown = self._unknown, Counter()
+        for refusal, count in counted.items():
+            self._journal.note(
+                {"at": now(), "kind": Kind.DENIED_UNKNOWN.value, "refusal": refusal.value, "count": count}
+            )
+
+
+def _needs(exchange: "Exchange") -> tuple[Need, ...]:
+    access = exchange.classified.access if exchange.classified else None
+    return access.needs if access else ()
+
+
+def _about(exchange: "Exchange") -> dict[str, object]:
+    """What a request is, as the journal says it: the target without its query, which may hold a capability."""
+    needs = _needs(exchange)
+    grant = exchange.grant
+    return {
+        "at": now(),
+        "grant": grant and grant.id,
+        "account": grant and grant.order.account,
+        "method": exchange.request.method,
+        "target": hide(exchange.request.raw_path.partition("?")[0][:MAX_TARGET]),
+        "action": needs[0].action.value if needs else None,
+        "repo": next((need.target.repo for need in needs if need.target.repo), None),
+    }

@@ -1,0 +1,71 @@
+"""How a no sounds on the wire, so that each client prints our sentence (hub-wire §6).
+
+A plain 403 on a file's HEAD becomes "check your connection" in huggingface_hub, a 401 on an LFS transfer makes
+git-lfs ask again without end: so the words are chosen by who is listening.
+"""
+
+import json
+from typing import Final
+
+from aiohttp import web
+
+from hfproxy.core.access import Deny, Refusal
+from hfproxy.core.routes import Answer
+
+STATUS: Final = {
+    Refusal.HOST: 421,
+    Refusal.NO_CREDENTIAL: 401,
+    Refusal.UNKNOWN_CREDENTIAL: 401,
+    Refusal.EXPIRED: 401,
+    Refusal.REVOKED: 401,
+    Refusal.BAD_TARGET: 400,
+    Refusal.BAD_BODY: 422,
+    Refusal.UPSTREAM: 502,
+}
+FORBIDDEN: Final = 403
+UNAUTHORIZED: Final = 401
+LFS_JSON: Final = "application/vnd.git-lfs+json"
+NO_CREDENTIAL: Final = Deny(
+    Refusal.NO_CREDENTIAL, "no credential came with the request; run the command under: hf-proxy exec -- CMD"
+)
+
+
+def respond(deny: Deny, answer: Answer = Answer.API, *, reads: bool = False) -> web.Response:
+    """The answer to a refused request.
+
+    Args:
+        deny: Why; its text becomes one ASCII line.
+        answer: How the route's clients want to be spoken to.
+        reads: Whether the request only reads a repository: a gated one is the one refusal
+            whose words survive in every client.
+    """
+    why = deny.why.encode("ascii", "backslashreplace").decode().replace("\n", " ").replace("\r", " ")
+    status = STATUS.get(deny.refusal, FORBIDDEN)
+    headers = {"X-HF-Proxy-Refusal": deny.refusal.value, "X-Error-Message": why}
+    if reads and status == FORBIDDEN:
+        headers["X-Error-Code"] = "GatedRepo"
+    body = {"error": why, "refusal": deny.refusal.value}
+    if answer is Answer.LFS:
+        return _lfs(status, headers, body, deny.refusal)
+    if deny.refusal is Refusal.NO_CREDENTIAL:
+        headers["WWW-Authenticate"] = 'Basic realm="hf-proxy"'
+    return web.Response(status=status, headers=headers, text=json.dumps(body), content_type="application/json")
+
+
+def _lfs(status: int, headers: dict[str, str], body: dict[str, str], refusal: Refusal) -> web.Response:
+    if refusal is Refusal.NO_CREDENTIAL:
+        headers["LFS-Authenticate"] = 'Basic realm="hf-proxy"'
+    elif status == UNAUTHORIZED:
+        status = FORBIDDEN
+    text = json.dumps({"message": body["error"], **body})
+    return web.Response(status=status, headers=headers, text=text, content_type=LFS_JSON)
+
+
+def amended(body: bytes, sentence: str) -> bytes:
+    """A JSON error of the Hub with our sentence added to its `error`; any other body as it is."""
+    try:
+        decoded = json.loads(body)
+        decoded["error"] = f"{decoded['error']} ({sentence})"
+    except (ValueError, KeyError, TypeError):
+        return body
+    return json.dumps(decoded).encode()

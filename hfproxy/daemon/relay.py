@@ -1,0 +1,154 @@
+"""Passing the Hub's answer on: as it is, but for what names the Hub, and never with the token in it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import aiohttp
+from aiohttp import web
+
+from hfproxy.core import headers as crossing
+from hfproxy.core import leak, rewrite
+from hfproxy.core.access import AllowAnonymous, Decision
+from hfproxy.core.headers import Headers, replaced
+from hfproxy.core.rewrite import Places
+from hfproxy.core.routes import Answer
+from hfproxy.daemon import refusals
+from hfproxy.errors import UpstreamError
+from hfproxy.secret import Secret
+
+# Bodies up to here are looked into; larger ones and file content pass as they are (threats T13).
+LOOKED_INTO: Final = 1024 * 1024
+XET_INFO: Final = "application/vnd.xet-fileinfo+json"
+TEXTUAL: Final = ("application/json", "text/", "application/vnd.git-lfs+json", XET_INFO)
+# Codes after which "your credential does not cover this" may be the reason of an anonymous no.
+HIDDEN_CODES: Final = frozenset({"RepoNotFound", "GatedRepo"})
+NO_BODY: Final = frozenset({204, 304})
+
+
+@dataclass(slots=True)
+class Relay:
+    """One answer on its way. `token`: what must not be in it; `credential`: what the client presented."""
+
+    answer: Answer
+    accept: str
+    places: Places
+    decision: Decision
+    credential: str
+    token: Secret | None
+    bytes_down: int = 0
+    status: int = 0
+    _needles: tuple[bytes, ...] = field(default=(), init=False)
+
+    def __post_init__(self) -> None:
+        self._needles = leak.needles(self.token.reveal()) if self.token is not None else ()
+
+    @property
+    def wants_plain(self) -> bool:
+        """Whether the body will be rewritten, so that the Hub must not compress it."""
+        return self.answer is Answer.LFS or XET_INFO in self.accept
+
+    async def pass_on(self, request: web.BaseRequest, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+        """Send the answer to the client.
+
+        Raises:
+            UpstreamError: the token is in it, or the Hub broke off before anything was sent.
+        """
+        head = rewrite.headers(crossing.downward(upstream.headers.items()), self.places)
+        self._check("\n".join(f"{name}: {value}" for name, value in head).encode("utf-8", "surrogateescape"))
+        self.status = upstream.status
+        if request.method == "HEAD" or upstream.status in NO_BODY or not self._is_looked_into(upstream):
+            return await self._stream(request, upstream, self._explained(head), b"")
+        try:
+            start = await _first(upstream.content, LOOKED_INTO)
+        except aiohttp.ClientError:
+            raise UpstreamError("the Hub broke off its answer; try again") from None
+        if not upstream.content.at_eof():
+            return await self._stream(request, upstream, head, start)
+        return await self._whole(request, head, start, upstream.headers.get("Content-Encoding", ""))
+
+    def _is_looked_into(self, upstream: aiohttp.ClientResponse) -> bool:
+        """API answers and errors that are text. Events are passed on as they come."""
+        is_file = self.answer is Answer.FILE and upstream.status < 300 and XET_INFO not in self.accept
+        if self.answer is Answer.EVENTS and upstream.status < 300:
+            return False
+        return not is_file and upstream.content_type.startswith(TEXTUAL)
+
+    def _check(self, data: bytes) -> None:
+        if leak.found(self._needles, data):
+            raise UpstreamError("the Hub's answer held the account's token, so it was not passed on")
+
+    async def _whole(
+        self, request: web.BaseRequest, head: Headers, body: bytes, encoding: str
+    ) -> web.StreamResponse:
+        """A short body that was read: looked into, rewritten where it must be, sent with its length."""
+        plain = leak.plain(body, encoding, 16 * LOOKED_INTO)
+        self._check(body if plain is None else plain)
+        changed = body if plain is None else self._rewritten(plain, dict((k.lower(), v) for k, v in head))
+        if plain is not None and changed != plain:
+            body = changed
+            head = tuple((name, value) for name, value in head if name.lower() != "content-encoding")
+        head = replaced(self._explained(head), "Content-Length", str(len(body)))
+        response = await _begun(request, self.status, head)
+        self.bytes_down = len(body)
+        await response.write(body)
+        await response.write_eof()
+        return response
+
+    def _rewritten(self, body: bytes, head: dict[str, str]) -> bytes:
+        if self._may_be_our_no(head):
+            return refusals.amended(body, self._sentence())
+        if self.answer is Answer.LFS:
+            return rewrite.lfs_batch(body, self.places, self.credential)
+        return rewrite.xet_fileinfo(body, self.places) if XET_INFO in self.accept else body
+
+    def _may_be_our_no(self, head: dict[str, str]) -> bool:
+        return isinstance(self.decision, AllowAnonymous) and head.get("x-error-code") in HIDDEN_CODES
+
+    def _sentence(self) -> str:
+        objections = self.decision.objections if isinstance(self.decision, AllowAnonymous) else ()
+        return "; ".join(dict.fromkeys(no.why for no in objections)) + ", so hf-proxy asked without your token"
+
+    def _explained(self, head: Headers) -> Headers:
+        """Add our sentence where the Hub hides a repository from an anonymous request."""
+        fields = {name.lower(): value for name, value in head}
+        if not self._may_be_our_no(fields):
+            return head
+        said = fields.get("x-error-message", "")
+        return replaced(head, "X-Error-Message", f"{said} ({self._sentence()})".strip())
+
+    async def _stream(
+        self, request: web.BaseRequest, upstream: aiohttp.ClientResponse, head: Headers, start: bytes
+    ) -> web.StreamResponse:
+        response = await _begun(request, self.status, head)
+        async for chunk in _chunks(start, upstream):
+            self.bytes_down += len(chunk)
+            await response.write(chunk)
+        await response.write_eof()
+        return response
+
+
+async def _begun(request: web.BaseRequest, status: int, head: Headers) -> web.StreamResponse:
+    response = web.StreamResponse(status=status)
+    for name, value in head:
+        response.headers.add(name, value)
+    await response.prepare(request)
+    return response
+
+
+async def _first(content: aiohttp.StreamReader, limit: int) -> bytes:
+    """What comes first, up to the limit or the end."""
+    parts: list[bytes] = []
+    size = 0
+    while size < limit and not content.at_eof():
+        part = await content.readany()
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
+
+
+async def _chunks(start: bytes, upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    if start:
+        yield start
+    async for chunk in upstream.content.iter_any():
+        yield chunk

@@ -1,0 +1,131 @@
+"""The way to the Hub, and the one place where a token meets a request.
+
+The token goes to the origin its account was logged in for, over TLS that is checked here, and nowhere
+else: no redirect is followed, no cookie kept, no netrc read, no key log written.
+"""
+
+import asyncio
+import hashlib
+import ssl
+from collections.abc import AsyncIterable
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
+
+import aiohttp
+from yarl import URL
+
+from hfproxy.config import Upstream as Settings
+from hfproxy.core.headers import Headers, replaced
+from hfproxy.core.rewrite import same_origin
+from hfproxy.daemon.accounts import Held, Origin
+from hfproxy.errors import AccountError, ConfigError, UpstreamError
+
+CONNECT_SECONDS: Final = 10
+# Signed storage addresses and xet tokens are long: 64 000 characters are documented (hub-wire §4).
+MAX_HEADER_BYTES: Final = 256 * 1024
+# What the client library would add by itself; the client's own headers go up, and nothing else.
+AUTOMATIC: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+
+Body = AsyncIterable[bytes] | bytes | None
+
+
+class Upstream:
+    """One session to one origin."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the certificates, and the corporate proxy of the daemon's own environment.
+
+        Raises:
+            ConfigError: `ca_file` cannot be used.
+        """
+        context, ca = _tls(settings)
+        self.origin = Origin(settings.hub, ca)
+        self._proxy = _corporate_proxy(settings.hub)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=context, limit=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=AUTOMATIC,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+        )
+
+    async def close(self) -> None:
+        """Close the session and its connections."""
+        await self._session.close()
+
+    def admits(self, held: Held) -> bool:
+        """Whether an account's token may be sent to this upstream."""
+        origin = held.account.origin
+        return same_origin(origin.url, self.origin.url) and origin.ca == self.origin.ca
+
+    async def send(
+        self, method: str, raw_target: str, headers: Headers, body: Body, held: Held | None
+    ) -> aiohttp.ClientResponse:
+        """Send one request and return the answer's head; the body is still to be read. `held` None: without token.
+
+        Raises:
+            AccountError: the account was logged in for another origin.
+            UpstreamError: the Hub cannot be reached, or is not who it should be.
+        """
+        url = URL(self.origin.url + raw_target, encoded=True)
+        if url.raw_path_qs != raw_target:
+            raise UpstreamError("this address would not reach the Hub as it was checked; nothing was sent")
+        try:
+            return await self._session.request(
+                method,
+                url,
+                headers=headers if held is None else self._with_token(headers, held),
+                data=body,
+                allow_redirects=False,
+                proxy=self._proxy,
+            )
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise UpstreamError(_in_words(error, self.origin.url)) from None
+
+    def _with_token(self, headers: Headers, held: Held) -> Headers:
+        """The only use of a token on a request."""
+        if not self.admits(held):
+            raise AccountError(
+                f"account '{held.account.name}' was logged in for {held.account.origin.url} with its certificates of"
+                f" then, not for {self.origin.url}; run: hf-proxy login"
+            )
+        return replaced(headers, "Authorization", f"Bearer {held.token.reveal()}")
+
+
+def _tls(settings: Settings) -> tuple[ssl.SSLContext, str | None]:
+    """Built by hand: `ssl.create_default_context` writes session keys where SSLKEYLOGFILE says."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_default_certs()
+    if settings.ca_file is None:
+        return context, None
+    try:
+        pem = Path(settings.ca_file).read_bytes()
+        context.load_verify_locations(cadata=pem.decode("ascii"))
+    except (OSError, ValueError, ssl.SSLError):
+        raise ConfigError(f"upstream.ca_file '{settings.ca_file}' is not a readable PEM certificate") from None
+    return context, hashlib.sha256(pem).hexdigest()
+
+
+def _corporate_proxy(hub: str) -> str | None:
+    """For https only: a proxy would read a plain request, and a local hub needs none."""
+    parts = urlsplit(hub)
+    if parts.scheme != "https" or proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies_environment()
+    return proxies.get("https") or proxies.get("all")
+
+
+def _in_words(error: aiohttp.ClientError | TimeoutError, origin: str) -> str:
+    match error:
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
+            return f"the TLS certificate of {origin} is not to be trusted; check upstream.hub and upstream.ca_file"
+        case aiohttp.ClientConnectorError() | asyncio.TimeoutError():
+            return f"{origin} cannot be reached; check the network, or upstream.hub in config.toml"
+        case _:
+            return f"{origin} broke off the connection; try again"
