@@ -100,7 +100,9 @@ class Config(_Strict, frozen=True):
             return self.profiles[name].scopes
         if name == "default":
             return ("read",)
-        raise UsageError(f"no profile '{ascii(name)[1:60]}' in {FILE}; write [profiles.NAME] with scopes = [...]")
+        raise UsageError(
+            f"no profile '{ascii(name)[1:60]}' in {FILE}; write [profiles.NAME] with scopes = [...]"
+        )
 
 
 def load(directory: Path) -> Config:
@@ -136,7 +138,10 @@ def check(config: Config) -> None:
     _check_address(config.listen.address)
     _check_hub(config.upstream)
     _check_times(config.grants)
-    for scope in (*config.grants.ceiling, *(s for profile in config.profiles.values() for s in profile.scopes)):
+    for scope in (
+        *config.grants.ceiling,
+        *(s for profile in config.profiles.values() for s in profile.scopes),
+    ):
         parse(scope)
 
 

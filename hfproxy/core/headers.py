@@ -22,10 +22,24 @@ HOP_BY_HOP = frozenset(
     }
 )
 # gradio_client copies its token to x-hf-authorization, which no redirect strips (hub-wire §2).
-NEVER_UP = HOP_BY_HOP | {"authorization", "x-hf-authorization", "cookie", "host", "expect", "forwarded", "via"}
+NEVER_UP = HOP_BY_HOP | {
+    "authorization",
+    "x-hf-authorization",
+    "cookie",
+    "host",
+    "expect",
+    "forwarded",
+    "via",
+}
 NEVER_UP_PREFIXES = ("x-forwarded-", "x-hf-proxy-", "sec-fetch-")
 # Cookies would give a session to whoever reads the reply; CORS headers would open us to web pages.
-NEVER_DOWN = HOP_BY_HOP | {"set-cookie", "set-cookie2", "alt-svc", "strict-transport-security", "clear-site-data"}
+NEVER_DOWN = HOP_BY_HOP | {
+    "set-cookie",
+    "set-cookie2",
+    "alt-svc",
+    "strict-transport-security",
+    "clear-site-data",
+}
 NEVER_DOWN_PREFIXES = ("access-control-", "x-hf-proxy-")
 
 
@@ -44,10 +58,15 @@ def replaced(headers: Iterable[tuple[str, str]], name: str, value: str) -> Heade
     return (*((key, old) for key, old in headers if key.lower() != name.lower()), (name, value))
 
 
-def _crossing(headers: Iterable[tuple[str, str]], never: frozenset[str], prefixes: tuple[str, ...]) -> Headers:
+def _crossing(
+    headers: Iterable[tuple[str, str]], never: frozenset[str], prefixes: tuple[str, ...]
+) -> Headers:
     given = tuple(headers)
     named = {
-        token.strip().lower() for key, value in given if key.lower() == "connection" for token in value.split(",")
+        token.strip().lower()
+        for key, value in given
+        if key.lower() == "connection"
+        for token in value.split(",")
     }
     return tuple(
         (key, value)

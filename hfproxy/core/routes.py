@@ -91,7 +91,9 @@ def searches(found: Found) -> tuple[Need, ...]:
     return (Need(Action.READ, catalogue(found.target.type if found.target else None)),)
 
 
-READ, WRITE, RUN, SECRETS = (does(action) for action in (Action.READ, Action.WRITE, Action.RUN, Action.SECRETS))
+READ, WRITE, RUN, SECRETS = (
+    does(action) for action in (Action.READ, Action.WRITE, Action.RUN, Action.SECRETS)
+)
 PR = frozenset({"create_pr"})
 
 # Sources: hub-wire §1.2-1.5, §4, §5, §8, and huggingface_hub 2.4.0 where named.
@@ -138,9 +140,15 @@ ROUTES = (
     Route("GET HEAD POST", "/api/registry/token", special=Special.MINTING),
     Route("GET HEAD POST PUT DELETE", "/oauth/{path}", special=Special.MINTING),
     Route("POST", "/api/credentials/revoke", special=Special.MINTING),
-    Route("GET HEAD POST PUT PATCH DELETE", "/api/organizations/{word}/service-accounts", special=Special.MINTING),
     Route(
-        "GET HEAD POST PUT PATCH DELETE", "/api/organizations/{word}/service-accounts/{path}", special=Special.MINTING
+        "GET HEAD POST PUT PATCH DELETE",
+        "/api/organizations/{word}/service-accounts",
+        special=Special.MINTING,
+    ),
+    Route(
+        "GET HEAD POST PUT PATCH DELETE",
+        "/api/organizations/{word}/service-accounts/{path}",
+        special=Special.MINTING,
     ),
     Route("POST", "/api/organizations/{word}/settings/tokens/{path}", special=Special.MINTING),
     Route("GET HEAD POST PUT DELETE", "/api/agentic/provisioning/{path}", special=Special.MINTING),
@@ -257,7 +265,11 @@ def _access(route: Route, needs: tuple[Need, ...], bill_to: str | None) -> Class
 def _found(match: re.Match[str], policy: frozenset[str]) -> Found | Deny:
     """Read the named parts of a path. `%2F` passes in a revision, and in the path of a tree listing."""
     parts = match.groupdict()
-    if "%" in (parts.get("path") or "") and "%2f" in parts["path"].lower() and "/tree/" not in match.re.pattern:
+    if (
+        "%" in (parts.get("path") or "")
+        and "%2f" in parts["path"].lower()
+        and "/tree/" not in match.re.pattern
+    ):
         return Deny(Refusal.BAD_TARGET, "an encoded slash has no place in this address")
     if "type" not in parts:
         return Found(None, policy)

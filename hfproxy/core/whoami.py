@@ -22,7 +22,13 @@ PERMISSIONS = {
     Action.COLLECTIONS: ("collection.write",),
 }
 WRITES = (*READS, "repo.write")
-ENTITIES = {"models": "model", "datasets": "dataset", "spaces": "space", "kernels": "kernel", "buckets": "bucket"}
+ENTITIES = {
+    "models": "model",
+    "datasets": "dataset",
+    "spaces": "space",
+    "kernels": "kernel",
+    "buckets": "bucket",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,14 @@ def _in_scope(org: str, scopes: tuple[Scope, ...]) -> bool:
 
 
 def _org(name: str, org_id: str) -> dict[str, object]:
-    return {"type": "org", "id": org_id, "name": name, "fullname": name, "avatarUrl": "", "isEnterprise": False}
+    return {
+        "type": "org",
+        "id": org_id,
+        "name": name,
+        "fullname": name,
+        "avatarUrl": "",
+        "isEnterprise": False,
+    }
 
 
 def _scoped(scope: Scope, user: str) -> dict[str, object]:

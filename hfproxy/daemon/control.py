@@ -33,7 +33,14 @@ class ControlPlane:
     """Serves the control socket."""
 
     def __init__(
-        self, uid: int, endpoint: str, accounts: Accounts, grants: Grants, mint: Mint, journal: Journal, upstream: Upstream
+        self,
+        uid: int,
+        endpoint: str,
+        accounts: Accounts,
+        grants: Grants,
+        mint: Mint,
+        journal: Journal,
+        upstream: Upstream,
     ) -> None:
         self._uid, self._endpoint = uid, endpoint
         self._accounts, self._grants, self._mint = accounts, grants, mint
@@ -159,7 +166,9 @@ def _name(text: str) -> str:
 def _token(text: str) -> Secret:
     """A token is sent in a header, so it is one word of visible ASCII (hub-wire §7)."""
     if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise UsageError("this is not a token: it must be one word; copy it again from huggingface.co/settings/tokens")
+        raise UsageError(
+            "this is not a token: it must be one word; copy it again from huggingface.co/settings/tokens"
+        )
     if text.startswith("hf_px_"):
         raise UsageError("this is a credential of hf-proxy, not a token; log in with one of the Hub's")
     return Secret(text)

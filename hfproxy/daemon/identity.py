@@ -10,7 +10,11 @@ from hfproxy.errors import AccountError, UpstreamError
 from hfproxy.secret import Secret
 
 TARGET: Final = "/api/whoami-v2"
-HEADERS: Final[Headers] = (("Accept", "application/json"), ("Accept-Encoding", "identity"), ("User-Agent", "hf-proxy"))
+HEADERS: Final[Headers] = (
+    ("Accept", "application/json"),
+    ("Accept-Encoding", "identity"),
+    ("User-Agent", "hf-proxy"),
+)
 
 
 async def identify(upstream: Upstream, name: str, token: Secret) -> Held:
@@ -29,7 +33,9 @@ async def identify(upstream: Upstream, name: str, token: Secret) -> Held:
     try:
         return Held(_account(name, upstream.origin, json.loads(body)), token)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UpstreamError(f"{upstream.origin.url} answered whoami with status {answer.status}; try again") from None
+        raise UpstreamError(
+            f"{upstream.origin.url} answered whoami with status {answer.status}; try again"
+        ) from None
 
 
 def _unknown(name: str, origin: Origin) -> Account:

@@ -43,8 +43,9 @@ class _Through(logging.Handler):
     """Hands a standard log record to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
-        structlog.get_logger().warning("library", name=record.name, said=record.getMessage(), error=kind)
+        structlog.get_logger().warning(
+            "library", name=record.name, said=record.getMessage(), exc_info=record.exc_info or False
+        )
 
 
 def hide_secrets(

@@ -102,4 +102,6 @@ def decode(line: bytes) -> Any:
     try:
         return _decoder.decode(line)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise UsageError("the daemon does not understand this request; is it another version? hf-proxy status") from None
+        raise UsageError(
+            "the daemon does not understand this request; is it another version? hf-proxy status"
+        ) from None

@@ -62,7 +62,9 @@ class Mint:
         texts = (*asked.scopes, *(self._config.profile(asked.profile) if asked.profile else ()))
         scopes = tuple(dict.fromkeys(map(scope.parse, texts or self._config.profile("default"))))
         if len(scopes) > MAX_SCOPES:
-            raise UsageError(f"at most {MAX_SCOPES} scopes for one credential; use a wider one, like read:me/*")
+            raise UsageError(
+                f"at most {MAX_SCOPES} scopes for one credential; use a wider one, like read:me/*"
+            )
         for one in scopes:
             if one.action in NOT_YET:
                 raise RefusedError(f"'{one}' cannot be granted yet: this hf-proxy has no way to that service")
@@ -71,7 +73,9 @@ class Mint:
     def _ttl(self, asked: messages.Mint) -> int:
         ttl, longest = duration(asked.ttl or self._config.grants.default_ttl), self._config.grants.max_ttl
         if ttl > duration(longest):
-            raise RefusedError(f"--ttl {asked.ttl} is longer than {longest}; raise max_ttl under [grants] in config.toml")
+            raise RefusedError(
+                f"--ttl {asked.ttl} is longer than {longest}; raise max_ttl under [grants] in config.toml"
+            )
         return ttl
 
     def _caveats(self, asked: messages.Mint, scopes: tuple[Scope, ...]) -> tuple[Caveat, ...]:
@@ -117,5 +121,3 @@ def public(grant: Grant) -> dict[str, object]:
         "expires_at": grant.expires_at,
         "uses": grant.uses,
     }
-
-

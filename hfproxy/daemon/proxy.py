@@ -26,7 +26,6 @@ from hfproxy.daemon.upstream import Upstream
 from hfproxy.errors import AccountError, JournalError, UpstreamError
 
 
-
 @dataclass(slots=True)
 class Exchange:
     """One request and what has been found out about it so far."""
@@ -53,7 +52,9 @@ class Exchange:
 class DataPlane:
     """Serves the loopback port."""
 
-    def __init__(self, port: int, uid: int, upstream: Upstream, accounts: Accounts, grants: Grants, recorder: Recorder):
+    def __init__(
+        self, port: int, uid: int, upstream: Upstream, accounts: Accounts, grants: Grants, recorder: Recorder
+    ):
         self._port, self._uid = port, uid
         self._upstream, self._accounts, self._grants, self._recorder = upstream, accounts, grants, recorder
         self._places = Places(upstream.origin.url, f"http://127.0.0.1:{port}")
@@ -123,7 +124,10 @@ class DataPlane:
         if body is None:
             return Deny(Refusal.BAD_BODY, f"this request's body is longer than {found.limit} bytes")
         exchange.body = body
-        content_type, encoding = exchange.inbound.one("content-type"), exchange.inbound.one("content-encoding")
+        content_type, encoding = (
+            exchange.inbound.one("content-type"),
+            exchange.inbound.one("content-encoding"),
+        )
         return routes.classify_body(found, body, content_type, encoding, bill_to)
 
     async def _special(
@@ -156,7 +160,7 @@ class DataPlane:
         decision = self._grants.broker.authorize(grant, access, now())
         if isinstance(decision, Deny):
             return self._refuse(exchange, decision)
-        with self._grants.running.under(grant.id, exchange.request):
+        with self._grants.running.under(grant.id, exchange.request.transport):
             await self._recorder.decided(exchange, decision)
             return await self._forward(exchange, decision, held)
 
@@ -166,7 +170,9 @@ class DataPlane:
         if self._accounts.locked:
             return Deny(Refusal.LOCKED, "the vault is locked; run: hf-proxy unlock")
         if held is None:
-            return Deny(Refusal.ACCOUNT, f"account '{grant.order.account}' was logged out; run: hf-proxy login")
+            return Deny(
+                Refusal.ACCOUNT, f"account '{grant.order.account}' was logged out; run: hf-proxy login"
+            )
         return held
 
     def _refuse(self, exchange: Exchange, deny: Deny) -> Deny:
@@ -182,7 +188,12 @@ class DataPlane:
         """Steps 7 to 9: send, pass the answer on, write down how it ended."""
         token = held.token if held is not None else None
         relay = Relay(
-            exchange.answer, exchange.inbound.one("accept"), self._places, decision, exchange.credential, token
+            exchange.answer,
+            exchange.inbound.one("accept"),
+            self._places,
+            decision,
+            exchange.credential,
+            token,
         )
         refusal: Refusal | None = None
         try:
@@ -251,5 +262,3 @@ def _continue(request: web.BaseRequest) -> None:
     """Tell a client that waits for it (`Expect: 100-continue`) to send its body: nothing refused it so far."""
     if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-

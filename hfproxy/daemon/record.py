@@ -44,7 +44,12 @@ class Recorder:
 
     def denied(self, exchange: "Exchange", deny: Deny) -> None:
         """Record a no to a known grant."""
-        event = {**_about(exchange), "kind": Kind.DECIDED.value, "decision": "deny", "refusal": deny.refusal.value}
+        event = {
+            **_about(exchange),
+            "kind": Kind.DECIDED.value,
+            "decision": "deny",
+            "refusal": deny.refusal.value,
+        }
         self._journal.note(event)
 
     def counted(self, deny: Deny) -> Deny:

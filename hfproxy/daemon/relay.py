@@ -107,7 +107,9 @@ class Relay:
 
     def _sentence(self) -> str:
         objections = self.decision.objections if isinstance(self.decision, AllowAnonymous) else ()
-        return "; ".join(dict.fromkeys(no.why for no in objections)) + ", so hf-proxy asked without your token"
+        return (
+            "; ".join(dict.fromkeys(no.why for no in objections)) + ", so hf-proxy asked without your token"
+        )
 
     def _explained(self, head: Headers) -> Headers:
         """Add our sentence where the Hub hides a repository from an anonymous request."""

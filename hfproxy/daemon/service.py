@@ -40,7 +40,9 @@ def passed_sockets() -> dict[str, socket.socket]:
     if not count:
         return {}
     if len(names) != count or not set(names) <= {"data", "control"} or len(set(names)) != count:
-        raise StartError("LISTEN_FDNAMES must name the passed sockets 'data' and 'control'; see systemd/hf-proxy.socket")
+        raise StartError(
+            "LISTEN_FDNAMES must name the passed sockets 'data' and 'control'; see systemd/hf-proxy.socket"
+        )
     passed = {name: socket.socket(fileno=FIRST_PASSED + index) for index, name in enumerate(names)}
     for one in passed.values():
         os.set_inheritable(one.fileno(), False)
@@ -114,7 +116,9 @@ def private_directory(path: Path) -> Path:
     except OSError as error:
         raise StartError(f"{path} cannot be made: {error.strerror}") from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise StartError(f"{path} is not a directory of yours (uid {found.st_uid}); remove it, or set HFPROXY_RUNTIME_DIR")
+        raise StartError(
+            f"{path} is not a directory of yours (uid {found.st_uid}); remove it, or set HFPROXY_RUNTIME_DIR"
+        )
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise StartError(f"{path} is open to other users; run: chmod 700 {path}")
     return path
