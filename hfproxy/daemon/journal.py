@@ -160,11 +160,12 @@ def _head(file: int, path: Path) -> Head:
     """
     size = os.fstat(file).st_size
     tail = os.pread(file, TAIL_BYTES, max(0, size - TAIL_BYTES))
-    whole = tail.rpartition(b"\n")[0]
-    if len(whole) + 1 < len(tail) or (tail and not whole):
-        size -= len(tail) - (len(whole) + 1 if whole else 0)
-        os.ftruncate(file, size)
-    if not whole:
+    whole, newline, torn = tail.rpartition(b"\n")
+    if len(torn) == TAIL_BYTES:
+        raise JournalError(f"{path} is damaged (no line ends in it); move it away to start a new one")
+    if torn:
+        os.ftruncate(file, size - len(torn))
+    if not newline:
         return Head()
     last = whole.rpartition(b"\n")[2]
     try:

@@ -186,15 +186,8 @@ class DataPlane:
         self, exchange: Exchange, decision: Decision, held: Held | None
     ) -> web.StreamResponse | Deny:
         """Steps 7 to 9: send, pass the answer on, write down how it ended."""
-        token = held.token if held is not None else None
-        relay = Relay(
-            exchange.answer,
-            exchange.inbound.one("accept"),
-            self._places,
-            decision,
-            exchange.credential,
-            token,
-        )
+        accept = exchange.inbound.one("accept")
+        relay = Relay(exchange.answer, accept, self._places, decision, exchange.credential, held)
         refusal: Refusal | None = None
         try:
             return await self._exchanged(exchange, relay, held if isinstance(decision, Allow) else None)

@@ -9,13 +9,14 @@ from aiohttp import web
 
 from hfproxy.core import headers as crossing
 from hfproxy.core import leak, rewrite
-from hfproxy.core.access import AllowAnonymous, Decision
+from hfproxy.core.access import AllowAnonymous, Decision, one_line
 from hfproxy.core.headers import Headers, replaced
 from hfproxy.core.rewrite import Places
 from hfproxy.core.routes import Answer
 from hfproxy.daemon import refusals
+from hfproxy.daemon.accounts import Held
+from hfproxy.daemon.refusals import UNAUTHORIZED
 from hfproxy.errors import UpstreamError
-from hfproxy.secret import Secret
 
 # Bodies up to here are looked into; larger ones and file content pass as they are (threats T13).
 LOOKED_INTO: Final = 1024 * 1024
@@ -23,25 +24,27 @@ XET_INFO: Final = "application/vnd.xet-fileinfo+json"
 TEXTUAL: Final = ("application/json", "text/", "application/vnd.git-lfs+json", XET_INFO)
 # Codes after which "your credential does not cover this" may be the reason of an anonymous no.
 HIDDEN_CODES: Final = frozenset({"RepoNotFound", "GatedRepo"})
+# The Hub's words for a token that it does not know any more (hub-wire §6).
+TOKEN_IS_DEAD: Final = "Invalid credentials in Authorization header"
 NO_BODY: Final = frozenset({204, 304})
 
 
 @dataclass(slots=True)
 class Relay:
-    """One answer on its way. `token`: what must not be in it; `credential`: what the client presented."""
+    """One answer on its way. `held`: whose token must not be in it; `credential`: what the client presented."""
 
     answer: Answer
     accept: str
     places: Places
     decision: Decision
     credential: str
-    token: Secret | None
+    held: Held | None
     bytes_down: int = 0
     status: int = 0
     _needles: tuple[bytes, ...] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
-        self._needles = leak.needles(self.token.reveal()) if self.token is not None else ()
+        self._needles = leak.needles(self.held.token.reveal()) if self.held is not None else ()
 
     @property
     def wants_plain(self) -> bool:
@@ -84,7 +87,7 @@ class Relay:
         """A short body that was read: looked into, rewritten where it must be, sent with its length."""
         plain = leak.plain(body, encoding, 16 * LOOKED_INTO)
         self._check(body if plain is None else plain)
-        changed = body if plain is None else self._rewritten(plain, dict((k.lower(), v) for k, v in head))
+        changed = body if plain is None else self._rewritten(plain, head)
         if plain is not None and changed != plain:
             body = changed
             head = tuple((name, value) for name, value in head if name.lower() != "content-encoding")
@@ -95,29 +98,30 @@ class Relay:
         await response.write_eof()
         return response
 
-    def _rewritten(self, body: bytes, head: dict[str, str]) -> bytes:
-        if self._may_be_our_no(head):
-            return refusals.amended(body, self._sentence())
+    def _rewritten(self, body: bytes, head: Headers) -> bytes:
+        if (sentence := self._sentence(head)) is not None:
+            return refusals.amended(body, sentence)
         if self.answer is Answer.LFS:
             return rewrite.lfs_batch(body, self.places, self.credential)
         return rewrite.xet_fileinfo(body, self.places) if XET_INFO in self.accept else body
 
-    def _may_be_our_no(self, head: dict[str, str]) -> bool:
-        return isinstance(self.decision, AllowAnonymous) and head.get("x-error-code") in HIDDEN_CODES
-
-    def _sentence(self) -> str:
-        objections = self.decision.objections if isinstance(self.decision, AllowAnonymous) else ()
-        return (
-            "; ".join(dict.fromkeys(no.why for no in objections)) + ", so hf-proxy asked without your token"
-        )
-
     def _explained(self, head: Headers) -> Headers:
-        """Add our sentence where the Hub hides a repository from an anonymous request."""
-        fields = {name.lower(): value for name, value in head}
-        if not self._may_be_our_no(fields):
+        """Say why, where the Hub's own words cannot."""
+        sentence = self._sentence(head)
+        if sentence is None:
             return head
-        said = fields.get("x-error-message", "")
-        return replaced(head, "X-Error-Message", f"{said} ({self._sentence()})".strip())
+        said = next((value for name, value in head if name.lower() == "x-error-message"), "")
+        return replaced(head, "X-Error-Message", f"{said} ({sentence})".strip())
+
+    def _sentence(self, head: Headers) -> str | None:
+        """What to add to an answer: it was asked without the token, or the token is no longer good."""
+        fields = {name.lower(): value for name, value in head}
+        if isinstance(self.decision, AllowAnonymous) and fields.get("x-error-code") in HIDDEN_CODES:
+            return f"{one_line(no.why for no in self.decision.objections)}, so hf-proxy asked without your token"
+        dead = self.status == UNAUTHORIZED and fields.get("x-error-message", "").startswith(TOKEN_IS_DEAD)
+        if dead and self.held is not None and not isinstance(self.decision, AllowAnonymous):
+            return f"the Hub no longer accepts the token of account '{self.held.account.name}'; run: hf-proxy login"
+        return None
 
     async def _stream(
         self, request: web.BaseRequest, upstream: aiohttp.ClientResponse, head: Headers, start: bytes

@@ -1,0 +1,69 @@
+"""`audit`: read the journal through the daemon, which writes it out first; `verify` and `anchor` check it."""
+
+import sys
+from importlib import import_module
+
+from hfproxy.cli.options import Arguments, Syntax
+from hfproxy.cli.render import listing, moment, show, show_json
+from hfproxy.client import ask, entries, text
+from hfproxy.wire import Message
+
+SYNTAX = Syntax(
+    "audit",
+    "Read the journal. Also: hf-proxy audit verify, hf-proxy audit anchor.",
+    ("--since", "TIME", "only the last 90s, 15m, 1h, 2d"),
+    ("--grant", "ID", "only what one grant did"),
+    ("--repo", "REPO", "only what touched one repository, like models/ns/name"),
+    ("--denied", "", "only what was refused"),
+    ("-f", "", "go on with what happens from now"),
+    ("--json", "", "one object a line"),
+)
+
+ANCHOR_SYNTAX = Syntax("audit anchor", "Print the hash of the journal's last entry, to be kept elsewhere.")
+
+COLUMNS = ("kind", "grant", "account", "program", "decision", "method", "target", "status", "refusal")
+
+
+def run(words: list[str]) -> int:
+    """Raises as `client.ask`."""
+    if words[:1] == ["verify"]:
+        code: int = import_module("hfproxy.cli.audit_verify").run(words[1:])
+        return code
+    if words[:1] == ["anchor"]:
+        return _anchor(words[1:])
+    arguments = SYNTAX.read(words)
+    as_json = arguments.switch("--json")
+    for entry in entries(_request(arguments), follow=arguments.switch("-f")):
+        if as_json:
+            show_json(entry)
+        else:
+            show(_line(entry))
+        sys.stdout.flush()
+    return 0
+
+
+def _request(arguments: Arguments) -> Message:
+    wanted: Message = {
+        "since": arguments.text("--since"),
+        "grant": arguments.text("--grant"),
+        "repo": arguments.text("--repo"),
+        "denied": arguments.switch("--denied"),
+        "follow": arguments.switch("-f"),
+    }
+    return {"do": "audit", **{key: value for key, value in wanted.items() if value not in (None, False)}}
+
+
+def _line(entry: Message) -> str:
+    """What happened, in the order in which one asks: when, what, by which grant, with what outcome."""
+    values = (entry.get(column) for column in COLUMNS)
+    cells = [moment(entry.get("at")), *(str(value) for value in values if value is not None)]
+    return " ".join([*cells, listing(entry.get("scopes"))]).rstrip()
+
+
+def _anchor(words: list[str]) -> int:
+    ANCHOR_SYNTAX.read(words)
+    head = ask({"do": "anchor"})
+    show(text(head, "hash"))
+    if sys.stderr.isatty():
+        sys.stderr.write(f"entry {head.get('seq')}; check with: hf-proxy audit verify --anchor HASH\n")
+    return 0

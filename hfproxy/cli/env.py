@@ -1,0 +1,65 @@
+"""`env`: a credential as lines that a shell evaluates: `eval "$(hf-proxy env)"`.
+
+The result is the environment `exec` gives its command. For a shell every outranking variable is unset, set or
+not, so that the lines may be kept; `--shell json` is one object to merge, with null for what is to be unset.
+"""
+
+import json
+import os
+import re
+import sys
+
+from hfproxy.cli.environment import UNSET, for_child, found
+from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, request
+from hfproxy.cli.options import Syntax
+from hfproxy.cli.render import complain
+
+SHELLS = ("sh", "fish", "json")
+
+SYNTAX = Syntax(
+    "env",
+    'Print a credential as lines to evaluate: eval "$(hf-proxy env)"',
+    *GRANT_OPTIONS,
+    ("--shell", "sh|fish|json", "for which shell; sh is also bash and zsh"),
+)
+
+
+def run(words: list[str]) -> int:
+    """Raises as `client.ask`."""
+    arguments = SYNTAX.read(words)
+    shell = arguments.choice("--shell", SHELLS, default="sh")
+    minted = mint({**request(arguments, bind="none"), "found": found(os.environ)})
+    lines = _lines(shell, _changed(for_child(os.environ, minted)))
+    # As bytes: a value that is not valid in this locale goes back as it came.
+    sys.stdout.buffer.write(os.fsencode(lines))
+    return 0
+
+
+def _changed(child: dict[str, str]) -> dict[str, str]:
+    """What has to be set. Names no shell can export (bash keeps functions under such) are left out."""
+    changed = {name: value for name, value in child.items() if os.environ.get(name) != value}
+    odd = [name for name in changed if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)]
+    for name in odd:
+        complain(f"the variable '{name}' holds a token and cannot be set from here; remove it yourself")
+        del changed[name]
+    return changed
+
+
+def _lines(shell: str, changed: dict[str, str]) -> str:
+    if shell == "json":
+        return json.dumps({**changed, **{name: None for name in UNSET if name in os.environ}}) + "\n"
+    if shell == "fish":
+        exports = [f"set -gx {name} {_fish_quoted(value)}" for name, value in changed.items()]
+        return "\n".join([*exports, f"set -e {' '.join(UNSET)}"]) + "\n"
+    exports = [f"export {name}={_sh_quoted(value)}" for name, value in changed.items()]
+    return "\n".join([*exports, f"unset {' '.join(UNSET)}"]) + "\n"
+
+
+def _sh_quoted(value: str) -> str:
+    """Between single quotes nothing means anything but the quote itself (POSIX shell, 2.2.2)."""
+    return "'" + value.replace("'", "'\\''") + "'"
+
+
+def _fish_quoted(value: str) -> str:
+    r"""Between single quotes fish knows `\\` and `\'` (fish, "Quotes")."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

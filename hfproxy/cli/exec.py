@@ -1,0 +1,77 @@
+"""`exec`: become the command, with a credential in its environment.
+
+No process of ours is left: the process id stays, so signals, terminal and exit code are the command's own,
+and the daemon, which holds the grant to this process id, ends it with the command.
+"""
+
+import os
+import signal
+from contextlib import suppress
+
+from hfproxy.cli.environment import for_child, found
+from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, request
+from hfproxy.cli.options import Syntax
+from hfproxy.cli.render import complain
+from hfproxy.client import ask, text
+from hfproxy.errors import HFProxyError, UsageError
+from hfproxy.wire import Message
+
+SYNTAX = Syntax(
+    "exec",
+    "Run a command with a credential in place of the token. The grant ends with the command.",
+    *GRANT_OPTIONS,
+    rest="[--] CMD...",
+    starts_command=True,
+)
+
+NO_DAEMON = 125
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+
+
+def run(words: list[str]) -> int:
+    """Returns only if the command could not be run: 125, 126 or 127.
+
+    Raises:
+        UsageError: what was typed cannot mean anything.
+    """
+    arguments = SYNTAX.read(words)
+    command = arguments.rest
+    if not command or not command[0]:
+        raise SYNTAX.wrong("there is no command to run")
+    wanted = request(arguments, bind="pid")
+    try:
+        minted = mint({**wanted, "program": os.path.basename(command[0]), "found": found(os.environ)})
+        environment = for_child(os.environ, minted)
+    except UsageError:
+        raise
+    except HFProxyError as error:
+        complain(str(error))
+        return NO_DAEMON
+    return _become(command, environment, minted)
+
+
+def _become(command: list[str], environment: dict[str, str], minted: Message) -> int:
+    try:
+        _set_pipe_signals(signal.SIG_DFL)
+        os.execvpe(command[0], command, environment)
+    except (FileNotFoundError, NotADirectoryError):
+        code, what = NOT_FOUND, "command not found"
+    except OSError as error:
+        code, what = NOT_EXECUTABLE, str(error.strerror)
+    _set_pipe_signals(signal.SIG_IGN)
+    _give_back(minted)
+    complain(f"{command[0]}: {what}; it was not run and its grant is revoked")
+    return code
+
+
+def _set_pipe_signals(handler: signal.Handlers) -> None:
+    """Python ignores these, and a command would inherit that: `yes | head` would not end as it does."""
+    signal.signal(signal.SIGPIPE, handler)
+    signal.signal(signal.SIGXFSZ, handler)
+
+
+def _give_back(minted: Message) -> None:
+    """Revoke what is not used. Where that fails it still ends with this process, or with its time."""
+    with suppress(HFProxyError):
+        ask({"do": "revoke", "ids": [text(minted, "id")]})

@@ -1,0 +1,44 @@
+"""What `exec`, `mint` and `env` have in common: which grant to ask for, and asking."""
+
+from hfproxy.cli.options import Arguments, Option
+from hfproxy.client import ask
+from hfproxy.wire import Message
+
+BINDS = ("pid", "tree", "none")
+
+GRANT_OPTIONS: tuple[Option, ...] = (
+    ("--scope", "SCOPE", "what it may do, like read:meta-llama/* or write:spaces/me/demo; can be repeated"),
+    ("--profile", "NAME", "the scopes of a profile of the config file; without --scope: default"),
+    ("--ttl", "TIME", "how long at most: 90s, 15m, 1h, 2d"),
+    ("--account", "NAME", "whose token stands behind it"),
+    ("--label", "TEXT", "a name for it in 'grants' and 'audit'"),
+    ("--bind", "pid|tree|none", "ends with the process; only for its process tree; neither"),
+    ("--ambient", "", "the tree may also ask without a credential (needs --bind tree)"),
+    ("--strict", "", "no anonymous reads outside of the scope"),
+    ("--max-uses", "N", "how many requests at most"),
+)
+
+
+def request(arguments: Arguments, *, bind: str) -> Message:
+    """The `mint` request for what was typed, without what was not. `bind` is the command's default.
+
+    Raises:
+        UsageError: a value that no daemon need be asked about.
+    """
+    wanted: Message = {
+        "scopes": arguments.texts("--scope"),
+        "profile": arguments.text("--profile"),
+        "ttl": arguments.text("--ttl"),
+        "account": arguments.text("--account"),
+        "label": arguments.text("--label"),
+        "strict": arguments.switch("--strict"),
+        "ambient": arguments.switch("--ambient"),
+        "max_uses": arguments.number("--max-uses"),
+    }
+    typed = {key: value for key, value in wanted.items() if value not in (None, False, [])}
+    return {"do": "mint", "bind": arguments.choice("--bind", BINDS, default=bind), **typed}
+
+
+def mint(wanted: Message) -> Message:
+    """Ask for the grant; raises as `client.ask`. Waits without limit: the vault may be asking a person."""
+    return ask(wanted, patient=True)

@@ -1,0 +1,39 @@
+"""`mint`: a credential on stdout, for what cannot be run by `exec`."""
+
+import sys
+
+from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, request
+from hfproxy.cli.options import Syntax
+from hfproxy.cli.render import listing, moment, printable, show_json
+from hfproxy.client import text
+from hfproxy.wire import Message
+
+SYNTAX = Syntax(
+    "mint",
+    "Print a credential, for what cannot be run by exec.",
+    *GRANT_OPTIONS,
+    ("--json", "", "with its id, endpoint, expiry and scopes"),
+)
+
+MEMBERS = ("id", "credential", "endpoint", "expires_at", "scopes")
+
+
+def run(words: list[str]) -> int:
+    """Raises as `client.ask`."""
+    arguments = SYNTAX.read(words)
+    minted = mint(request(arguments, bind="none"))
+    if arguments.switch("--json"):
+        show_json({member: minted.get(member) for member in MEMBERS})
+        return 0
+    sys.stdout.write(text(minted, "credential") + "\n")
+    if sys.stderr.isatty():
+        sys.stderr.write(_summary(minted))
+    return 0
+
+
+def _summary(minted: Message) -> str:
+    scopes, until, grant = listing(minted.get("scopes")), moment(minted.get("expires_at")), minted.get("id")
+    return (
+        f"{printable(scopes)} until {until}, at HF_ENDPOINT={printable(minted.get('endpoint'))}\n"
+        f"end it with: hf-proxy revoke {printable(grant)}\n"
+    )

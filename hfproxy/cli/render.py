@@ -1,0 +1,61 @@
+"""What is written for a person: lines, tables and moments.
+
+Labels, paths and the like were chosen by others, and a terminal obeys what it is shown. So all that cannot be
+printed (control characters, text direction marks) is shown as an escape. JSON does that by itself.
+"""
+
+import json
+import re
+import sys
+import time
+
+# hub-wire §7; shorter than a real token, since a mistyped one is still one.
+TOKEN = r"(?:hf_|api_org_)[A-Za-z0-9._-]{20,}"
+
+
+def printable(text: object) -> str:
+    """Text that a terminal only shows; nothing for None."""
+    if text is None:
+        return ""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in str(text)
+    )
+
+
+def complain(text: str) -> None:
+    """One line on stderr. What has the shape of a token is left out: it may have been typed by mistake."""
+    sys.stderr.write(f"hf-proxy: {re.sub(TOKEN, '<hidden>', printable(text))}\n")
+
+
+def show(text: str) -> None:
+    """One line on stdout, whatever its encoding cannot say as escapes."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(printable(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def show_json(value: object) -> None:
+    """One JSON value on one line of stdout."""
+    sys.stdout.write(json.dumps(value) + "\n")
+
+
+def show_table(headings: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
+    """Columns as wide as their widest cell; an empty cell is a dash."""
+    lines = [headings, *(tuple(printable(cell) or "-" for cell in row) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        show("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def moment(at: object) -> str:
+    """A moment in local time, ISO 8601; nothing for what is none."""
+    if not isinstance(at, int | float):
+        return ""
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%S%z", time.localtime(at))
+    except (ValueError, OverflowError, OSError):
+        return str(at)
+
+
+def listing(items: object) -> str:
+    """A list as a person reads it."""
+    return ", ".join(map(str, items)) if isinstance(items, list) else ""

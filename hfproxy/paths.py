@@ -1,0 +1,63 @@
+"""Where this program's files are: one function a directory, plain strings, nothing is created here.
+
+`HFPROXY_CONFIG_DIR`, `HFPROXY_STATE_DIR` and `HFPROXY_RUNTIME_DIR` win; an empty variable counts as unset, as
+the XDG base directory specification has it. Unset, they are what platformdirs says, but for the runtime
+directory: `$XDG_RUNTIME_DIR/hf-proxy` on Linux, and where that is missing a private directory under the state
+directory, never a guessable one in /tmp. A relative path would mean another place for every caller: refused.
+
+Every `exec` comes through here, so platformdirs (18 ms) is loaded only where nothing else says the place.
+"""
+
+import os
+import sys
+
+from hfproxy.errors import ConfigError
+
+APP = "hf-proxy"
+
+
+def config_dir() -> str:
+    """Where `config.toml` is.
+
+    Raises:
+        ConfigError: the variable that names it is not an absolute path.
+    """
+    return _from_environment("HFPROXY_CONFIG_DIR") or _default("user_config_dir")
+
+
+def state_dir() -> str:
+    """Where the journal and the store are; raises as `config_dir`."""
+    return _from_environment("HFPROXY_STATE_DIR") or _default("user_state_dir")
+
+
+def runtime_dir() -> str:
+    """Where the control socket is; raises as `config_dir`."""
+    named = _from_environment("HFPROXY_RUNTIME_DIR")
+    if named:
+        return named
+    session = _from_environment("XDG_RUNTIME_DIR") if sys.platform == "linux" else ""
+    return os.path.join(session, APP) if session else os.path.join(state_dir(), "run")
+
+
+def control_socket() -> str:
+    """The socket the daemon listens on for commands; raises as `config_dir`."""
+    return os.path.join(runtime_dir(), "control.sock")
+
+
+def journal_dir() -> str:
+    """Where the journal's files are; raises as `config_dir`."""
+    return os.path.join(state_dir(), "journal")
+
+
+def _from_environment(variable: str) -> str:
+    path = os.environ.get(variable, "")
+    if path and not os.path.isabs(path):
+        raise ConfigError(f"{variable} must be an absolute path; set it to one, or: unset {variable}")
+    return path
+
+
+def _default(kind: str) -> str:
+    import platformdirs  # noqa: PLC0415  (see the module's docstring)
+
+    path: str = getattr(platformdirs, kind)(APP, appauthor=False)
+    return path
