@@ -25,6 +25,9 @@ from hfproxy.errors import DaemonError, RefusedError, UsageError
 from hfproxy.wire import MAX_LINE, Message, decode, encode
 
 DEDICATED_DIR = "/run/hf-proxy"
+PRIVATE = 0o700
+SHARED = 0o750
+USAGE = 2
 ANSWER_TIMEOUT_S = 30.0
 
 
@@ -121,7 +124,7 @@ def _judged(line: bytes) -> Message:
     if "error" not in answer:
         return answer
     error = text(answer, "error")
-    raise UsageError(error) if answer.get("code") == 2 else RefusedError(error)
+    raise UsageError(error) if answer.get("code") == USAGE else RefusedError(error)
 
 
 def _connect() -> socket.socket:
@@ -155,13 +158,13 @@ def _owner_of(directory: str) -> int:
         raise DaemonError(
             f"{directory} is not a real directory; remove it, then start the daemon: hf-proxy daemon"
         )
-    if directory == DEDICATED_DIR and mode == 0o750:
+    if directory == DEDICATED_DIR and mode == SHARED:
         return found.st_uid
     if found.st_uid != os.geteuid():
         raise DaemonError(
             f"{directory} belongs to uid {found.st_uid}, not to you; set HFPROXY_RUNTIME_DIR to yours"
         )
-    if mode != 0o700:
+    if mode != PRIVATE:
         raise DaemonError(
             f"{directory} is not yours alone (mode {mode:04o}); close it with: chmod 700 {directory}"
         )
@@ -187,11 +190,13 @@ def _peer_uid(connection: socket.socket) -> int:
     """
     if sys.platform == "darwin":
         credentials = connection.getsockopt(0, 1, 76)
-        known = len(credentials) >= 8 and not any(credentials[:4])
+        version, uid = credentials[:4], credentials[4:8]
+        known = not any(version)
     else:
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        known = len(credentials) == 12
-    return int.from_bytes(credentials[4:8], sys.byteorder) if known else -1
+        uid = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[4:8]
+        known = True
+    # Nothing at all would read as uid 0.
+    return int.from_bytes(uid, sys.byteorder) if uid and known else -1
 
 
 def _hung_up() -> DaemonError:

@@ -27,6 +27,7 @@ class House:
         self.hub, self.ca_file, self.vault = hub, ca_file, vault
         self.config, self.state, self.runtime = root / "config", root / "state", root / "run"
         self.log = root / "daemon.log"
+        self.hfproxy = HFPROXY
         self.process: subprocess.Popen[bytes] | None = None
         self.config.mkdir(mode=0o700, parents=True)
         self.configure()

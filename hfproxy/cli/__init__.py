@@ -32,8 +32,7 @@ def run(words: list[str]) -> int:
     """Do what was typed; returns the exit code: 0 done, 1 failed, 2 usage, 130 interrupted (`exec`: more)."""
     try:
         code = _dispatch(words)
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except UsageError as error:
         complain(str(error))
         return 2
@@ -42,11 +41,19 @@ def run(words: list[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has enough. Python would complain once more when it closes stdout.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return 141
+    except OSError as error:
+        return _cannot_write(error)
     return code
+
+
+def _cannot_write(error: OSError) -> int:
+    """Whoever read our output has enough (as a shell says it: 141), or there is no room for it."""
+    # Python would try again when it closes stdout.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if isinstance(error, BrokenPipeError):
+        return 141
+    complain(f"{error.strerror}; try again")
+    return 1
 
 
 def _dispatch(words: list[str]) -> int:

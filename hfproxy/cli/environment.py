@@ -5,7 +5,7 @@ Pure but for the look at the user's netrc: dictionaries in, dictionaries out.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from hfproxy import paths
 from hfproxy.client import text, texts
@@ -46,16 +46,21 @@ def found(environment: Mapping[str, str]) -> list[str]:
         if "hf_" in value or "api_org_" in value:
             for run in re.findall(CANDIDATE, value):
                 candidates.update(_readings(run))
-    return sorted(one for one in candidates if not one.startswith(OURS))
+    return sorted(candidates)
 
 
-def _readings(run: str) -> set[str]:
+def _readings(run: str) -> Iterator[str]:
     """Where a token begins and ends in a run is not certain: a name may come before, a suffix after."""
     last = max(run.rfind("hf_"), run.rfind("api_org_"))
-    starts = {run, run[last:]}
-    return starts | {
-        match[0] for start in starts for match in re.finditer(r"^[A-Za-z0-9_]+|^hf_[A-Za-z0-9]+", start)
-    }
+    for start in (run, run[last:]):
+        if start.startswith(OURS):
+            continue
+        yield start
+        yield start.rstrip("._-")
+        for shape in (r"\w+", r"(?:hf|api_org)_[A-Za-z0-9]*"):
+            match = re.match(shape, start, re.ASCII)
+            if match is not None:
+                yield match[0]
 
 
 def for_child(environment: Mapping[str, str], minted: Message) -> dict[str, str]:

@@ -39,7 +39,7 @@ def run(words: list[str]) -> int:
     command = arguments.rest
     if not command or not command[0]:
         raise SYNTAX.wrong("there is no command to run")
-    wanted = request(arguments, bind="pid")
+    wanted = request(arguments, bind="pid", pid="pid")
     try:
         minted = mint({**wanted, "program": os.path.basename(command[0]), "found": found(os.environ)})
         environment = for_child(os.environ, minted)
@@ -54,7 +54,7 @@ def run(words: list[str]) -> int:
 def _become(command: list[str], environment: dict[str, str], minted: Message) -> int:
     try:
         _set_pipe_signals(signal.SIG_DFL)
-        os.execvpe(command[0], command, environment)
+        os.execvpe(command[0], command, environment)  # noqa: S606  (what was asked for)
     except (FileNotFoundError, NotADirectoryError):
         code, what = NOT_FOUND, "command not found"
     except OSError as error:

@@ -19,8 +19,13 @@ GRANT_OPTIONS: tuple[Option, ...] = (
 )
 
 
-def request(arguments: Arguments, *, bind: str) -> Message:
-    """The `mint` request for what was typed, without what was not. `bind` is the command's default.
+def request(arguments: Arguments, *, bind: str, pid: str) -> Message:
+    """The `mint` request for what was typed, without what was not.
+
+    Args:
+        arguments: what was typed.
+        bind: the command's default.
+        pid: whose end `--bind pid` means: `pid` the process that asks, `parent` the one that called it.
 
     Raises:
         UsageError: a value that no daemon need be asked about.
@@ -35,8 +40,9 @@ def request(arguments: Arguments, *, bind: str) -> Message:
         "ambient": arguments.switch("--ambient"),
         "max_uses": arguments.number("--max-uses"),
     }
+    bound = arguments.choice("--bind", BINDS, default=bind)
     typed = {key: value for key, value in wanted.items() if value not in (None, False, [])}
-    return {"do": "mint", "bind": arguments.choice("--bind", BINDS, default=bind), **typed}
+    return {"do": "mint", "bind": pid if bound == "pid" else bound, **typed}
 
 
 def mint(wanted: Message) -> Message:

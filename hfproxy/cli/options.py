@@ -1,7 +1,7 @@
 """Reads the words of a command.
 
 Our own, since `argparse` costs `exec` half the start of a bare interpreter (5 of 11 ms), repeats what was
-typed in its errors, which may be a token, and takes abbreviations, whose meaning changes when an option comes.
+typed in its errors, which may be a token, and takes abbreviations, whose meaning changes as options come.
 The rules: `--name VALUE` or `--name=VALUE`; a value that begins with `--` needs the second form; the last of
 several wins, but for those asked for with `texts`; `--` ends the options.
 """
@@ -13,6 +13,8 @@ from hfproxy.errors import UsageError
 
 # As typed; what its value is called ("" for a switch); what it does.
 Option = tuple[str, str, str]
+
+DIGITS = 9
 
 
 class Arguments:
@@ -40,12 +42,12 @@ class Arguments:
         """The value of an option that counts something.
 
         Raises:
-            UsageError: it is no number of at most nine digits.
+            UsageError: it is none, or has more than nine digits.
         """
         typed = self.text(name)
         if typed is None:
             return None
-        if not (typed.isascii() and typed.isdigit() and len(typed) < 10):
+        if not (typed.isascii() and typed.isdigit() and len(typed) <= DIGITS):
             raise UsageError(f"{name} needs a whole number, like {name} 3")
         return int(typed)
 

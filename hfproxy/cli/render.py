@@ -10,7 +10,7 @@ import sys
 import time
 
 # hub-wire §7; shorter than a real token, since a mistyped one is still one.
-TOKEN = r"(?:hf_|api_org_)[A-Za-z0-9._-]{20,}"
+SECRETS = r"(?:hf_|api_org_)[A-Za-z0-9._-]{20,}"
 
 
 def printable(text: object) -> str:
@@ -24,7 +24,7 @@ def printable(text: object) -> str:
 
 def complain(text: str) -> None:
     """One line on stderr. What has the shape of a token is left out: it may have been typed by mistake."""
-    sys.stderr.write(f"hf-proxy: {re.sub(TOKEN, '<hidden>', printable(text))}\n")
+    sys.stderr.write(f"hf-proxy: {re.sub(SECRETS, '<hidden>', printable(text))}\n")
 
 
 def show(text: str) -> None:
