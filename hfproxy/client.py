@@ -90,9 +90,7 @@ def _exchange(message: Message, *, patient: bool) -> Iterator[Message]:
     """Send, then give each line of the answer."""
     request = encode(message)
     if len(request) > MAX_LINE:
-        raise UsageError(
-            "this is more than the daemon takes at once (an environment full of tokens?); try: env -i"
-        )
+        raise UsageError("this is more than the daemon takes at once (an environment full of tokens?); try: env -i")
     with _connect() as connection, connection.makefile("rb") as answers:
         connection.settimeout(None if patient else ANSWER_TIMEOUT_S)
         try:
@@ -100,9 +98,7 @@ def _exchange(message: Message, *, patient: bool) -> Iterator[Message]:
             while True:
                 yield _judged(answers.readline(MAX_LINE + 1))
         except TimeoutError:
-            raise DaemonError(
-                "the daemon does not answer; look at its log, then try: hf-proxy status"
-            ) from None
+            raise DaemonError("the daemon does not answer; look at its log, then try: hf-proxy status") from None
         except OSError:
             raise _hung_up() from None
 
@@ -139,14 +135,10 @@ def _connect() -> socket.socket:
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
         raise DaemonError(f"no daemon is running at {path}; start it with: hf-proxy daemon") from None
     except OSError as error:
-        raise DaemonError(
-            f"{path} cannot be used ({error.strerror or error}); see: hf-proxy daemon --help"
-        ) from None
+        raise DaemonError(f"{path} cannot be used ({error.strerror or error}); see: hf-proxy daemon --help") from None
     if _peer_uid(connection) != owner:
         connection.close()
-        raise DaemonError(
-            f"the process that listens on {path} is not yours; nothing was sent; see: ls -l {directory}"
-        )
+        raise DaemonError(f"the process that listens on {path} is not yours; nothing was sent; see: ls -l {directory}")
     return connection
 
 
@@ -155,19 +147,13 @@ def _owner_of(directory: str) -> int:
     found = os.lstat(directory)
     mode = found.st_mode & 0o777
     if not stat.S_ISDIR(found.st_mode):
-        raise DaemonError(
-            f"{directory} is not a real directory; remove it, then start the daemon: hf-proxy daemon"
-        )
+        raise DaemonError(f"{directory} is not a real directory; remove it, then start the daemon: hf-proxy daemon")
     if directory == DEDICATED_DIR and mode == SHARED:
         return found.st_uid
     if found.st_uid != os.geteuid():
-        raise DaemonError(
-            f"{directory} belongs to uid {found.st_uid}, not to you; set HFPROXY_RUNTIME_DIR to yours"
-        )
+        raise DaemonError(f"{directory} belongs to uid {found.st_uid}, not to you; set HFPROXY_RUNTIME_DIR to yours")
     if mode != PRIVATE:
-        raise DaemonError(
-            f"{directory} is not yours alone (mode {mode:04o}); close it with: chmod 700 {directory}"
-        )
+        raise DaemonError(f"{directory} is not yours alone (mode {mode:04o}); close it with: chmod 700 {directory}")
     return found.st_uid
 
 
@@ -200,12 +186,8 @@ def _peer_uid(connection: socket.socket) -> int:
 
 
 def _hung_up() -> DaemonError:
-    return DaemonError(
-        "the daemon hung up in the middle of its answer; look at its log, then try: hf-proxy status"
-    )
+    return DaemonError("the daemon hung up in the middle of its answer; look at its log, then try: hf-proxy status")
 
 
 def _unexpected() -> DaemonError:
-    return DaemonError(
-        "the daemon's answer makes no sense (another version?); start it again: hf-proxy daemon"
-    )
+    return DaemonError("the daemon's answer makes no sense (another version?); start it again: hf-proxy daemon")

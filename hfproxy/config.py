@@ -100,9 +100,7 @@ class Config(_Strict, frozen=True):
             return self.profiles[name].scopes
         if name == "default":
             return ("read",)
-        raise UsageError(
-            f"no profile '{ascii(name)[1:60]}' in {FILE}; write [profiles.NAME] with scopes = [...]"
-        )
+        raise UsageError(f"no profile '{ascii(name)[1:60]}' in {FILE}; write [profiles.NAME] with scopes = [...]")
 
 
 def load(directory: Path) -> Config:

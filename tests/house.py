@@ -56,7 +56,11 @@ class House:
         (self.root / "home").mkdir(exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*HFPROXY, "daemon", *options], env=self.env | (env or {}), stderr=log, stdin=subprocess.DEVNULL, **popen
+                [*HFPROXY, "daemon", *options],
+                env=self.env | (env or {}),
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                **popen,
             )
         deadline = time.monotonic() + START_SECONDS
         while self.cli("status").returncode != 0:
@@ -73,7 +77,9 @@ class House:
         self.process = None
         return code
 
-    def cli(self, *arguments: str, stdin: str = "", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def cli(
+        self, *arguments: str, stdin: str = "", env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command of hf-proxy."""
         return subprocess.run(
             [*HFPROXY, *arguments], env=self.env | (env or {}), input=stdin, capture_output=True, text=True, timeout=120
@@ -82,7 +88,9 @@ class House:
     def must(self, *arguments: str, stdin: str = "", env: dict[str, str] | None = None) -> str:
         """Run a command that has to succeed; returns what it printed."""
         done = self.cli(*arguments, stdin=stdin, env=env)
-        assert done.returncode == 0, f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.log.read_text()}"
+        assert done.returncode == 0, (
+            f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.log.read_text()}"
+        )
         return done.stdout
 
     def login(self, token: str, *options: str) -> str:

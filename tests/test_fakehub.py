@@ -51,14 +51,10 @@ def seed(hub: Any) -> None:
     hub.add_user("me", REAL, orgs=("acme",))
     hub.add_user("me", READER, role="read")
     hub.add_user("you", OTHER)
-    hub.add_repo(
-        "model", "me/secret-model", private=True, files={"config.json": b'{"a": 1}\n', "model.bin": BIG}
-    )
+    hub.add_repo("model", "me/secret-model", private=True, files={"config.json": b'{"a": 1}\n', "model.bin": BIG})
 
 
-def client(
-    hub: Any, folder: Path, script: str, token: str | None = REAL, *, xet: bool = True, **env: str
-) -> Any:
+def client(hub: Any, folder: Path, script: str, token: str | None = REAL, *, xet: bool = True, **env: str) -> Any:
     """Run a script in the real client's interpreter; return what it leaves in `result`."""
     head = "import json, sys, os\nfrom huggingface_hub import *\napi = HfApi()\nresult = None\n"
     tail = "\nprint('RESULT' + json.dumps(result))\n"
@@ -66,9 +62,7 @@ def client(
     variables |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", **environment(hub.url, hub.ca_path, token)}
     variables |= {} if xet else {"HF_HUB_DISABLE_XET": "1"}
     command = [CLIENT_PYTHON, "-c", head + textwrap.dedent(script) + tail]
-    done = subprocess.run(
-        command, env=variables, cwd=folder, capture_output=True, text=True, timeout=100, check=False
-    )
+    done = subprocess.run(command, env=variables, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
     assert "RESULT" in done.stdout, done.stderr[-3000:]
     return json.loads(done.stdout.rpartition("RESULT")[2])
 
@@ -120,9 +114,7 @@ class TestReading:
     def test_a_gated_model_is_known_but_not_read(self, hub: FakeHub, tmp_path: Path) -> None:
         """Metadata is public; content needs a grant."""
         hub.add_repo("model", "acme/gated", gated=True, files={"a.txt": b"a"}, granted=("nobody",))
-        script = (
-            '\nassert api.model_info("acme/gated").gated == "manual"\nhf_hub_download("acme/gated", "a.txt")'
-        )
+        script = '\nassert api.model_info("acme/gated").gated == "manual"\nhf_hub_download("acme/gated", "a.txt")'
         assert failure(hub, tmp_path, script, OTHER)[0] == "GatedRepoError"
 
     def test_a_renamed_model_is_found(self, hub: FakeHub, tmp_path: Path) -> None:
@@ -288,10 +280,7 @@ result = open(folder + "/up.bin", "rb").read() == open("big.bin", "rb").read()
         hub.add_user("me", "hf_narrow", scoped=[{"entity": entity, "permissions": ["repo.write"]}])
         hub.add_repo("model", "me/other", private=True)
         client(hub, tmp_path, UPLOAD % ('b"n"', "n"), "hf_narrow")
-        assert (
-            failure(hub, tmp_path, '\napi.model_info("me/other")', "hf_narrow")[0]
-            == "RepositoryNotFoundError"
-        )
+        assert failure(hub, tmp_path, '\napi.model_info("me/other")', "hf_narrow")[0] == "RepositoryNotFoundError"
         assert "rights" in failure(hub, tmp_path, '\napi.create_repo("me/new")', "hf_narrow")[1]
 
     def test_a_discussion_and_a_merge(self, hub: FakeHub, tmp_path: Path) -> None:
@@ -422,9 +411,7 @@ def _session(hub: FakeHub) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(connector=connector, requote_redirect_url=False)
 
 
-async def _get(
-    session: aiohttp.ClientSession, url: str, headers: dict[str, str] | None = None
-) -> tuple[int, bytes]:
+async def _get(session: aiohttp.ClientSession, url: str, headers: dict[str, str] | None = None) -> tuple[int, bytes]:
     async with session.get(URL(url, encoded=True), headers=headers) as answer:
         return answer.status, await answer.read()
 
@@ -454,10 +441,5 @@ class TestFormats:
     def test_lz4_repeats_what_it_just_wrote(self) -> None:
         """A match longer than its offset."""
         block = bytes([0x15, ord("x"), 1, 0, 0x10, ord("y")])
-        frame = (
-            lz4.MAGIC.to_bytes(4, "little")
-            + bytes([0x60, 0x40, 0])
-            + len(block).to_bytes(4, "little")
-            + block
-        )
+        frame = lz4.MAGIC.to_bytes(4, "little") + bytes([0x60, 0x40, 0]) + len(block).to_bytes(4, "little") + block
         assert lz4.decompress(frame + bytes(4)) == b"x" * 10 + b"y"

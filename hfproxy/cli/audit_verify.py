@@ -86,9 +86,7 @@ class _Chain:
                 with open(path, "rb") as file:
                     head = audit.check(self._lines(file, head), head)
             except OSError as error:
-                raise JournalError(
-                    f"{path} cannot be read ({error.strerror}); see: hf-proxy status"
-                ) from None
+                raise JournalError(f"{path} cannot be read ({error.strerror}); see: hf-proxy status") from None
             except JournalError as error:
                 raise JournalError(f"{path}: {error}; {ADVICE}") from None
         return head
@@ -101,9 +99,7 @@ class _Chain:
                 if self._running and self._running not in self.missing:
                     # The daemon is writing this one now: all that it told of is before it.
                     return
-                raise JournalError(
-                    f"entry {number} is wrong: it has no end (the file was cut, or a write was)"
-                )
+                raise JournalError(f"entry {number} is wrong: it has no end (the file was cut, or a write was)")
             line = line[:-1]
             if number == 1:
                 _refuse_late_start(line)

@@ -51,9 +51,7 @@ def _token(arguments: Arguments, name: str) -> str:
         return prompt.from_file(file).strip()
     if arguments.switch("--token-stdin"):
         return prompt.from_stdin().strip()
-    return prompt.hidden(
-        f"Hugging Face token for account '{name}'", instead="hf-proxy login --token-stdin"
-    ).strip()
+    return prompt.hidden(f"Hugging Face token for account '{name}'", instead="hf-proxy login --token-stdin").strip()
 
 
 def _tell(account: Message) -> None:

@@ -60,9 +60,7 @@ def from_file(path: str) -> str:
         with open(path, "rb") as file:
             content = file.read(LIMIT_BYTES + 1)
     except OSError as error:
-        raise HFProxyError(
-            f"{path} cannot be read ({error.strerror}); name a file that holds the token"
-        ) from None
+        raise HFProxyError(f"{path} cannot be read ({error.strerror}); name a file that holds the token") from None
     return decoded(content, path)
 
 

@@ -17,9 +17,7 @@ def printable(text: object) -> str:
     """Text that a terminal only shows; nothing for None."""
     if text is None:
         return ""
-    return "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in str(text)
-    )
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in str(text))
 
 
 def complain(text: str) -> None:

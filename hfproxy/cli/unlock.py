@@ -24,9 +24,7 @@ def run(words: list[str]) -> int:
         return 0
     passphrase = _passphrase(descriptor, new=state.get("exists") is False)
     if ask({"do": "unlock", "passphrase": passphrase}, patient=True).get("locked"):
-        raise RefusedError(
-            "the vault is still locked; look at the daemon's log, then try again: hf-proxy unlock"
-        )
+        raise RefusedError("the vault is still locked; look at the daemon's log, then try again: hf-proxy unlock")
     show("the vault is open now")
     return 0
 

@@ -45,9 +45,7 @@ class Inbound:
 def admit(inbound: Inbound, port: int) -> Deny | None:
     """Refuse what a browser or another host name brought here; None means that the request may go on."""
     if inbound.all("host") not in {(f"127.0.0.1:{port}",), (f"localhost:{port}",)}:
-        return Deny(
-            Refusal.HOST, f"this is hf-proxy; it answers to 127.0.0.1:{port} and localhost:{port} only"
-        )
+        return Deny(Refusal.HOST, f"this is hf-proxy; it answers to 127.0.0.1:{port} and localhost:{port} only")
     if inbound.all("origin") or not set(inbound.all("sec-fetch-site")) <= OWN_SITES:
         return Deny(Refusal.ORIGIN, "hf-proxy does not serve web pages; use it from a program")
     media_type = inbound.one("content-type").partition(";")[0].strip().lower()

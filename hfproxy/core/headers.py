@@ -58,16 +58,9 @@ def replaced(headers: Iterable[tuple[str, str]], name: str, value: str) -> Heade
     return (*((key, old) for key, old in headers if key.lower() != name.lower()), (name, value))
 
 
-def _crossing(
-    headers: Iterable[tuple[str, str]], never: frozenset[str], prefixes: tuple[str, ...]
-) -> Headers:
+def _crossing(headers: Iterable[tuple[str, str]], never: frozenset[str], prefixes: tuple[str, ...]) -> Headers:
     given = tuple(headers)
-    named = {
-        token.strip().lower()
-        for key, value in given
-        if key.lower() == "connection"
-        for token in value.split(",")
-    }
+    named = {token.strip().lower() for key, value in given if key.lower() == "connection" for token in value.split(",")}
     return tuple(
         (key, value)
         for key, value in given

@@ -44,9 +44,7 @@ class Places:
 
     def _hub_path(self, url: str) -> str | None:
         origin = _origin(url)
-        if origin is None or not (
-            origin == _origin(self.hub) or (origin[1] in HUB_HOSTS and _standard(origin))
-        ):
+        if origin is None or not (origin == _origin(self.hub) or (origin[1] in HUB_HOSTS and _standard(origin))):
             return None
         path = re.sub(r"^(?:[A-Za-z]+:)?//[^/?#]*", "", url)
         path = path if path.startswith("/") else f"/{path}"

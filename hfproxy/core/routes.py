@@ -91,9 +91,7 @@ def searches(found: Found) -> tuple[Need, ...]:
     return (Need(Action.READ, catalogue(found.target.type if found.target else None)),)
 
 
-READ, WRITE, RUN, SECRETS = (
-    does(action) for action in (Action.READ, Action.WRITE, Action.RUN, Action.SECRETS)
-)
+READ, WRITE, RUN, SECRETS = (does(action) for action in (Action.READ, Action.WRITE, Action.RUN, Action.SECRETS))
 PR = frozenset({"create_pr"})
 
 # Sources: hub-wire §1.2-1.5, §4, §5, §8, and huggingface_hub 2.4.0 where named.
@@ -265,11 +263,7 @@ def _access(route: Route, needs: tuple[Need, ...], bill_to: str | None) -> Class
 def _found(match: re.Match[str], policy: frozenset[str]) -> Found | Deny:
     """Read the named parts of a path. `%2F` passes in a revision, and in the path of a tree listing."""
     parts = match.groupdict()
-    if (
-        "%" in (parts.get("path") or "")
-        and "%2f" in parts["path"].lower()
-        and "/tree/" not in match.re.pattern
-    ):
+    if "%" in (parts.get("path") or "") and "%2f" in parts["path"].lower() and "/tree/" not in match.re.pattern:
         return Deny(Refusal.BAD_TARGET, "an encoded slash has no place in this address")
     if "type" not in parts:
         return Found(None, policy)

@@ -64,11 +64,7 @@ class Scope:
         if self.action is Action.WRITE:
             return need.action is Action.READ
         # Opening a pull request is a write to a ref of its own; `discuss` is enough for that.
-        return (
-            self.action is Action.DISCUSS
-            and need.action is Action.WRITE
-            and need.target.ref == NEW_PULL_REQUEST
-        )
+        return self.action is Action.DISCUSS and need.action is Action.WRITE and need.target.ref == NEW_PULL_REQUEST
 
     def _covers_repo(self, target: Target) -> bool:
         return (

@@ -50,10 +50,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         """What is not as safe as it could be."""
         if self.role not in CLASSIC_ROLES:
             return []
-        return [
-            f"this is a classic '{self.role}' token, which can do everything its user can; make a fine-grained one at"
-            f" {TOKENS_PAGE} and run: hf-proxy login"
-        ]
+        advice = f"make a fine-grained one at {TOKENS_PAGE} and run: hf-proxy login"
+        return [f"this is a classic '{self.role}' token, which can do everything its user can; {advice}"]
 
     def public(self) -> dict[str, object]:
         """As `hf-proxy accounts --json` shows it."""
@@ -129,9 +127,7 @@ class Accounts:
         found = held.get(name or DEFAULT) or (next(iter(held.values()), None) if name is None else None)
         if found is None:
             what = "there is no account yet" if not held else f"no account '{ascii(name)[1:-1][:60]}'"
-            raise AccountError(
-                f"{what}; run: hf-proxy login" + (f" --account {name}" if held and name else "")
-            )
+            raise AccountError(f"{what}; run: hf-proxy login" + (f" --account {name}" if held and name else ""))
         return found.account
 
     async def put(self, held: Held) -> None:
@@ -187,9 +183,7 @@ def _parse(document: Secret | None) -> dict[str, Held]:
     try:
         stored = msgspec.json.decode(document.reveal(), type=_Document)
     except msgspec.MsgspecError:
-        raise VaultError(
-            "what the vault holds was not written by this hf-proxy; nothing is overwritten"
-        ) from None
+        raise VaultError("what the vault holds was not written by this hf-proxy; nothing is overwritten") from None
     return {one.account.name: Held(one.account, Secret(one.token)) for one in stored.accounts}
 
 

@@ -75,7 +75,9 @@ class ControlPlane:
             log.exception("control_failed")
             yield {"error": "the daemon failed at this; its log says why (please report it)", "code": 1}
 
-    async def _do(self, message: messages.Any, pid: int) -> AsyncIterator[wire.Message]:
+    async def _do(  # noqa: C901  (one case a command, and nothing else)
+        self, message: messages.Any, pid: int
+    ) -> AsyncIterator[wire.Message]:
         match message:
             case messages.Status():
                 yield self._status()
@@ -166,9 +168,7 @@ def _name(text: str) -> str:
 def _token(text: str) -> Secret:
     """A token is sent in a header, so it is one word of visible ASCII (hub-wire §7)."""
     if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise UsageError(
-            "this is not a token: it must be one word; copy it again from huggingface.co/settings/tokens"
-        )
+        raise UsageError("this is not a token: it must be one word; copy it again from huggingface.co/settings/tokens")
     if text.startswith("hf_px_"):
         raise UsageError("this is a credential of hf-proxy, not a token; log in with one of the Hub's")
     return Secret(text)

@@ -46,9 +46,7 @@ class Grants:
         if pidfd is not None:
             self._leases.take(grant.id, pidfd, self._process_ended)
         try:
-            await self._journal.record(
-                _event(Kind.MINTED, grant, scopes=[str(scope) for scope in order.scopes])
-            )
+            await self._journal.record(_event(Kind.MINTED, grant, scopes=[str(scope) for scope in order.scopes]))
         except BaseException:
             self._cut(self.broker.revoke(grant.id))
             raise

@@ -55,10 +55,6 @@ def check_aiohttp(version: str = aiohttp.__version__, parser: type = http_parser
     needed = ".".join(map(str, OLDEST_AIOHTTP))
     release = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
     if release < OLDEST_AIOHTTP:
-        raise StartError(
-            f"aiohttp {version} is too old; hf-proxy needs {needed}: pip install 'aiohttp>={needed}'"
-        )
+        raise StartError(f"aiohttp {version} is too old; hf-proxy needs {needed}: pip install 'aiohttp>={needed}'")
     if parser is http_parser.HttpRequestParserPy:
-        raise StartError(
-            "aiohttp runs on its pure-Python parser; install a wheel of it: pip install -U aiohttp"
-        )
+        raise StartError("aiohttp runs on its pure-Python parser; install a wheel of it: pip install -U aiohttp")

@@ -33,9 +33,7 @@ async def identify(upstream: Upstream, name: str, token: Secret) -> Held:
     try:
         return Held(_account(name, upstream.origin, json.loads(body)), token)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UpstreamError(
-            f"{upstream.origin.url} answered whoami with status {answer.status}; try again"
-        ) from None
+        raise UpstreamError(f"{upstream.origin.url} answered whoami with status {answer.status}; try again") from None
 
 
 def _unknown(name: str, origin: Origin) -> Account:

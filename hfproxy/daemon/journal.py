@@ -121,9 +121,7 @@ class Journal:
 
 
 def _failure() -> JournalError:
-    return JournalError(
-        "the journal cannot be written (disk full?), so nothing is forwarded; see: hf-proxy status"
-    )
+    return JournalError("the journal cannot be written (disk full?), so nothing is forwarded; see: hf-proxy status")
 
 
 def _tell(done: asyncio.Future[None], error: JournalError | None) -> None:

@@ -48,9 +48,7 @@ class _Through(logging.Handler):
         )
 
 
-def hide_secrets(
-    _logger: object, _method: str, event: MutableMapping[str, object]
-) -> MutableMapping[str, object]:
+def hide_secrets(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
     """Replace every value by one that is safe: numbers as they are, anything else as text without secrets."""
     return {key: _safe(value) for key, value in event.items()}
 

@@ -62,9 +62,7 @@ class Mint:
         texts = (*asked.scopes, *(self._config.profile(asked.profile) if asked.profile else ()))
         scopes = tuple(dict.fromkeys(map(scope.parse, texts or self._config.profile("default"))))
         if len(scopes) > MAX_SCOPES:
-            raise UsageError(
-                f"at most {MAX_SCOPES} scopes for one credential; use a wider one, like read:me/*"
-            )
+            raise UsageError(f"at most {MAX_SCOPES} scopes for one credential; use a wider one, like read:me/*")
         for one in scopes:
             if one.action in NOT_YET:
                 raise RefusedError(f"'{one}' cannot be granted yet: this hf-proxy has no way to that service")

@@ -35,9 +35,7 @@ def owner(local: Address, remote: Address) -> int | None:
     socket that is closing belongs to nobody any more (the kernel then says uid 0, inode 0).
     """
     try:
-        with socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG
-        ) as netlink:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG) as netlink:
             netlink.settimeout(2)
             netlink.sendto(_request(remote, local), (0, 0))
             return _uid(netlink.recv(4096), remote, local)
@@ -46,9 +44,7 @@ def owner(local: Address, remote: Address) -> int | None:
 
 
 def _request(source: Address, destination: Address) -> bytes:
-    body = REQUEST.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, TCPF_ESTABLISHED) + _socket_id(
-        source, destination
-    )
+    body = REQUEST.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, TCPF_ESTABLISHED) + _socket_id(source, destination)
     return HEADER.pack(HEADER.size + len(body), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST, 1, 0) + body
 
 
@@ -89,6 +85,4 @@ def parent(pid: int) -> int | None:
 def check_platform() -> None:
     """Raises StartError where peers cannot be looked up: without it every user could use the port."""
     if not sys.platform.startswith("linux"):
-        raise StartError(
-            "peer look-up is built for Linux only so far; on other systems hf-proxy does not start"
-        )
+        raise StartError("peer look-up is built for Linux only so far; on other systems hf-proxy does not start")

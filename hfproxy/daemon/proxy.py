@@ -12,11 +12,11 @@ from weakref import WeakKeyDictionary
 from aiohttp import web
 
 from hfproxy.core import admission, headers, routes, target, whoami
-from hfproxy.core.access import Allow, AllowAnonymous, Decision, Deny, Refusal
+from hfproxy.core.access import Access, Allow, AllowAnonymous, Decision, Deny, Refusal
 from hfproxy.core.admission import Inbound
 from hfproxy.core.broker import Grant
 from hfproxy.core.rewrite import Places
-from hfproxy.core.routes import Answer, Classified, NeedBody, Special
+from hfproxy.core.routes import Answer, Classified, NeedBody, Route, Special
 from hfproxy.daemon import peers, refusals
 from hfproxy.daemon.accounts import Accounts, Held
 from hfproxy.daemon.grants import Grants, now
@@ -52,9 +52,7 @@ class Exchange:
 class DataPlane:
     """Serves the loopback port."""
 
-    def __init__(
-        self, port: int, uid: int, upstream: Upstream, accounts: Accounts, grants: Grants, recorder: Recorder
-    ):
+    def __init__(self, port: int, uid: int, upstream: Upstream, accounts: Accounts, grants: Grants, recorder: Recorder):
         self._port, self._uid = port, uid
         self._upstream, self._accounts, self._grants, self._recorder = upstream, accounts, grants, recorder
         self._places = Places(upstream.origin.url, f"http://127.0.0.1:{port}")
@@ -82,11 +80,11 @@ class DataPlane:
         if isinstance(classified, Deny):
             return self._refuse(exchange, classified)
         exchange.classified = classified
-        if classified.route.special is not None:
+        if classified.access is None:
             return await self._special(exchange, classified.route.special, holder)
         if isinstance(holder, Deny):
             return self._refuse(exchange, holder)
-        return await self._decided(exchange, holder)
+        return await self._decided(exchange, classified.route, classified.access, holder)
 
     def _peer(self, request: web.BaseRequest) -> Deny | None:
         """Step 1: the connection belongs to our user, asked once of the kernel."""
@@ -131,32 +129,38 @@ class DataPlane:
         return routes.classify_body(found, body, content_type, encoding, bill_to)
 
     async def _special(
-        self, exchange: Exchange, special: Special, holder: Grant | Deny
+        self, exchange: Exchange, special: Special | None, holder: Grant | Deny
     ) -> web.StreamResponse | Deny:
         """Routes that no scope decides."""
-        if special is Special.TELEMETRY:
-            return web.Response()
-        if special is Special.MINTING:
-            return self._refuse(exchange, MINTING)
-        if special is Special.KEYLESS and (isinstance(holder, Grant) or holder is refusals.NO_CREDENTIAL):
-            await self._recorder.decided(exchange, AllowAnonymous(()))
-            return await self._forward(exchange, AllowAnonymous(()), None)
-        if isinstance(holder, Deny):
-            return self._refuse(exchange, holder)
-        held = self._held(holder)
+        match special:
+            case Special.TELEMETRY:
+                return web.Response()
+            case Special.KEYLESS if isinstance(holder, Grant) or holder is refusals.NO_CREDENTIAL:
+                await self._recorder.decided(exchange, AllowAnonymous(()))
+                return await self._forward(exchange, AllowAnonymous(()), None)
+            case Special.WHOAMI if isinstance(holder, Grant):
+                return await self._whoami(exchange, holder)
+            case Special.MINTING:
+                return self._refuse(exchange, MINTING)
+            case _:
+                return self._refuse(exchange, holder if isinstance(holder, Deny) else MINTING)
+
+    async def _whoami(self, exchange: Exchange, grant: Grant) -> web.StreamResponse | Deny:
+        held = self._held(grant)
         if isinstance(held, Deny):
             return self._refuse(exchange, held)
         await self._recorder.decided(exchange, Allow())
-        return web.json_response(whoami.answer(held.account.identity, holder))
+        return web.json_response(whoami.answer(held.account.identity, grant))
 
-    async def _decided(self, exchange: Exchange, grant: Grant) -> web.StreamResponse | Deny:
+    async def _decided(
+        self, exchange: Exchange, route: Route, access: Access, grant: Grant
+    ) -> web.StreamResponse | Deny:
         """Steps 4 to 7: authorize, write it down, and only then forward."""
         held = self._held(grant)
         if isinstance(held, Deny):
             return self._refuse(exchange, held)
-        assert exchange.classified is not None and exchange.classified.access is not None
-        access = exchange.classified.access.owned_by(held.account.user)
-        exchange.classified = Classified(exchange.classified.route, access)
+        access = access.owned_by(held.account.user)
+        exchange.classified = Classified(route, access)
         decision = self._grants.broker.authorize(grant, access, now())
         if isinstance(decision, Deny):
             return self._refuse(exchange, decision)
@@ -170,9 +174,7 @@ class DataPlane:
         if self._accounts.locked:
             return Deny(Refusal.LOCKED, "the vault is locked; run: hf-proxy unlock")
         if held is None:
-            return Deny(
-                Refusal.ACCOUNT, f"account '{grant.order.account}' was logged out; run: hf-proxy login"
-            )
+            return Deny(Refusal.ACCOUNT, f"account '{grant.order.account}' was logged out; run: hf-proxy login")
         return held
 
     def _refuse(self, exchange: Exchange, deny: Deny) -> Deny:
@@ -182,9 +184,7 @@ class DataPlane:
         self._recorder.denied(exchange, deny)
         return deny
 
-    async def _forward(
-        self, exchange: Exchange, decision: Decision, held: Held | None
-    ) -> web.StreamResponse | Deny:
+    async def _forward(self, exchange: Exchange, decision: Decision, held: Held | None) -> web.StreamResponse | Deny:
         """Steps 7 to 9: send, pass the answer on, write down how it ended."""
         accept = exchange.inbound.one("accept")
         relay = Relay(exchange.answer, accept, self._places, decision, exchange.credential, held)

@@ -49,9 +49,7 @@ def respond(deny: Deny, answer: Answer = Answer.API, *, reads: bool = False) -> 
         return _lfs(status, headers, body, deny.refusal)
     if deny.refusal is Refusal.NO_CREDENTIAL:
         headers["WWW-Authenticate"] = 'Basic realm="hf-proxy"'
-    return web.Response(
-        status=status, headers=headers, text=json.dumps(body), content_type="application/json"
-    )
+    return web.Response(status=status, headers=headers, text=json.dumps(body), content_type="application/json")
 
 
 def _lfs(status: int, headers: dict[str, str], body: dict[str, str], refusal: Refusal) -> web.Response:

@@ -25,7 +25,7 @@ TEXTUAL: Final = ("application/json", "text/", "application/vnd.git-lfs+json", X
 # Codes after which "your credential does not cover this" may be the reason of an anonymous no.
 HIDDEN_CODES: Final = frozenset({"RepoNotFound", "GatedRepo"})
 # The Hub's words for a token that it does not know any more (hub-wire §6).
-TOKEN_IS_DEAD: Final = "Invalid credentials in Authorization header"
+DEAD: Final = "Invalid credentials in Authorization header"
 NO_BODY: Final = frozenset({204, 304})
 
 
@@ -81,9 +81,7 @@ class Relay:
         if leak.found(self._needles, data):
             raise UpstreamError("the Hub's answer held the account's token, so it was not passed on")
 
-    async def _whole(
-        self, request: web.BaseRequest, head: Headers, body: bytes, encoding: str
-    ) -> web.StreamResponse:
+    async def _whole(self, request: web.BaseRequest, head: Headers, body: bytes, encoding: str) -> web.StreamResponse:
         """A short body that was read: looked into, rewritten where it must be, sent with its length."""
         plain = leak.plain(body, encoding, 16 * LOOKED_INTO)
         self._check(body if plain is None else plain)
@@ -118,7 +116,7 @@ class Relay:
         fields = {name.lower(): value for name, value in head}
         if isinstance(self.decision, AllowAnonymous) and fields.get("x-error-code") in HIDDEN_CODES:
             return f"{one_line(no.why for no in self.decision.objections)}, so hf-proxy asked without your token"
-        dead = self.status == UNAUTHORIZED and fields.get("x-error-message", "").startswith(TOKEN_IS_DEAD)
+        dead = self.status == UNAUTHORIZED and fields.get("x-error-message", "").startswith(DEAD)
         if dead and self.held is not None and not isinstance(self.decision, AllowAnonymous):
             return f"the Hub no longer accepts the token of account '{self.held.account.name}'; run: hf-proxy login"
         return None

@@ -108,9 +108,7 @@ def _tls(settings: Settings) -> tuple[ssl.SSLContext, str | None]:
         pem = Path(settings.ca_file).read_bytes()
         context.load_verify_locations(cadata=pem.decode("ascii"))
     except (OSError, ValueError, ssl.SSLError):
-        raise ConfigError(
-            f"upstream.ca_file '{settings.ca_file}' is not a readable PEM certificate"
-        ) from None
+        raise ConfigError(f"upstream.ca_file '{settings.ca_file}' is not a readable PEM certificate") from None
     return context, hashlib.sha256(pem).hexdigest()
 
 
@@ -125,11 +123,7 @@ def _corporate_proxy(hub: str) -> str | None:
 
 def _in_words(error: aiohttp.ClientError | TimeoutError, origin: str) -> str:
     match error:
-        case (
-            aiohttp.ClientConnectorCertificateError()
-            | aiohttp.ClientSSLError()
-            | aiohttp.ServerFingerprintMismatch()
-        ):
+        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
             return f"the TLS certificate of {origin} is not to be trusted; check upstream.hub and upstream.ca_file"
         case aiohttp.ClientConnectorError() | asyncio.TimeoutError():
             return f"{origin} cannot be reached; check the network, or upstream.hub in config.toml"

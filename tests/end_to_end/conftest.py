@@ -75,7 +75,9 @@ class Client:
         env = self.env("direct", HF_ENDPOINT=self.hub.url, HF_TOKEN=token, **more)
         return _output(subprocess.run([*self.command(script), *arguments], env=env, **RUN))
 
-    def proxied(self, house: House, script: Path | str, *arguments: str, options: tuple[str, ...] = (), **more: str) -> str:
+    def proxied(
+        self, house: House, script: Path | str, *arguments: str, options: tuple[str, ...] = (), **more: str
+    ) -> str:
         """Run a script under `hf-proxy exec`."""
         return _output(self.attempt(house, script, *arguments, options=options, **more))
 

@@ -81,9 +81,7 @@ def writing(api: HfApi) -> dict[str, object]:
     api.create_repo("me/new-model", private=True, exist_ok=True)
     api.upload_file(path_or_fileobj=b"{}", path_in_repo="config.json", repo_id="me/new-model")
     api.upload_folder(folder_path=write_folder("model"), repo_id="me/new-model", path_in_repo="v1")
-    pull = api.upload_file(
-        path_or_fileobj=b"[]", path_in_repo="pr.json", repo_id="me/new-model", create_pr=True
-    )
+    pull = api.upload_file(path_or_fileobj=b"[]", path_in_repo="pr.json", repo_id="me/new-model", create_pr=True)
     files = files_below(snapshot_download("me/new-model"))
     return {"files": files, "pull": pull.pr_num}
 

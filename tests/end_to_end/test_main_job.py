@@ -28,9 +28,7 @@ def spoken(hub: FakeHub) -> Counter[tuple[str, ...]]:
         for (kind, name), repo in sorted(hub.world.repos.items())
         for number, commit in enumerate(repo.commits)
     }
-    return Counter(
-        line(record, commits) for record in hub.requests if not any(part in record.target for part in OURS)
-    )
+    return Counter(line(record, commits) for record in hub.requests if not any(part in record.target for part in OURS))
 
 
 def line(record: Record, commits: dict[str, str]) -> tuple[str, ...]:

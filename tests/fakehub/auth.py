@@ -49,9 +49,7 @@ class Token:
             return False
         if self.role != "fineGrained":
             return self.role == "write" or permission == READ
-        return self.scoped is None or any(
-            _covers(s, permission, namespace, repo_type, repo_id) for s in self.scoped
-        )
+        return self.scoped is None or any(_covers(s, permission, namespace, repo_type, repo_id) for s in self.scoped)
 
 
 def _covers(scope: dict[str, object], permission: str, namespace: str, repo_type: str, repo_id: str) -> bool:

@@ -116,9 +116,7 @@ async def reconstruction(call: Call) -> web.Response:
     for run in _runs(pieces):
         url, chunks, span = _located(call, run)
         fetch.setdefault(run.xorb, []).append({"range": chunks, "url": url, "url_range": span})
-    return web.json_response(
-        {"offset_into_first_range": offset, "terms": _terms(pieces), "fetch_info": fetch}
-    )
+    return web.json_response({"offset_into_first_range": offset, "terms": _terms(pieces), "fetch_info": fetch})
 
 
 @ROUTES.on("GET", "/v2/reconstructions/{hash}")

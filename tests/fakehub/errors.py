@@ -51,12 +51,8 @@ def repo_not_found(anonymous: bool) -> Refusal:
 def gated(repo_id: str, anonymous: bool) -> Refusal:
     """Return the refusal of a gated repository's content."""
     if anonymous:
-        return Refusal(
-            401, f"Access to {repo_id} is restricted. You must be authenticated to access it.", "GatedRepo"
-        )
-    return Refusal(
-        403, f"Access to {repo_id} is restricted and you are not in the authorized list.", "GatedRepo"
-    )
+        return Refusal(401, f"Access to {repo_id} is restricted. You must be authenticated to access it.", "GatedRepo")
+    return Refusal(403, f"Access to {repo_id} is restricted and you are not in the authorized list.", "GatedRepo")
 
 
 def revision_not_found(rev: str) -> Refusal:

@@ -107,9 +107,7 @@ async def complete(call: Call) -> web.Response:
     if query.get("signature") != presign.sign_text(call.world, upload + oid) or item.get("oid") != oid:
         raise Refusal(403, "Invalid signature")
     parts = call.world.parts.pop(upload, {})
-    data = b"".join(
-        parts[part["partNumber"]] for part in item.get("parts", []) if part["partNumber"] in parts
-    )
+    data = b"".join(parts[part["partNumber"]] for part in item.get("parts", []) if part["partNumber"] in parts)
     if hashlib.sha256(data).hexdigest() != oid:
         raise Refusal(400, "The parts do not make up the object")
     call.world.store_large(data, oid)

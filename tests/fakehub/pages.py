@@ -11,9 +11,7 @@ from .routing import Call
 MIN_GZIP_BYTES = 256
 
 
-def answer(
-    call: Call, body: Any, *, status: int = 200, headers: dict[str, str] | None = None
-) -> web.Response:
+def answer(call: Call, body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """Return JSON, compressed where the caller accepts it and it is worth it."""
     response = web.json_response(body, status=status, headers=headers)
     accepts = "gzip" in call.request.headers.get("Accept-Encoding", "")

@@ -88,9 +88,7 @@ class Recorder:
         """Say whether any request (of *host*, if given) carried *needle*."""
         return any(r.saw(needle) for r in self.requests if host in (None, r.host))
 
-    def select(
-        self, host: str | None = None, method: str | None = None, path: str | None = None
-    ) -> list[Record]:
+    def select(self, host: str | None = None, method: str | None = None, path: str | None = None) -> list[Record]:
         """Return the requests that match; *path* is compared as a prefix of the raw path."""
         wanted = [r for r in self.requests if host in (None, r.host) and method in (None, r.method)]
         return [r for r in wanted if path is None or r.path.startswith(path)]

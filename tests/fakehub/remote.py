@@ -49,9 +49,7 @@ class FakeHubProcess:
         command = [sys.executable, "-m", "fakehub", "--settings", json.dumps(self._settings)]
         folder = Path(__file__).parent.parent
         # The child lives as long as its standard input: no hub outlives a test run that was killed.
-        self._process = subprocess.Popen(
-            command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._process = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         self.info = json.loads(self._process.stdout.readline())
         return self

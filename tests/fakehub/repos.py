@@ -62,12 +62,8 @@ class Space:
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     variables: dict[str, dict[str, str]] = field(default_factory=dict)
     volumes: list[dict[str, object]] = field(default_factory=list)
-    build_log: list[str] = field(
-        default_factory=lambda: ["===== Build Queued =====\n", "--> FROM python:3.11\n"]
-    )
-    run_log: list[str] = field(
-        default_factory=lambda: ["===== Application Startup =====\n", "Running on :7860\n"]
-    )
+    build_log: list[str] = field(default_factory=lambda: ["===== Build Queued =====\n", "--> FROM python:3.11\n"])
+    run_log: list[str] = field(default_factory=lambda: ["===== Application Startup =====\n", "Running on :7860\n"])
 
 
 @dataclass

@@ -87,9 +87,7 @@ async def user_overview(call: Call) -> web.Response:
     user = call.world.users.get(call.param("name"))
     if user is None:
         raise Refusal(404, "This user does not exist")
-    return answer(
-        call, {"user": user.name, **profile(user), "numModels": 0, "isFollowing": False, "orgs": []}
-    )
+    return answer(call, {"user": user.name, **profile(user), "numModels": 0, "isFollowing": False, "orgs": []})
 
 
 @ROUTES.on("GET", "/api/organizations/{name}/overview")
@@ -105,11 +103,7 @@ async def org_overview(call: Call) -> web.Response:
 async def my_repositories(call: Call) -> web.Response:
     """List the caller's repositories, private ones included."""
     token = caller(call)
-    mine = [
-        repo
-        for repo in call.world.repos.values()
-        if repo.namespace == token.user.name and may(token, READ, repo)
-    ]
+    mine = [repo for repo in call.world.repos.values() if repo.namespace == token.user.name and may(token, READ, repo)]
     return paged(call, [_storage_line(repo) for repo in mine])
 
 

@@ -150,8 +150,6 @@ async def duplicate(call: Call) -> web.Response:
     copy.uploaded |= source.uploaded
     head = copy.find("main")
     tree = dict(source.find("main").tree)
-    copy.advance(
-        "main", copy.add_commit(tree, f"Duplicate from {source.id}", author=call.who, parents=(head.id,))
-    )
+    copy.advance("main", copy.add_commit(tree, f"Duplicate from {source.id}", author=call.who, parents=(head.id,)))
     _furnish(copy, body)
     return answer(call, {"url": web_url(call, copy)})

@@ -104,9 +104,7 @@ def _serve(call: Call) -> web.Response:
         "X-Repo-Commit": commit.id,
         "Content-Disposition": f"inline; filename*=UTF-8''{name}; filename=\"{name}\";",
     }
-    response = ranged(
-        call.request, call.world.contents[entry.sha256], headers=headers, content_type="text/plain"
-    )
+    response = ranged(call.request, call.world.contents[entry.sha256], headers=headers, content_type="text/plain")
     accepts = "gzip" in call.request.headers.get("Accept-Encoding", "")
     if call.world.settings.gzip and accepts and response.status == 200 and entry.size >= 1024:
         # As the Hub may: no Content-Length, so the client cannot know the plain size.

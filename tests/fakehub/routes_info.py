@@ -103,9 +103,7 @@ async def paths_info(call: Call) -> web.Response:
 async def commits(call: Call) -> web.Response:
     """List the history, newest first."""
     repo = call.repo()
-    return paged(
-        call, [describe.commit_line(commit) for commit in repo.history(repo.find(call.param("rev")))]
-    )
+    return paged(call, [describe.commit_line(commit) for commit in repo.history(repo.find(call.param("rev")))])
 
 
 @ROUTES.on("GET", "/api/{T}/{R}/refs")

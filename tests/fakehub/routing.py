@@ -140,15 +140,12 @@ class Routes:
 def _compile(pattern: str) -> re.Pattern[str]:
     pieces = re.split(r"\{(\w+)\}", pattern)
     text = "".join(
-        re.escape(piece) if i % 2 == 0 else _PLACES.get(piece, f"(?P<{piece}>[^/]+)")
-        for i, piece in enumerate(pieces)
+        re.escape(piece) if i % 2 == 0 else _PLACES.get(piece, f"(?P<{piece}>[^/]+)") for i, piece in enumerate(pieces)
     )
     return re.compile(text)
 
 
-async def dispatch(
-    routes: Routes, world: World, recorder: Recorder, request: web.Request
-) -> web.StreamResponse:
+async def dispatch(routes: Routes, world: World, recorder: Recorder, request: web.Request) -> web.StreamResponse:
     """Find and run a handler; turn refusals and moves into responses; remember what nobody handles."""
     path = request.raw_path.partition("?")[0]
     if (fault := world.faults.take(request.method, path)) is not None:

@@ -69,10 +69,7 @@ class SeededHub:
         """Commit *files* on top of a branch and return the commit id."""
         repo = self.repo(repo_id, kind)
         parent = repo.find(rev)
-        added = {
-            path: self.world.keep(data, lfs=self.world.is_large(path, len(data)))
-            for path, data in files.items()
-        }
+        added = {path: self.world.keep(data, lfs=self.world.is_large(path, len(data))) for path, data in files.items()}
         repo.uploaded |= {entry.sha256 for entry in added.values() if entry.lfs}
         new = repo.add_commit({**parent.tree, **added}, title, author=repo.author, parents=(parent.id,))
         repo.advance(rev, new)

@@ -83,9 +83,7 @@ class FakeHub(SeededHub):
         """Bind the listeners and write the CA file."""
         self._folder = tempfile.TemporaryDirectory(prefix="fakehub-")
         self._ca.cert_pem.write_to_path(str(self.ca_path))
-        self.world.at.hub = await self._listen(
-            "hub", "localhost", Routes.joined(table.ROUTES for table in HUB_TABLES)
-        )
+        self.world.at.hub = await self._listen("hub", "localhost", Routes.joined(table.ROUTES for table in HUB_TABLES))
         self.world.at.storage = await self._listen("storage", "127.0.0.1", storage.ROUTES)
         self.world.at.cas = await self._listen("cas", "127.0.0.1", cas.ROUTES)
 

@@ -9,9 +9,7 @@ from .faults import Faults
 from .repos import Entry, Repo, Space, entry_for, renamed
 from .xetstore import XetStore
 
-GITATTRIBUTES = (
-    b"*.bin filter=lfs diff=lfs merge=lfs -text\n*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
-)
+GITATTRIBUTES = b"*.bin filter=lfs diff=lfs merge=lfs -text\n*.safetensors filter=lfs diff=lfs merge=lfs -text\n"
 
 
 @dataclass
@@ -96,9 +94,7 @@ class World:
         """Say whether a file goes to large-file storage: by name as `.gitattributes` would, or by size."""
         return path.endswith(self.settings.lfs_suffixes) or size >= self.settings.lfs_threshold
 
-    def create(
-        self, kind: str, repo_id: str, author: str, *, private: bool = False, sdk: str | None = None
-    ) -> Repo:
+    def create(self, kind: str, repo_id: str, author: str, *, private: bool = False, sdk: str | None = None) -> Repo:
         """Create a repository with the Hub's first commit, which holds `.gitattributes` only."""
         repo = Repo(kind, repo_id, author, private)
         if kind == "space":
@@ -114,9 +110,7 @@ class World:
     def rename(self, repo: Repo, new_id: str) -> Repo:
         """Move a repository; the old name redirects from now on."""
         del self.repos[repo.key]
-        self.moved = {
-            key: new_id if (key[0], target) == repo.key else target for key, target in self.moved.items()
-        }
+        self.moved = {key: new_id if (key[0], target) == repo.key else target for key, target in self.moved.items()}
         self.moved[repo.key] = new_id
         new = renamed(repo, new_id)
         self.repos[new.key] = new

@@ -75,9 +75,7 @@ class XetStore:
         if term.xorb not in self.xorbs:
             raise ValueError(f"unknown xorb {term.xorb}")
         data = self.xorbs[term.xorb]
-        content = b"".join(
-            xorb.plain(data, chunk) for chunk in self.layouts[term.xorb][term.start : term.end]
-        )
+        content = b"".join(xorb.plain(data, chunk) for chunk in self.layouts[term.xorb][term.start : term.end])
         if len(content) != term.size:
             raise ValueError("a term's size does not match its chunks")
         return content

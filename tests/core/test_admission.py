@@ -1,0 +1,114 @@
+"""Who may speak at all (T1, T2), and what they present."""
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import law
+
+from hfproxy.core import admission
+from hfproxy.core.access import Deny, Refusal
+from hfproxy.core.admission import Inbound
+
+HOST = ("Host", "127.0.0.1:4880")
+BEARER = ("Authorization", "Bearer hf_px_x")
+
+
+def refused(*headers: tuple[str, str]) -> Refusal | None:
+    verdict = admission.admit(Inbound.of(headers), 4880)
+    return None if verdict is None else verdict.refusal
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:4880", "localhost:4880"])
+def test_our_own_two_names_are_answered(host: str) -> None:
+    assert refused(("hOsT", host)) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["", "127.0.0.1", "localhost", "127.0.0.1:4881", "127.0.0.1:04880", "LOCALHOST:4880", "localhost.:4880", "[::1]:4880",
+     "0.0.0.0:4880", "127.1:4880", "2130706433:4880", "evil.example:4880", "evil.example", "127.0.0.1:4880.evil.example",
+     "a@127.0.0.1:4880", " 127.0.0.1:4880", "127.0.0.1:4880, evil.example", "huggingface.co"],
+)  # fmt: skip
+def test_no_other_name_is_answered_even_with_a_credential(host: str) -> None:
+    assert refused(("Host", host), BEARER) is Refusal.HOST
+
+
+def test_a_host_comes_exactly_once() -> None:
+    assert refused() is Refusal.HOST
+    assert refused(HOST, HOST) is Refusal.HOST
+    assert refused(HOST, ("host", "evil.example")) is Refusal.HOST
+
+
+@pytest.mark.parametrize(
+    "origin", ["", "null", "http://127.0.0.1:4880", "http://localhost:4880", "https://huggingface.co"]
+)
+def test_any_origin_is_refused_even_our_own_and_with_a_credential(origin: str) -> None:
+    assert refused(HOST, ("oRigin", origin), BEARER) is Refusal.ORIGIN
+
+
+@pytest.mark.parametrize(
+    ("site", "fine"),
+    [("none", True), ("same-origin", True), ("same-site", False), ("cross-site", False), ("", False), ("None", False),
+     ("none, cross-site", False)],
+)  # fmt: skip
+def test_a_page_of_another_site_is_refused(site: str, fine: bool) -> None:
+    assert (refused(HOST, ("Sec-Fetch-Site", site), BEARER) is None) is fine
+
+
+def test_two_sites_are_not_better_than_one() -> None:
+    assert refused(HOST, ("Sec-Fetch-Site", "none"), ("Sec-Fetch-Site", "cross-site")) is Refusal.ORIGIN
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "TEXT/PLAIN; charset=utf-8", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"],
+)
+def test_a_form_or_text_without_a_credential_is_refused(content_type: str) -> None:
+    assert refused(HOST, ("Content-Type", content_type)) is Refusal.ORIGIN
+    assert refused(HOST, ("Content-Type", content_type), BEARER) is None
+
+
+def basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ("Bearer hf_px_x", "hf_px_x"),
+        ("bearer   hf_px_x ", "hf_px_x"),
+        (basic("hf_user:hf_px_x"), "hf_px_x"),
+        (basic("hf_px_x:"), "hf_px_x"),
+        (basic("a:b:c"), "b:c"),
+    ],
+)
+def test_a_credential_is_taken_as_clients_present_it(value: str, found: str) -> None:
+    assert admission.presented(Inbound.of([("authorization", value)])) == found
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", " ", "Bearer", "Bearer ", "hf_px_x", "Basic", "Basic !", "Basic /w==", basic(""), basic(":"), basic("abc"),
+     "Digest x", "Token hf_px_x"],
+)  # fmt: skip
+def test_anything_else_is_no_credential_and_not_none_either(value: str) -> None:
+    found = admission.presented(Inbound.of([("Authorization", value)]))
+    assert isinstance(found, Deny)
+    assert found.refusal is Refusal.UNKNOWN_CREDENTIAL
+
+
+def test_two_credentials_are_none() -> None:
+    assert isinstance(admission.presented(Inbound.of([BEARER, BEARER])), Deny)
+    assert admission.presented(Inbound.of([])) is None
+
+
+@given(st.text())
+@law()
+def test_no_header_makes_the_reading_raise_and_none_is_repeated(value: str) -> None:
+    for scheme in ("", "Basic ", "Bearer ", "Basic YTpi"):
+        found = admission.presented(Inbound.of([("Authorization", scheme + value)]))
+        assert found is not None
+        if isinstance(found, Deny) and len(value) > 40:
+            assert value not in found.why

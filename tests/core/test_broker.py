@@ -1,0 +1,421 @@
+"""The broker, against a model of its own rules that shares nothing with it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
+from strategies import accesses, caveats, law
+
+from hfproxy.core import broker as broker_module
+from hfproxy.core.access import (
+    Access,
+    Action,
+    Allow,
+    AllowAnonymous,
+    Decision,
+    Deny,
+    Need,
+    Refusal,
+    RepoType,
+    Target,
+)
+from hfproxy.core.broker import Broker, Grant, Order
+from hfproxy.core.caveats import Caveat, InScopes, MaxUses
+from hfproxy.core.scope import parse
+from hfproxy.errors import RefusedError
+
+READ_A = Access((Need(Action.READ, Target(RepoType.MODELS, "me", "a")),))
+WRITE_A = Access((Need(Action.WRITE, Target(RepoType.MODELS, "me", "a", "main")),))
+READ_B = Access((Need(Action.READ, Target(RepoType.MODELS, "me", "b")),))
+MOVE_AB = Access((*WRITE_A.needs, *READ_B.needs))
+
+
+def rank(decision: Decision) -> int:
+    return 0 if isinstance(decision, Deny) else 1 if isinstance(decision, AllowAnonymous) else 2
+
+
+def ordered(*scopes: str, ttl: int = 100, parent: str | None = None, extra: tuple[Caveat, ...] = ()) -> Order:
+    read = tuple(map(parse, scopes))
+    return Order("default", read, ttl, (InScopes(read), *extra), parent)
+
+
+def entropy(number: int) -> bytes:
+    return number.to_bytes(24)
+
+
+@dataclass
+class World:
+    """A broker and a counter that stands for its random bytes."""
+
+    broker: Broker
+    minted: int = 0
+
+    def mint(self, order: Order, at: int = 0) -> tuple[Grant, str]:
+        self.minted += 1
+        return self.broker.mint(order, entropy(self.minted), at)
+
+
+@pytest.fixture
+def world() -> World:
+    return World(Broker())
+
+
+# --- mint ----------------------------------------------------------------------------------------------------
+
+
+def test_a_credential_is_its_grant_s_and_no_other(world: World) -> None:
+    one, bearer = world.mint(ordered("read"))
+    other, another = world.mint(ordered("read"))
+    assert world.broker.verify(bearer, 0) is one
+    assert world.broker.verify(another, 0) is other
+    assert one.id != other.id
+
+
+def test_the_broker_does_not_keep_the_credential(world: World) -> None:
+    _, bearer = world.mint(ordered("read"))
+    assert bearer not in repr(world.broker)
+    world.broker.revoke(world.broker.grants()[0].id)
+    assert bearer not in repr(world.broker)
+
+
+@pytest.mark.parametrize("ttl", [0, -1])
+def test_a_grant_without_a_lifetime_is_not_minted(world: World, ttl: int) -> None:
+    with pytest.raises(ValueError, match="positive lifetime"):
+        world.mint(ordered("read", ttl=ttl))
+    assert world.broker.grants() == ()
+
+
+def test_a_grant_without_scopes_is_not_minted(world: World) -> None:
+    with pytest.raises(ValueError, match="at least one scope"):
+        world.mint(ordered())
+
+
+def test_a_grant_never_allows_what_its_own_scopes_do_not(world: World) -> None:
+    # Whoever mints may forget to say the scopes twice; what was ordered must still hold.
+    grant, _ = world.mint(Order("default", (parse("read:me/b"),), 100))
+    assert isinstance(world.broker.authorize(grant, WRITE_A, 1), Deny)
+
+
+@pytest.mark.parametrize("parent", ["", "nobody", "x" * 1000, "a\nb"])
+def test_there_must_be_a_parent_to_narrow(world: World, parent: str) -> None:
+    with pytest.raises(RefusedError, match="no living grant"):
+        world.mint(ordered("read", parent=parent))
+
+
+@given(st.integers(1, 100), st.integers(1, 100), st.integers(0, 100))
+@law(100)
+def test_a_child_never_outlives_its_parent(parent_ttl: int, child_ttl: int, at: int) -> None:
+    world = World(Broker())
+    parent, _ = world.mint(ordered("read", ttl=parent_ttl))
+    child, _ = world.mint(ordered("read", ttl=child_ttl, parent=parent.id), at)
+    assert child.expires_at == min(at + child_ttl, parent.expires_at)
+
+
+# --- verify ----------------------------------------------------------------------------------------------------
+
+
+@given(st.text())
+@law()
+def test_what_was_never_minted_is_unknown(text: str) -> None:
+    assert refusal(Broker().verify(text, 0)) is Refusal.UNKNOWN_CREDENTIAL
+
+
+def test_a_changed_credential_is_unknown(world: World) -> None:
+    _, bearer = world.mint(ordered("read"))
+    for changed in (bearer[:-1], bearer + "0", bearer.swapcase(), bearer + "\n", " " + bearer, bearer[::-1]):
+        assert refusal(world.broker.verify(changed, 0)) is Refusal.UNKNOWN_CREDENTIAL
+
+
+def test_a_credential_is_over_at_its_second_whether_or_not_it_was_swept(world: World) -> None:
+    grant, bearer = world.mint(ordered("read", ttl=10), 5)
+    assert world.broker.verify(bearer, 14) is grant
+    assert refusal(world.broker.verify(bearer, 15)) is Refusal.EXPIRED
+    assert world.broker.expire(14) == ()
+    assert world.broker.expire(15) == (grant,)
+    assert refusal(world.broker.verify(bearer, 15)) is Refusal.EXPIRED
+    assert refusal(world.broker.verify(bearer, 0)) is Refusal.EXPIRED
+
+
+def test_a_revoked_credential_says_so_and_stays_so(world: World) -> None:
+    grant, bearer = world.mint(ordered("read", ttl=10))
+    assert world.broker.revoke(grant.id) == (grant,)
+    assert world.broker.revoke(grant.id) == ()
+    assert world.broker.expire(50) == ()
+    assert refusal(world.broker.verify(bearer, 1)) is Refusal.REVOKED
+    assert refusal(world.broker.verify(bearer, 99)) is Refusal.REVOKED
+    with pytest.raises(RefusedError):
+        world.broker.grant(grant.id)
+
+
+def test_a_message_to_a_dead_credential_is_one_line_with_the_next_command(world: World) -> None:
+    grant, bearer = world.mint(ordered("read"))
+    world.broker.revoke(grant.id)
+    for text in (bearer, "hf_" + "a" * 34):
+        verdict = world.broker.verify(text, 0)
+        assert isinstance(verdict, Deny)
+        assert verdict.why.isprintable()
+        assert verdict.why.isascii()
+        assert "hf-proxy exec" in verdict.why
+        assert text not in verdict.why
+
+
+def test_ended_credentials_are_remembered_up_to_a_number(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker_module, "REMEMBERED", 2)
+    made = [world.mint(ordered("read")) for _ in range(3)]
+    for grant, _ in made:
+        world.broker.revoke(grant.id)
+    said = [refusal(world.broker.verify(bearer, 0)) for _, bearer in made]
+    assert said == [Refusal.UNKNOWN_CREDENTIAL, Refusal.REVOKED, Refusal.REVOKED]
+
+
+# --- authorize ---------------------------------------------------------------------------------------------------
+
+
+def test_uses_are_counted_when_allowed_and_only_then(world: World) -> None:
+    grant, _ = world.mint(ordered("write:me/a", extra=(MaxUses(2),)))
+    assert isinstance(world.broker.authorize(grant, MOVE_AB, 1), Deny)
+    assert grant.uses == 0
+    assert world.broker.authorize(grant, WRITE_A, 1) == Allow()
+    assert isinstance(world.broker.authorize(grant, READ_B, 1), AllowAnonymous)
+    assert grant.uses == 2
+    refused = world.broker.authorize(grant, READ_A, 1)
+    assert refusal(refused) is Refusal.LIMIT
+    assert grant.uses == 2
+
+
+def test_a_child_s_use_counts_for_all_above_and_a_sibling_feels_it(world: World) -> None:
+    top, _ = world.mint(ordered("read", extra=(MaxUses(2),)))
+    middle, _ = world.mint(ordered("read", parent=top.id))
+    low, _ = world.mint(ordered("read", parent=middle.id))
+    sibling, _ = world.mint(ordered("read", parent=top.id))
+    assert world.broker.authorize(low, READ_A, 1) == Allow()
+    assert world.broker.authorize(sibling, READ_A, 1) == Allow()
+    assert [grant.uses for grant in (top, middle, low, sibling)] == [2, 1, 1, 1]
+    assert refusal(world.broker.authorize(low, READ_A, 1)) is Refusal.LIMIT
+    assert refusal(world.broker.authorize(top, READ_A, 1)) is Refusal.LIMIT
+
+
+def test_a_child_cannot_widen_its_parent(world: World) -> None:
+    parent, _ = world.mint(ordered("read:me/a"))
+    child, _ = world.mint(ordered("write", parent=parent.id))
+    assert world.broker.authorize(child, READ_A, 1) == Allow()
+    assert isinstance(world.broker.authorize(child, READ_B, 1), AllowAnonymous)
+    assert refusal(world.broker.authorize(child, WRITE_A, 1)) is Refusal.SCOPE
+
+
+@given(accesses, st.lists(caveats, max_size=3), st.lists(caveats, max_size=3), st.integers(0, 20), st.integers(1, 20))
+@law(250)
+def test_a_child_never_allows_more_than_its_parent(
+    access: Access, held: list[Caveat], added: list[Caveat], at: int, ttl: int
+) -> None:
+    scopes = (parse("write"),)
+    alone, family = World(Broker()), World(Broker())
+    single, bearer = alone.mint(Order("default", scopes, 10, tuple(held)))
+    parent, _ = family.mint(Order("default", scopes, 10, tuple(held)))
+    child, narrowed = family.mint(Order("default", scopes, ttl, tuple(added), parent.id))
+    if isinstance(family.broker.verify(narrowed, at), Deny):
+        return
+    assert alone.broker.verify(bearer, at) is single
+    assert rank(family.broker.authorize(child, access, at)) <= rank(alone.broker.authorize(single, access, at))
+
+
+def test_an_ended_grant_allows_nothing_to_whoever_still_holds_it(world: World) -> None:
+    # A request's body is read between `verify` and `authorize`; the grant may end meanwhile.
+    grant, _ = world.mint(ordered("write"))
+    world.broker.revoke(grant.id)
+    assert refusal(world.broker.authorize(grant, WRITE_A, 1)) is Refusal.REVOKED
+
+
+def test_an_ended_child_allows_nothing_to_whoever_still_holds_it(world: World) -> None:
+    parent, _ = world.mint(ordered("write"))
+    child, _ = world.mint(ordered("write", parent=parent.id))
+    world.broker.revoke(parent.id)
+    assert refusal(world.broker.authorize(child, WRITE_A, 1)) is Refusal.REVOKED
+
+
+# --- revoke and expire ---------------------------------------------------------------------------------------------
+
+
+def test_what_was_minted_from_a_grant_dies_with_it(world: World) -> None:
+    top, _ = world.mint(ordered("read"))
+    child, bearer = world.mint(ordered("read", parent=top.id))
+    grandchild, low = world.mint(ordered("read", parent=child.id))
+    other, _ = world.mint(ordered("read"))
+    assert set(ids(world.broker.revoke(top.id))) == {top.id, child.id, grandchild.id}
+    assert ids(world.broker.grants()) == [other.id]
+    assert refusal(world.broker.verify(bearer, 0)) is Refusal.REVOKED
+    assert refusal(world.broker.verify(low, 0)) is Refusal.REVOKED
+
+
+def test_a_child_dies_alone(world: World) -> None:
+    top, _ = world.mint(ordered("read"))
+    child, _ = world.mint(ordered("read", parent=top.id))
+    assert ids(world.broker.revoke(child.id)) == [child.id]
+    assert ids(world.broker.grants()) == [top.id]
+
+
+def test_a_grant_narrowed_two_thousand_times_can_still_be_revoked(world: World) -> None:
+    # Nested `hf-proxy exec` makes such a chain; it must not make its own top irrevocable.
+    top, bearer = world.mint(ordered("read"))
+    low, last = top.id, bearer
+    for _ in range(2000):
+        grant, last = world.mint(ordered("read", parent=low))
+        low = grant.id
+    assert len(world.broker.revoke(top.id)) == 2001
+    assert refusal(world.broker.verify(last, 0)) is Refusal.REVOKED
+    assert refusal(world.broker.verify(bearer, 0)) is Refusal.REVOKED
+
+
+def refusal(verdict: object) -> Refusal:
+    assert isinstance(verdict, Deny)
+    return verdict.refusal
+
+
+def ids(grants: tuple[Grant, ...]) -> list[str]:
+    return [grant.id for grant in grants]
+
+
+# --- any order of everything -----------------------------------------------------------------------------------------
+
+# Which accesses a scope covers, written down by hand.
+COVERS = {
+    "read": {"read a", "read b"},
+    "read:me/a": {"read a"},
+    "write:models/me/a": {"read a", "write a"},
+    "write:me/a@dev": {"read a"},
+    "write": {"read a", "read b", "write a", "copy b to a"},
+    "discuss": set(),
+}
+ACCESSES = {"read a": READ_A, "read b": READ_B, "write a": WRITE_A, "copy b to a": MOVE_AB}
+
+
+@dataclass
+class Known:
+    """All that the model keeps of a grant."""
+
+    bearer: str
+    parent: str | None
+    scopes: frozenset[str]
+    strict: bool
+    most: int | None
+    over_at: int
+    uses: int = 0
+    ended: str | None = None
+
+    def covers(self, name: str) -> bool:
+        if name == "copy b to a":
+            return self.covers("write a") and self.covers("read b")
+        return any(name in COVERS[scope] for scope in self.scopes)
+
+
+class Life(RuleBasedStateMachine):
+    """Mint, narrow, use, expire and revoke in any order, with time going on."""
+
+    known = Bundle("known")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broker = Broker()
+        self.model: dict[str, Known] = {}
+        self.at = 1000
+
+    def _mint(self, scopes: frozenset[str], ttl: int, most: int | None, strict: bool, parent: str | None) -> str:
+        read = tuple(map(parse, sorted(scopes)))
+        extra: tuple[Caveat, ...] = () if most is None else (MaxUses(most),)
+        order = Order("default", read, ttl, (InScopes(read, strict), *extra), parent)
+        grant, bearer = self.broker.mint(order, entropy(len(self.model) + 1), self.at)
+        over_at = self.at + ttl
+        if parent is not None:
+            over_at = min(over_at, self.model[parent].over_at)
+        self.model[grant.id] = Known(bearer, parent, scopes, strict, most, over_at)
+        return grant.id
+
+    scope_sets = st.frozensets(st.sampled_from(sorted(COVERS)), min_size=1, max_size=2)
+    ttls = st.integers(1, 12)
+    mosts = st.none() | st.integers(1, 3)
+
+    @rule(target=known, scopes=scope_sets, ttl=ttls, most=mosts, strict=st.booleans())
+    def mint(self, scopes: frozenset[str], ttl: int, most: int | None, strict: bool) -> str:
+        return self._mint(scopes, ttl, most, strict, None)
+
+    @rule(target=known, parent=known, scopes=scope_sets, ttl=ttls, most=mosts, strict=st.booleans())
+    def narrow(self, parent: str, scopes: frozenset[str], ttl: int, most: int | None, strict: bool) -> str:
+        if self.model[parent].ended is None:
+            return self._mint(scopes, ttl, most, strict, parent)
+        with pytest.raises(RefusedError):
+            self._mint(scopes, ttl, most, strict, parent)
+        return parent
+
+    @rule(seconds=st.integers(1, 5))
+    def time_goes_on(self, seconds: int) -> None:
+        self.at += seconds
+
+    @rule()
+    def expire(self) -> None:
+        over = {name for name, it in self.model.items() if it.ended is None and self.at >= it.over_at}
+        assert set(ids(self.broker.expire(self.at))) == over
+        for name in over:
+            self.model[name].ended = "expired"
+
+    @rule(name=known)
+    def revoke(self, name: str) -> None:
+        dying = {one for one, it in self.model.items() if it.ended is None and name in self._line(one)}
+        assert set(ids(self.broker.revoke(name))) == dying
+        for one in dying:
+            self.model[one].ended = "revoked"
+
+    @rule(name=known, attempt=st.sampled_from(sorted(ACCESSES)))
+    def use(self, name: str, attempt: str) -> None:
+        it = self.model[name]
+        grant = self.broker.verify(it.bearer, self.at)
+        if it.ended is not None:
+            assert refusal(grant).value == it.ended
+            return
+        if self.at >= it.over_at:
+            assert refusal(grant) is Refusal.EXPIRED
+            return
+        assert isinstance(grant, Grant)
+        assert grant.id == name
+        decision = self.broker.authorize(grant, ACCESSES[attempt], self.at)
+        line = [self.model[one] for one in self._line(name)]
+        if any(one.most is not None and one.uses >= one.most for one in line):
+            assert isinstance(decision, Deny)
+            assert decision.refusal in {Refusal.LIMIT, Refusal.STRICT}
+        elif all(one.covers(attempt) for one in line):
+            assert decision == Allow()
+        elif not attempt.startswith("read"):
+            assert isinstance(decision, Deny)
+            assert decision.refusal in {Refusal.SCOPE, Refusal.STRICT}
+        elif any(one.strict and not one.covers(attempt) for one in line):
+            assert refusal(decision) is Refusal.STRICT
+        else:
+            assert isinstance(decision, AllowAnonymous)
+        if not isinstance(decision, Deny):
+            for one in line:
+                one.uses += 1
+
+    @precondition(lambda self: self.model)
+    @rule(text=st.text(max_size=3))
+    def what_was_never_minted_is_unknown(self, text: str) -> None:
+        verdict = self.broker.verify(next(iter(self.model.values())).bearer + text + "x", self.at)
+        assert refusal(verdict) is Refusal.UNKNOWN_CREDENTIAL
+
+    def _line(self, name: str) -> Iterator[str]:
+        here: str | None = name
+        while here is not None:
+            yield here
+            here = self.model[here].parent
+
+    @invariant()
+    def the_living_are_the_same(self) -> None:
+        living = {name: it for name, it in self.model.items() if it.ended is None}
+        assert {grant.id: (grant.uses, grant.expires_at) for grant in self.broker.grants()} == {
+            name: (it.uses, it.over_at) for name, it in living.items()
+        }
+
+
+TestAnyOrderOfEverything = Life.TestCase
+TestAnyOrderOfEverything.settings = law(120)

@@ -1,0 +1,127 @@
+"""Headers: what passes, exactly, and what never does."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import law
+
+from hfproxy.core import headers
+
+# What hub-wire §9 wants kept, in each direction.
+KEPT_UP = [
+    ("User-Agent", "hf_hub/2.4.0"),
+    ("Accept", "application/vnd.git-lfs+json"),
+    ("Accept-Encoding", "gzip, deflate"),
+    ("Content-Type", "application/json"),
+    ("Content-Length", "3"),
+    ("Range", "bytes=0-4"),
+    ("If-None-Match", 'W/"a"'),
+    ("X-HF-Bill-To", "acme"),
+    ("X-HF-Download-Counter", "1"),
+    ("X-Amzn-Trace-Id", "t"),
+    ("X-Xet-Session-Id", "s"),
+    ("Git-Protocol", "version=2"),
+]
+KEPT_DOWN = [
+    ("Content-Type", "application/json"),
+    ("Content-Encoding", "gzip"),
+    ("Content-Range", "bytes 0-4/5"),
+    ("Accept-Ranges", "bytes"),
+    ("ETag", 'W/"a"'),
+    ("X-Linked-Etag", '"b"'),
+    ("X-Linked-Size", "5"),
+    ("X-Repo-Commit", "c"),
+    ("X-Error-Code", "RepoNotFound"),
+    ("X-Error-Message", "m"),
+    ("X-Xet-Access-Token", "x" * 60_000),
+    ("Content-Disposition", 'inline; filename="a"'),
+    ("RateLimit", '"api";r=0;t=55'),
+    ("Date", "Tue, 24 Nov 2026 00:00:00 GMT"),
+    ("Vary", "Origin"),
+    ("Link", "<a>; rel=x"),
+    ("Link", "<b>; rel=y"),
+]
+HOP_BY_HOP = [
+    "Connection",
+    "Keep-Alive",
+    "Proxy-Authenticate",
+    "Proxy-Authorization",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Upgrade",
+]
+IDENTIFYING = ["Authorization", "X-HF-Authorization", "Cookie", "Host", "Forwarded", "X-Forwarded-For", "Via"]
+OURS = ["X-HF-Proxy-Refusal", "X-HF-Proxy-Anything"]
+# A server that honours one of these would do, or be, something else than what was classified (T9).
+OVERRIDES = ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"]
+
+
+def test_what_the_hub_needs_passes_unchanged_and_in_order() -> None:
+    assert headers.upward(KEPT_UP) == tuple(KEPT_UP)
+
+
+def test_what_clients_need_passes_unchanged_and_in_order() -> None:
+    assert headers.downward(KEPT_DOWN) == tuple(KEPT_DOWN)
+
+
+@pytest.mark.parametrize("name", [*HOP_BY_HOP, *IDENTIFYING, *OURS, "Expect", "Sec-Fetch-Site", "Sec-Fetch-Mode"])
+def test_these_never_go_up_in_any_case(name: str) -> None:
+    for spelled in (name, name.lower(), name.upper(), name.swapcase()):
+        assert headers.upward([("A", "1"), (spelled, "x"), ("B", "2"), (spelled, "y")]) == (("A", "1"), ("B", "2"))
+
+
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_no_header_may_turn_the_request_into_another_one(name: str) -> None:
+    assert headers.upward([(name, "DELETE")]) == ()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *HOP_BY_HOP,
+        *OURS,
+        "Set-Cookie",
+        "Set-Cookie2",
+        "Alt-Svc",
+        "Strict-Transport-Security",
+        "Clear-Site-Data",
+        "Access-Control-Allow-Origin",
+        "Access-Control-Allow-Credentials",
+        "Access-Control-Expose-Headers",
+    ],
+)
+def test_these_never_come_down_in_any_case(name: str) -> None:
+    for spelled in (name, name.lower(), name.upper()):
+        assert headers.downward([(spelled, "x"), ("B", "2"), (spelled, "y")]) == (("B", "2"),)
+
+
+@pytest.mark.parametrize("value", ["X-One, x-two", "x-one,X-TWO", " X-One ,\tx-two , close", "close, X-One,, x-two"])
+def test_what_connection_names_ends_here(value: str) -> None:
+    given_headers = [("X-One", "1"), ("Connection", value), ("x-TWO", "2"), ("X-Three", "3")]
+    assert headers.upward(given_headers) == (("X-Three", "3"),)
+    assert headers.downward(given_headers) == (("X-Three", "3"),)
+
+
+def test_several_connection_headers_count_together() -> None:
+    given_headers = [("Connection", "x-one"), ("x-one", "1"), ("connection", "x-two"), ("x-two", "2"), ("a", "b")]
+    assert headers.upward(given_headers) == (("a", "b"),)
+
+
+@given(st.lists(st.tuples(st.sampled_from([*HOP_BY_HOP, *IDENTIFYING, "A", "B", "x-one"]), st.text(max_size=5))))
+@law()
+def test_crossing_only_drops_and_doing_it_again_changes_nothing(pairs: list[tuple[str, str]]) -> None:
+    for cross in (headers.upward, headers.downward):
+        once = cross(pairs)
+        left = iter(pairs)
+        assert all(pair in left for pair in once)
+        assert cross(once) == once
+
+
+def test_a_replaced_header_is_there_once() -> None:
+    given_headers = [("Accept-Encoding", "gzip"), ("A", "1"), ("accept-encoding", "br")]
+    assert headers.replaced(given_headers, "ACCEPT-Encoding", "identity") == (
+        ("A", "1"),
+        ("ACCEPT-Encoding", "identity"),
+    )

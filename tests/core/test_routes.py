@@ -1,0 +1,319 @@
+"""`classify`: every row by vectors, every trick by a corpus, and no other reading by a naive router beside it."""
+
+import json
+import re
+from urllib.parse import unquote
+
+import pytest
+import vectors
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import law
+
+from hfproxy.core import routes
+from hfproxy.core.access import Action, Deny, Need, Refusal, RepoType, Target
+from hfproxy.core.broker import decide
+from hfproxy.core.caveats import InScopes, Moment
+from hfproxy.core.routes import ROUTES, Classified, NeedBody, Route, Special
+from hfproxy.core.scope import parse, scope_for
+
+OF_ROUTES = vectors.load("routes.json")
+CONFUSION = vectors.load("path_confusion.json")
+CALLS = vectors.load("hub_2_4_calls.json")
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def row_name(route: Route) -> str:
+    return f"{route.methods} {route.path}"
+
+
+def accepted(vector: dict[str, object]) -> bool:
+    return vector["expect"] not in ("bad_target", "bad_body", "unknown_route")
+
+
+# --- the table -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vector", vectors.cases(OF_ROUTES))
+def test_each_row_says_what_its_vectors_say(vector: dict[str, object]) -> None:
+    assert vectors.outcome(vector) == vector["expect"]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=row_name)
+def test_every_row_has_a_vector_that_passes_for_each_method_and_one_that_is_refused(route: Route) -> None:
+    mine = [vector for vector in OF_ROUTES if vector["row"] == row_name(route)]
+    assert {vector["method"] for vector in mine if accepted(vector)} == set(route.methods.split())
+    assert any(not accepted(vector) for vector in mine)
+
+
+def test_every_vector_belongs_to_a_row_and_its_target_to_that_row_alone() -> None:
+    assert {vector["row"] for vector in OF_ROUTES} <= set(map(row_name, ROUTES))
+    for vector in filter(accepted, OF_ROUTES):
+        path = str(vector["target"]).split("?")[0]
+        fitting = [
+            row_name(route)
+            for pattern, route in routes.TABLE
+            if vector["method"] in route.methods.split() and pattern.fullmatch(path)
+        ]
+        assert vector["row"] in fitting
+        # A specific row and `{word}` may both fit; then they must mean the same, or the order would decide.
+        assert len(fitting) == 1, fitting
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=row_name)
+def test_a_row_has_exactly_one_way_to_say_what_it_takes(route: Route) -> None:
+    assert sum(part is not None for part in (route.needs, route.body, route.special)) == 1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_that_no_row_names_is_refused(method: str) -> None:
+    for vector in filter(accepted, OF_ROUTES):
+        path = str(vector["target"]).split("?")[0]
+        known = {word for pattern, route in routes.TABLE if pattern.fullmatch(path) for word in route.methods.split()}
+        if method not in known:
+            assert isinstance(routes.classify(method, str(vector["target"])), Deny), vector
+
+
+# --- what real clients send --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vector", vectors.cases(CALLS))
+def test_what_huggingface_hub_2_4_sends_is_understood(vector: dict[str, object]) -> None:
+    assert vectors.outcome(vector) == vector["expect"]
+
+
+# --- path confusion (T9, T10) --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("vector", vectors.cases(CONFUSION))
+def test_a_target_that_can_be_read_in_two_ways_is_refused(vector: dict[str, object]) -> None:
+    found = vectors.outcome(vector)
+    if vector["expect"] == "refused":
+        assert found in ("bad_target", "unknown_route")
+    else:
+        assert found == vector["expect"]
+
+
+WORDS = (
+    "resolve tree blob raw refs commit commits revision preupload paths-info jwt auth-check xet-read-token"
+    " xet-write-token secrets variables runtime restart logs discussions settings info"
+).split()
+
+
+def naive_repos(path: str) -> set[tuple[str, ...]]:
+    """The repositories a router without any of our care could take a path to be about."""
+    parts = [part for part in path.split("/") if part]
+    if parts[:1] == ["api"]:
+        parts = parts[1:]
+        cached = parts[:1] == ["resolve-cache"]
+        kind, *rest = parts[1:] if cached else parts
+        if cached:
+            # The Hub puts a commit after the id; without one, the id may end anywhere.
+            ends = [end for end in (1, 2) if re.fullmatch("[0-9a-f]{40}", rest[end : end + 1][0] if rest[end:] else "")]
+            return {(kind, *rest[:end]) for end in (ends[:1] or (1, 2))}
+    else:
+        kind, *rest = parts if parts[0] in {"datasets", "spaces"} else ["models", *parts]
+    end = 1 if len(rest) == 1 or rest[1] in WORDS else 2
+    if rest[end - 1].endswith(".git"):
+        rest[end - 1] = rest[end - 1][:-4]
+    return {(kind, *rest[:end])}
+
+
+def lenient_readings(path: str) -> set[str]:
+    """What decoding once or twice, and tidying up afterwards, may make of a path."""
+    found = {path}
+    for change in (unquote, unquote, strip_parameters, tidy, str.lower):
+        found |= {change(reading) for reading in found}
+    return found
+
+
+def strip_parameters(path: str) -> str:
+    return "/".join(part.split(";")[0] for part in path.split("/"))
+
+
+def tidy(path: str) -> str:
+    stack: list[str] = []
+    for part in path.replace("\\", "/").split("/"):
+        if part == "..":
+            del stack[-1:]
+        elif part not in {"", "."}:
+            stack.append(part)
+    return "/" + "/".join(stack)
+
+
+def assert_one_reading(method: str, raw: str) -> bool:
+    """Whatever is accepted is about the repository that every lenient reader would find as well."""
+    found = routes.classify(method, raw)
+    if isinstance(found, Deny):
+        return False
+    target = found.found.target if isinstance(found, NeedBody) else first_target(found)
+    if target is None or not target.namespace:
+        return False
+    ours = tuple(part.lower() for part in (target.type or "", target.namespace, target.name) if part)
+    for reading in lenient_readings(raw.split("?")[0]):
+        others = {tuple(map(str.lower, repo)) for repo in naive_repos(reading)}
+        assert others == {ours}, f"{raw} may be read as {reading}"
+    return True
+
+
+def first_target(found: Classified) -> Target | None:
+    return None if found.access is None else found.access.needs[0].target
+
+
+def test_the_naive_reader_reads_every_accepted_vector_as_we_do() -> None:
+    read = [assert_one_reading(str(one["method"]), str(one["target"])) for one in [*OF_ROUTES, *CONFUSION, *CALLS]]
+    assert sum(read) > 150
+
+
+HOSTILE = [
+    "..", ".", "/", "//", "%2e", "%2E%2e", "%2f", "%2F", "%5c", "\\", ";", "..;", "/../", "/./", "/..%2f", "%252e",
+    "%252f", "%00", "?", "#", "%", "%25", "%c0%ae", "%c0%af", "/api/", "/datasets/", "/other/b", "b", ".git", "@",
+    ":", "*", "~", "%20", "é", "%C3%A9", "\u2024", "jwt", "/jwt", "/resolve/main/x", "tree", "refs%2Fpr%2F1",
+    "?create_pr=1", "&hot_reload=1", "?_method=PUT", "http://x", "resolve-cache/", "%6a", "%4A",
+    "0123456789abcdef0123456789abcdef01234567",
+]  # fmt: skip
+GOOD = sorted({(str(one["method"]), str(one["target"])) for one in [*OF_ROUTES, *CALLS] if accepted(one)})
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> tuple[str, str]:
+    """An accepted request with a few hostile pieces put in, or characters encoded or changed in case."""
+    method, raw = draw(st.sampled_from(GOOD))
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.integers(0, len(raw)))
+        match draw(st.sampled_from(["insert", "replace", "encode", "case", "cut", "double"])):
+            case "insert":
+                raw = raw[:place] + draw(st.sampled_from(HOSTILE)) + raw[place:]
+            case "replace":
+                raw = raw[:place] + draw(st.sampled_from(HOSTILE)) + raw[place + 1 :]
+            case "encode" if place < len(raw):
+                raw = raw[:place] + "".join(f"%{byte:02x}" for byte in raw[place].encode()) + raw[place + 1 :]
+            case "case":
+                raw = raw[:place] + raw[place : place + 4].swapcase() + raw[place + 4 :]
+            case "cut":
+                raw = raw[:place] + raw[place + draw(st.integers(1, 6)) :]
+            case _:
+                raw = raw[:place] + raw[place : place + 1] + raw[place:]
+    return draw(st.sampled_from([method, method, method, "GET", "POST"])), raw
+
+
+@given(mutated())
+@law(3000)
+def test_no_mutated_target_is_about_another_repository_than_we_say(request: tuple[str, str]) -> None:
+    assert_one_reading(*request)
+
+
+# --- classify never raises --------------------------------------------------------------------------------------------
+
+
+def assert_decided(method: str, raw: str, bill_to: str | None = None) -> None:
+    found = routes.classify(method, raw, bill_to)
+    match found:
+        case Deny():
+            assert found.refusal in {Refusal.BAD_TARGET, Refusal.UNKNOWN_ROUTE}
+            assert found.why.isascii()
+        case NeedBody():
+            assert found.route.body is not None
+            assert 0 < found.limit <= 4 * 1024 * 1024
+        case Classified(access=None):
+            assert found.route.special is not None
+        case Classified(access=access):
+            assert access is not None
+            for need in access.needs:
+                assert_plain(need)
+
+
+def assert_plain(need: Need) -> None:
+    """Nothing in an id could widen the scope that is advised for it, or break a line of the journal."""
+    advised = scope_for(need)
+    assert parse(str(advised)) == advised
+    for part in (need.target.namespace, need.target.name):
+        assert part is None or part == "" or re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", part)
+
+
+@given(st.text(max_size=8), st.text(max_size=40), st.none() | st.text(max_size=8))
+@law(500)
+def test_classify_never_raises_whatever_it_is_given(method: str, raw: str, bill_to: str | None) -> None:
+    routes.classify(method, raw, bill_to)
+    routes.classify(method, "/api/models/me/a" + raw, bill_to)
+
+
+@given(mutated(), st.none() | st.sampled_from(["me", "acme", "", "a/b", "a b", "é", "a\nb", "-a"]))
+@law(1000)
+def test_every_answer_of_classify_is_one_that_the_daemon_knows(request: tuple[str, str], bill_to: str | None) -> None:
+    assert_decided(*request, bill_to)
+
+
+@given(mutated())
+@law(500)
+def test_what_classify_accepts_is_sent_as_it_came(request: tuple[str, str]) -> None:
+    # There is no other form of it: what was classified is the argument itself, and it is plain ASCII.
+    method, raw = request
+    if not isinstance(routes.classify(method, raw), Deny):
+        assert raw == raw.encode("ascii").decode("latin-1")
+        assert raw.startswith("/")
+        assert not raw.startswith("//")
+
+
+def test_a_long_target_is_answered_at_once() -> None:
+    for raw in ("/" + "a/" * 30_000, "/api/models/" + "a" * 60_000, "/" + "a.git" * 10_000, "/" + "%41" * 20_000):
+        assert isinstance(routes.classify("GET", raw), Deny)
+    assert not isinstance(routes.classify("GET", "/me/a/resolve/main/" + "a/" * 30_000 + "a"), Deny)
+
+
+# --- minting -----------------------------------------------------------------------------------------------------
+
+MINTING = sorted({(one["method"], str(one["target"]).split("?")[0]) for one in OF_ROUTES if one["expect"] == "MINTING"})
+
+
+@pytest.mark.parametrize(("method", "path"), MINTING)
+@given(query=st.none() | st.text(alphabet="abwrite=&;10%[]_createpr", max_size=20).filter(bool))
+@law(40)
+def test_a_minting_route_is_refused_whatever_its_query_and_method(method: str, path: str, query: str | None) -> None:
+    raw = path if query is None else f"{path}?{query}"
+    for word in {method, *METHODS}:
+        found = routes.classify(word, raw)
+        assert isinstance(found, Deny) or (isinstance(found, Classified) and found.route.special is Special.MINTING)
+        if isinstance(found, Classified):
+            assert found.access is None
+
+
+# --- who pays ------------------------------------------------------------------------------------------------------
+
+
+def test_the_payer_is_part_of_the_access() -> None:
+    found = routes.classify("GET", "/api/models/me/a", "acme")
+    assert isinstance(found, Classified)
+    assert found.access is not None
+    assert found.access.bill_to == "acme"
+    # A foreign payer makes even a public read something that only a scope allows.
+    access = found.access.owned_by("me")
+    scopes = InScopes((parse("read"),))
+    assert isinstance(decide(access, scopes.prohibits(access, Moment(0))), Deny)
+
+
+@pytest.mark.parametrize("payer", ["", " ", "a b", "a/b", "acme, me", "é", "a\nb", "acme\x00", "-a", "../x", "*"])
+def test_a_payer_that_is_no_name_is_refused(payer: str) -> None:
+    assert isinstance(routes.classify("GET", "/api/models/me/a", payer), Deny)
+
+
+def test_the_payer_of_a_body_named_access_counts_too() -> None:
+    need = routes.classify("POST", "/api/repos/create", "acme")
+    assert isinstance(need, NeedBody)
+    found = routes.classify_body(need, b'{"name":"demo"}', "application/json", "", "acme")
+    assert isinstance(found, Classified)
+    assert found.access is not None
+    assert Need(Action.BILLING, Target(None, "acme")) in found.access.owned_by("me").needs
+
+
+def test_a_body_at_an_address_that_takes_none_is_refused() -> None:
+    (route,) = (route for route in ROUTES if route.path == "/api/{T}/{R}/refs")
+    need = NeedBody(route, routes.Found(Target(RepoType.MODELS, "me", "a")), 10)
+    assert isinstance(routes.classify_body(need, b"{}", "application/json", ""), Deny)
+
+
+def test_the_recorded_calls_cover_the_types_and_a_legacy_id() -> None:
+    assert json.dumps(CALLS).count("squad") > 10
+    assert {str(one["target"]).split("/")[2] for one in CALLS if str(one["target"]).startswith("/api/")} >= {
+        "models", "datasets", "spaces",
+    }  # fmt: skip

@@ -1,0 +1,113 @@
+"""The raw request target: read in one way, or refused."""
+
+import string
+from urllib.parse import unquote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import law
+
+from hfproxy.core import target
+from hfproxy.core.access import Deny, Refusal
+
+targets = st.text(alphabet="/aA.%2eEfF5cC0?&=;#\\~ \té" + "hot_reload[]", max_size=24).map(lambda text: "/" + text)
+
+
+@given(st.text() | targets)
+@law(1000)
+def test_any_text_is_read_or_refused_and_what_is_read_is_kept_byte_for_byte(raw: str) -> None:
+    found = target.read(raw)
+    if isinstance(found, Deny):
+        assert found.refusal is Refusal.BAD_TARGET
+        assert found.why.isprintable()
+        assert found.why.isascii()
+        return
+    assert found.raw == raw
+    assert raw.split("?")[0] == found.path
+    assert raw.isascii()
+    assert raw.isprintable()
+    assert not set(raw) & set(" \\#")
+
+
+@given(targets)
+@law(1000)
+def test_what_is_read_has_no_direction_however_often_it_is_decoded(raw: str) -> None:
+    found = target.read(raw)
+    if isinstance(found, Deny) or found.path == "/":
+        return
+    once = unquote(found.path, errors="strict")
+    for reading in (found.path, once, unquote(once)):
+        parts = reading.replace("\\", "/")[1:].split("/")
+        assert not {"", ".", ".."} & set(parts), reading
+
+
+@pytest.mark.parametrize("character", [chr(code) for code in range(256) if chr(code) not in string.printable[:94]])
+def test_no_character_but_printable_ascii_passes(character: str) -> None:
+    assert isinstance(target.read(f"/api/{character}x"), Deny)
+    assert isinstance(target.read(f"/api?{character}x"), Deny)
+
+
+@pytest.mark.parametrize("code", [*range(32), 127, ord("\\")])
+@pytest.mark.parametrize("form", ["%{:02x}", "%{:02X}"])
+def test_control_characters_and_the_backslash_pass_nowhere_not_even_encoded(code: int, form: str) -> None:
+    escape = form.format(code)
+    assert isinstance(target.read(f"/me/a/resolve/main/x{escape}y"), Deny)
+    assert isinstance(target.read(f"/me/a/resolve/x{escape}y/z"), Deny)
+    assert isinstance(target.read(f"/me/a?x={escape}"), Deny)
+
+
+@pytest.mark.parametrize(
+    ("query", "policy"),
+    [
+        ("x=1", {}),
+        ("create_pr=1", {"create_pr": "1"}),
+        ("x&create_pr=1&hot_reload=1", {"create_pr": "1", "hot_reload": "1"}),
+        ("service=git-upload-pack", {"service": "git-upload-pack"}),
+        ("x=create_pr=1", {}),
+        ("xcreate_pr=1&create_prx=1", {}),
+        ("expand[]=sha&expand%5B%5D=tags", {}),
+    ],
+)
+def test_the_query_keys_that_decide_are_found(query: str, policy: dict[str, str]) -> None:
+    found = target.read(f"/api?{query}")
+    assert not isinstance(found, Deny)
+    assert dict(found.policy) == policy
+
+
+@pytest.mark.parametrize("key", ["create_pr", "hot_reload", "service", "_method"])
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{}",
+        "{}=",
+        "{}=2",
+        "{}=true",
+        "{}=%31",
+        "{}[]=1",
+        "{}[a]=1",
+        "{}%5B%5D=1",
+        "{}%5b0%5d=1",
+        "[{}]=1",
+        "%5B{}%5D=1",
+        "[{}][]=1",
+        "{}.a=1",
+        "+{}=1",
+        "{}+=1",
+        "%20{}=1",
+        "{}=1&{}=1",
+        "{}=1;{}=1",
+        "x;{}=2",
+        "x&&{}=2",
+    ],
+)
+def test_a_key_that_decides_is_refused_in_every_other_form(key: str, form: str) -> None:
+    assert isinstance(target.read(f"/api?{form.format(key, key)}"), Deny)
+
+
+@pytest.mark.parametrize("key", ["create_pr", "hot_reload", "service", "_method"])
+def test_a_key_that_decides_is_refused_in_another_spelling(key: str) -> None:
+    for place, letter in enumerate(key):
+        for other in {letter.upper(), f"%{ord(letter):02x}", f"%{ord(letter):02X}"} - {letter}:
+            spelled = key[:place] + other + key[place + 1 :]
+            assert isinstance(target.read(f"/api?{spelled}=1"), Deny), spelled
