@@ -4,69 +4,93 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 
-# The newest Python from 3.11 on that can make virtual environments.
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
-	$$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
-PIP := -m pip --disable-pip-version-check --quiet --no-input
+# Another one: make PYTHON=python3.12. The path behind the links, so that an activated .venv does not become its own base.
+CAN := import ensurepip, os, sys, venv; print(os.path.realpath(sys.executable)); sys.exit(sys.version_info < (3, 11))
+ifdef PYTHON
+BASE := $(shell found=$$($(PYTHON) -I -c '$(CAN)' 2>/dev/null) && echo "$$found")
+else
+BASE := $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	found=$$($$p -I -c '$(CAN)' 2>/dev/null) && echo "$$found" && break; done)
+endif
+
+PIP := -I -m pip --disable-pip-version-check --quiet --no-input
 VENV := .venv
 HUB24 := .venvs/hub24
 LINT := .venvs/lint
 SOURCES := hfproxy tests
 
-.PHONY: help demo test lint bench requirements clean
+# $(call ready,ENVIRONMENT,REQUIREMENTS): the file that says it is set up. Other pins, another Python, another place: made anew.
+ready = $(1)/ready-$(shell { cat requirements/$(2).txt; echo "$(BASE) $(CURDIR)"; } | cksum | cut -d ' ' -f 1)
+VENV_READY := $(call ready,$(VENV),test)
+HUB24_READY := $(call ready,$(HUB24),hub24)
+LINT_READY := $(call ready,$(LINT),lint)
+
+.PHONY: help demo test lint bench coverage requirements clean
 
 help:
-	@echo "make demo    the product at work, with a made-up account and no network"
-	@echo "make test    everything CI runs"
-	@echo "make bench   what exec costs"
+	@echo "make demo      the product at work, with a made-up account and no network"
+	@echo "make test      everything CI runs"
+	@echo "make bench     what exec costs"
+	@echo "make coverage  which lines the tests do not run"
 
-demo: $(VENV)/ready $(HUB24)/ready
+demo: $(VENV_READY) $(HUB24_READY)
 	@PYTHONPATH=tests $(VENV)/bin/python -m demo
 
-test: lint $(VENV)/ready $(HUB24)/ready
+test: export HFPROXY_HUB24_PYTHON ?= $(CURDIR)/$(HUB24)/bin/python
+test: lint $(VENV_READY) $(HUB24_READY)
 	@$(VENV)/bin/python -m pytest
 
-lint: $(VENV)/ready $(LINT)/ready
+lint: $(VENV_READY) $(LINT_READY)
 	@$(LINT)/bin/ruff check --quiet $(SOURCES)
 	@$(LINT)/bin/ruff format --quiet --check $(SOURCES)
 	@$(LINT)/bin/mypy --no-error-summary --python-executable $(VENV)/bin/python
 	@PYTHONPATH=. $(LINT)/bin/lint-imports --no-cache > .venvs/imports.log || { cat .venvs/imports.log; exit 1; }
 
-bench: $(VENV)/ready
-	@PYTHONPATH=tests $(VENV)/bin/python tests/bench/bench_exec.py
+bench: $(VENV_READY)
+	@$(VENV)/bin/python tests/bench/bench_exec.py --fake
 
-# What is pinned: `uv` is taken from wherever it is; no index address is written down.
+coverage: export HFPROXY_HUB24_PYTHON ?= $(CURDIR)/$(HUB24)/bin/python
+coverage: $(VENV_READY) $(HUB24_READY)
+	@$(VENV)/bin/coverage erase
+	@$(VENV)/bin/coverage run -m pytest
+	@$(VENV)/bin/coverage combine --quiet
+	@$(VENV)/bin/coverage report --skip-covered --show-missing
+
+# New pins, a week old at least: what is malicious is mostly found by then. Needs `uv`. Written afresh, because uv takes
+# hashes over from what it finds; from the package index alone, because a mirror may not know the files for other systems.
 requirements:
 	@for name in runtime test lint hub24; do \
-		uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-			--no-emit-index-url --no-emit-find-links requirements/$$name.in -o requirements/$$name.txt; done
+		uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+			--no-emit-index-url --no-emit-find-links --exclude-newer "1 week" \
+			requirements/$$name.in -o requirements/$$name.new >/dev/null; \
+		mv requirements/$$name.new requirements/$$name.txt; done
 
-# An environment is made anew when what is pinned for it changes.
-$(VENV)/ready: requirements/test.txt Makefile
-	$(call environment,$(VENV),requirements/test.txt)
+# The sources through a plain path entry: an editable install's import hook would slow every start down.
+$(VENV_READY):
+	$(call environment,$(VENV),test)
 	@echo "$(CURDIR)" > "$$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/hfproxy.pth"
 	@printf '#!%s\nimport sys\n\nfrom hfproxy.__main__ import main\n\nsys.exit(main())\n' \
 		"$(CURDIR)/$(VENV)/bin/python" > $(VENV)/bin/hf-proxy
 	@chmod +x $(VENV)/bin/hf-proxy
 	@touch $@
 
-$(HUB24)/ready: requirements/hub24.txt Makefile
-	$(call environment,$(HUB24),requirements/hub24.txt)
+$(HUB24_READY):
+	$(call environment,$(HUB24),hub24)
 	@touch $@
 
-$(LINT)/ready: requirements/lint.txt Makefile
-	$(call environment,$(LINT),requirements/lint.txt)
+$(LINT_READY):
+	$(call environment,$(LINT),lint)
 	@touch $@
 
 # setuptools comes with older venvs and slows every start down.
 define environment
-	@test -n "$(PYTHON)" || { echo "hf-proxy needs Python 3.11 or newer with venv (Debian: apt install python3-venv);" \
-		"or say which: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@test -n "$(BASE)" || { echo "hf-proxy needs Python 3.11 or newer with venv$(if $(PYTHON), and $(PYTHON) is not that);" \
+		"on Debian: apt install python3-venv; or say which: make PYTHON=/path/to/python3.12" >&2; exit 1; }
 	@echo "setting up $(1) (once)"
-	@"$(PYTHON)" -m venv --clear $(1)
-	@$(1)/bin/python $(PIP) install --require-hashes --only-binary :all: -r $(2)
+	@"$(BASE)" -m venv --clear $(1)
+	@$(1)/bin/python $(PIP) install --require-hashes --only-binary :all: -r requirements/$(2).txt
 	@$(1)/bin/python $(PIP) uninstall --yes setuptools 2>/dev/null || true
 endef
 
 clean:
-	rm -rf .venv .venvs dist build
+	rm -rf .venv .venvs .coverage .coverage.* dist build

@@ -29,7 +29,7 @@ def duration(text: str) -> int:
     """
     match = DURATION.fullmatch(text)
     if match is None:
-        raise UsageError(f"malformed duration '{ascii(text)[1:40]}': write 90s, 15m, 1h or 2d")
+        raise UsageError(f"malformed duration '{ascii(text[:40])[1:-1]}': write 90s, 15m, 1h or 2d")
     return int(match[1]) * SECONDS[match[2]]
 
 
@@ -100,7 +100,7 @@ class Config(_Strict, frozen=True):
             return self.profiles[name].scopes
         if name == "default":
             return ("read",)
-        raise UsageError(f"no profile '{ascii(name)[1:60]}' in {FILE}; write [profiles.NAME] with scopes = [...]")
+        raise UsageError(f"no profile '{ascii(name[:60])[1:-1]}' in {FILE}; write [profiles.NAME] with scopes = [...]")
 
 
 def load(directory: Path) -> Config:

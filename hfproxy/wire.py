@@ -21,19 +21,18 @@ one object, but for `audit`, which it answers with one object a journal line, en
     anchor                                                             {"seq", "hash"} of the journal's last line
 
 An account is `{"name", "user", "role", "orgs": [name], "scopes": [text], "origin", "warnings": [text]}`; a grant as in
-`hf-proxy grants --json`. `bind` is none, pid (the caller, for `exec`), parent (the caller's parent: `--bind pid` of
-`mint` and `env`) or tree. Durations (`ttl`, `since`) and scopes travel as they were typed: the daemon reads them. `found`
+`hf-proxy grants --json`. `bind` is none, pid (the caller, for `exec`), parent (the caller's: `--bind pid` of `mint` and
+`env`) or tree. Durations (`ttl`, `since`) and scopes travel as they were typed: the daemon reads them. `found`
 lists the token-shaped strings of the caller's environment; `replace` those of them that are tokens of
 this vault. This page imports nothing heavy: it is on the way of every `exec`.
 """
 
 import json
-from typing import Final
 
 Message = dict[str, object]
 
 # A token-shaped string in every variable of a large environment still fits.
-MAX_LINE: Final = 1024 * 1024
+MAX_LINE = 1024 * 1024
 
 
 def encode(message: Message) -> bytes:
@@ -49,6 +48,5 @@ def decode(line: bytes) -> Message:
     """
     message = json.loads(line)
     if not isinstance(message, dict):
-        msg = "a message is one JSON object"
-        raise ValueError(msg)
+        raise ValueError("a message is one JSON object")  # noqa: TRY004  (whoever reads JSON expects this one)
     return message

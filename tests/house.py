@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 PYTHON = os.environ.get("HFPROXY_PYTHON", sys.executable)
 HFPROXY = (PYTHON, "-I", "-m", "hfproxy")
@@ -20,7 +20,9 @@ FOREIGN = ("HF_", "HUGGING", "HFPROXY_", "XDG_", "NETRC", "SSL", "LISTEN_", "NOT
 
 
 class House:
-    """The directories and the process of one daemon."""
+    """The directories and the process of one daemon. `built` are all of them, to be stopped whatever happens."""
+
+    built: ClassVar[list["House"]] = []
 
     def __init__(self, root: Path, hub: str, ca_file: Path | None = None, vault: str = "memory") -> None:
         self.root = root
@@ -30,6 +32,7 @@ class House:
         self.hfproxy = HFPROXY
         self.process: subprocess.Popen[bytes] | None = None
         self.config.mkdir(mode=0o700, parents=True)
+        self.built.append(self)
         self.configure()
 
     def configure(self, more: str = "", port: int = 0) -> None:
@@ -65,6 +68,7 @@ class House:
         deadline = time.monotonic() + START_SECONDS
         while self.cli("status").returncode != 0:
             if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
                 raise AssertionError(f"the daemon did not start:\n{self.log.read_text()}")
             time.sleep(0.05)
 

@@ -10,7 +10,7 @@ GRANT_OPTIONS: tuple[Option, ...] = (
     ("--scope", "SCOPE", "what it may do, like read:meta-llama/* or write:spaces/me/demo; can be repeated"),
     ("--profile", "NAME", "the scopes of a profile of the config file; without --scope: default"),
     ("--ttl", "TIME", "how long at most: 90s, 15m, 1h, 2d"),
-    ("--account", "NAME", "whose token stands behind it"),
+    ("--account", "NAME", "whose token stands behind it; without it: default, or the only one"),
     ("--label", "TEXT", "a name for it in 'grants' and 'audit'"),
     ("--bind", "pid|tree|none", "ends with the process; only for its process tree; neither"),
     ("--ambient", "", "the tree may also ask without a credential (needs --bind tree)"),

@@ -7,7 +7,7 @@ from hfproxy.client import ask, text
 SYNTAX = Syntax(
     "logout",
     "Forget the token of an account. Its grants end.",
-    ("--account", "NAME", "whose; without it: default"),
+    ("--account", "NAME", "whose; without it: default, or the only one"),
 )
 
 

@@ -67,7 +67,7 @@ def unseal(line: bytes) -> dict[str, object]:
         raise JournalError("its hash does not fit its content")
     try:
         event = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         event = None
     if not isinstance(event, dict):
         raise JournalError("it is not a JSON object")
@@ -82,7 +82,7 @@ def standing(line: bytes) -> Head:
     """
     event = unseal(line)
     seq, digest = event.get("seq"), event.get("hash")
-    if not isinstance(seq, int) or not isinstance(digest, str):
+    if type(seq) is not int or not isinstance(digest, str):
         raise JournalError("it has no number")
     return Head(seq, digest)
 

@@ -49,8 +49,8 @@ class Body:
 
 def decode(body: Body, raw: bytes, content_type: str, content_encoding: str) -> Object | Deny:
     """Read a policy-bearing body strictly; `bad_body` if it could be read in two ways."""
-    given = content_type.partition(";")[0].strip().lower()
-    if given != body.content_type:
+    given, *parameters = (part.strip().lower() for part in content_type.split(";"))
+    if given != body.content_type or parameters not in ([], ["charset=utf-8"]):
         return refused(f"its Content-Type must be {body.content_type}")
     if content_encoding.strip().lower() not in {"", "identity"}:
         return refused("it must not be compressed")
@@ -67,6 +67,8 @@ def needs(body: Body, target: Target | None, decoded: Object) -> tuple[Need, ...
         return body.needs(target, decoded)
     except BodyError as error:
         return refused(str(error))
+    except RecursionError:
+        return refused("it is nested too deep")
 
 
 def refused(why: str) -> Deny:
@@ -88,9 +90,9 @@ def _create(_: Target | None, body: Object) -> tuple[Need, ...]:
     """`organization` null means the token's owner; no `type` means a model (hub-wire §1.5)."""
     unknown = sorted(set(body) - CREATE_KEYS)
     if unknown:
-        raise BodyError(f"unknown field '{ascii(unknown[0])[1:60]}'")
-    kind = body.get("type") or "model"
-    if kind not in TYPES or kind == "bucket":
+        raise BodyError(f"unknown field '{ascii(unknown[0][:60])[1:-1]}'")
+    kind = "model" if body.get("type") is None else body["type"]
+    if not isinstance(kind, str) or kind not in TYPES or kind == "bucket":
         raise BodyError("'type' must be model, dataset or space")
     organization = body.get("organization")
     namespace = None if organization is None else _id("organization", organization)
@@ -115,10 +117,13 @@ def _volume_source(volume: Object) -> Need:
     kind, source = volume.get("type"), volume.get("source")
     if not isinstance(kind, str) or kind not in TYPES or not isinstance(source, str):
         raise BodyError("a volume must name its 'type' and 'source'")
+    revision = volume.get("revision")
+    if revision is not None and not isinstance(revision, str):
+        raise BodyError("a volume's 'revision' must be a text")
     parts = source.split("/")
     if len(parts) != 2:
         raise BodyError("a volume's 'source' must be NAMESPACE/NAME")
-    return Need(Action.READ, Target(TYPES[kind], _id("source", parts[0]), _id("source", parts[1])))
+    return Need(Action.READ, Target(TYPES[kind], _id("source", parts[0]), _id("source", parts[1]), revision))
 
 
 def _id(field: str, value: object) -> str:

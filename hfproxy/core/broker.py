@@ -18,7 +18,7 @@ from enum import StrEnum
 
 from hfproxy.core import credential
 from hfproxy.core.access import Access, Allow, AllowAnonymous, Decision, Deny, Objection, Refusal, one_line
-from hfproxy.core.caveats import Caveat, Expires, Moment
+from hfproxy.core.caveats import Caveat, Expires, InScopes, Moment
 from hfproxy.core.scope import Scope, scope_for
 from hfproxy.errors import RefusedError
 
@@ -47,6 +47,7 @@ class Order:
     bind: Bind = Bind.NONE
     pid: int | None = None
     program: str | None = None
+    strict: bool = False
 
 
 @dataclass(slots=True)
@@ -85,7 +86,7 @@ class Broker:
             expires_at = min(expires_at, self.grant(order.parent).expires_at)
         bearer = credential.make(entropy)
         digest = credential.digest(bearer)
-        caveats = (Expires(expires_at), *order.caveats)
+        caveats = (Expires(expires_at), InScopes(order.scopes, order.strict), *order.caveats)
         grant = Grant(digest.hex()[:16], digest, order, caveats, at, expires_at)
         self._grants[grant.id] = grant
         self._by_digest[digest] = grant
@@ -117,6 +118,8 @@ class Broker:
 
     def authorize(self, grant: Grant, access: Access, at: int) -> Decision:
         """Collect every objection to every need; none means yes, and the use is counted."""
+        if self._by_digest.get(grant.digest) is not grant:
+            return _dead(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
         lineage = self._lineage(grant)
         decision = decide(
             access,
@@ -151,14 +154,18 @@ class Broker:
     def _end(self, grant_id: str, how: Refusal) -> tuple[Grant, ...]:
         if grant_id not in self._grants:
             return ()
-        children = [grant.id for grant in self._grants.values() if grant.order.parent == grant_id]
-        below = [ended for child in children for ended in self._end(child, how)]
+        dying = [grant_id]
+        for dead in dying:  # grows while it is walked: children follow their parent
+            dying += [grant.id for grant in self._grants.values() if grant.order.parent == dead]
+        return tuple(self._forget(dead, how) for dead in reversed(dying))
+
+    def _forget(self, grant_id: str, how: Refusal) -> Grant:
         grant = self._grants.pop(grant_id)
         del self._by_digest[grant.digest]
         self._ended[grant.digest] = how
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
-        return (*below, grant)
+        return grant
 
 
 def decide(access: Access, objections: tuple[Objection, ...]) -> Decision:

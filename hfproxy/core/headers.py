@@ -30,6 +30,11 @@ NEVER_UP = HOP_BY_HOP | {
     "expect",
     "forwarded",
     "via",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-url",
+    "x-rewrite-url",
 }
 NEVER_UP_PREFIXES = ("x-forwarded-", "x-hf-proxy-", "sec-fetch-")
 # Cookies would give a session to whoever reads the reply; CORS headers would open us to web pages.

@@ -35,8 +35,18 @@ def plain(body: bytes, content_encoding: str, limit: int) -> bytes | None:
             return body
         case "gzip" | "x-gzip":
             try:
-                return zlib.decompressobj(GZIP_WINDOW).decompress(body, limit)
+                return _members(body, limit)
             except zlib.error:
                 return None
         case _:
             return None
+
+
+def _members(body: bytes, limit: int) -> bytes:
+    """All members of a gzip body, as clients read them, up to the limit."""
+    found = b""
+    while body and len(found) < limit:
+        member = zlib.decompressobj(GZIP_WINDOW)
+        found += member.decompress(body, limit - len(found))
+        body = member.unused_data
+    return found

@@ -18,7 +18,7 @@ HUB_HOSTS = frozenset({"huggingface.co", "hub-ci.huggingface.co", "hf.co"})
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LINK_URL = re.compile(r"<([^<>]*)>")
 # `//host` and `/\host` are other hosts to a browser, so such a path is never made relative.
-OWN_PATH = re.compile(r"/(?![/\\])")
+OWN_PATH = re.compile(r"/(?![\t\r\n]*[/\\])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,10 @@ class Places:
         return self._hub_path(url) is not None
 
     def _hub_path(self, url: str) -> str | None:
+        scheme = self.hub.partition(":")[0]
         origin = _origin(url)
+        if url.startswith("//") and _origin(f"{scheme}:{url}") == _origin(self.hub):
+            origin = _origin(self.hub)
         if origin is None or not (origin == _origin(self.hub) or (origin[1] in HUB_HOSTS and _standard(origin))):
             return None
         path = re.sub(r"^(?:[A-Za-z]+:)?//[^/?#]*", "", url)
@@ -100,15 +103,21 @@ def lfs_batch(body: bytes, places: Places, credential: str) -> bytes:
     """
     try:
         answer = json.loads(body)
-        actions = [action for entry in answer["objects"] for action in entry.get("actions", {}).values()]
-        changed = [_lfs_action(action, places, credential) for action in actions]
-    except (ValueError, KeyError, TypeError, AttributeError):
+        entries = list(answer["objects"])
+    except (ValueError, KeyError, TypeError, RecursionError):
         return body
+    actions = [action for entry in entries for action in _actions(entry)]
+    changed = [_lfs_action(action, places, credential) for action in actions]
     return json.dumps(answer, separators=(",", ":")).encode() if any(changed) else body
 
 
+def _actions(entry: object) -> list[dict[str, object]]:
+    found = entry.get("actions") if isinstance(entry, dict) else None
+    return [action for action in found.values() if isinstance(action, dict)] if isinstance(found, dict) else []
+
+
 def _lfs_action(action: dict[str, object], places: Places, credential: str) -> bool:
-    href = action["href"]
+    href = action.get("href")
     if not isinstance(href, str) or not places.is_hub(href):
         return False
     action["href"] = places.absolute(href)
@@ -129,7 +138,7 @@ def xet_fileinfo(body: bytes, places: Places) -> bytes:
     try:
         answer = json.loads(body)
         refresh = answer["refreshUrl"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return body
     if not isinstance(refresh, str) or not places.is_hub(refresh):
         return body

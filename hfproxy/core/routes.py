@@ -4,8 +4,9 @@ The method says nothing about what a request does: a POST may read, a GET may mi
 rule 5). So every route has a row of its own, and a request that no row fits is refused. The table is
 ordered for reading, not for matching: at most one row of a method fits a path.
 
-In a path `{T}` is models, datasets or spaces; `{S}` spaces only; `{W}` the type as a web address has it (nothing
-for models); `{R}` a repository id of two segments, or a legacy one; `{rev}` one segment, percent-encoded; `{path}` the rest.
+In a path `{T}` is models, datasets or spaces; `{S}` spaces only; `{W}` the type as a web address has it (nothing for
+models); `{R}` a repository id of two segments, or a legacy one; `{rev}` one segment, percent-encoded; `{sha}` a commit
+id; `{path}` the rest.
 """
 
 import re
@@ -110,7 +111,7 @@ ROUTES = (
     # Their content
     Route("GET HEAD", "/{W}{R}/resolve/{rev}/{path}", READ, answer=Answer.FILE),
     Route("GET HEAD", "/{W}{R}/raw/{rev}/{path}", READ, answer=Answer.FILE),
-    Route("GET HEAD", "/api/resolve-cache/{T}/{R}/{rev}/{path}", READ, answer=Answer.FILE),
+    Route("GET HEAD", "/api/resolve-cache/{T}/{R}/{sha}/{path}", READ, answer=Answer.FILE),
     Route("GET", "/api/{T}/{R}/xet-read-token/{rev}", READ),
     # Writing to them
     Route("POST", "/api/repos/create", body=bodies.CREATE),
@@ -119,6 +120,9 @@ ROUTES = (
     Route("GET", "/api/{T}/{R}/xet-write-token/{rev}", WRITE, policy=PR),
     Route("POST", "/{W}{R}.git/info/lfs/objects/batch", body=bodies.LFS_BATCH, answer=Answer.LFS),
     Route("POST", "/{W}{R}.git/info/lfs/objects/verify", uploads_lfs, answer=Answer.LFS),
+    # Pull requests: `upload_folder(create_pr=True)` with hf_xet opens one first and looks at it
+    Route("POST", "/api/{T}/{R}/discussions", does(Action.DISCUSS)),
+    Route("GET", "/api/{T}/{R}/discussions/{word}", READ),
     # Spaces
     Route("GET", "/api/{S}/{R}/secrets", SECRETS),
     Route("POST DELETE", "/api/{S}/{R}/secrets", body=bodies.SETTING),
@@ -173,6 +177,8 @@ def _none_of(words: list[str]) -> str:
     return rf"(?!(?i:{'|'.join(map(re.escape, words))})(?:[/?]|$))"
 
 
+# What git refuses in a ref name (git-check-ref-format): `main~3` is a way from one commit to another.
+NOT_IN_A_REF = re.compile(r"[\s~^:?*\[\\]|\.\.|@\{")
 ID = r"[A-Za-z0-9_](?:(?!\.\.)[A-Za-z0-9._-]){0,95}(?<![.-])(?<!(?i:\.git))"
 PLACES = {
     "{T}": r"(?P<type>models|datasets|spaces)",
@@ -180,6 +186,7 @@ PLACES = {
     "{W}": r"(?:(?P<type>datasets|spaces)/)?",
     "{R}": rf"(?P<ns>{_none_of(NOT_NAMESPACES)}{ID})(?:/(?P<name>{_none_of(SUBWORDS)}{ID}))?",
     "{rev}": r"(?P<rev>[^/]+)",
+    "{sha}": r"(?P<rev>[0-9a-f]{40})",
     "{path}": r"(?P<path>.+)",
     "{word}": r"[A-Za-z0-9_-]+",
 }
@@ -271,6 +278,8 @@ def _found(match: re.Match[str], policy: frozenset[str]) -> Found | Deny:
     ref = unquote(parts["rev"]) if parts.get("rev") else None
     if ref == NEW_PULL_REQUEST:
         return Deny(Refusal.BAD_TARGET, f"'{NEW_PULL_REQUEST}' is not a revision; use create_pr=1")
+    if ref is not None and NOT_IN_A_REF.search(ref):
+        return Deny(Refusal.BAD_TARGET, "the revision in this address is not the name of a ref or a commit")
     if "create_pr" in policy:
         ref = NEW_PULL_REQUEST
     return Found(Target(kind, parts.get("ns"), parts.get("name"), ref), policy)

@@ -31,7 +31,7 @@ SEGMENT = re.compile(r"[A-Za-z0-9._*-]+")
 # git refuses these in a ref name (git-check-ref-format); a colon or a blank would not print back.
 REF = re.compile(r"(?:(?!\.\.)[!-9;=@-Z\]_`a-}])+")
 # git and the Hub take an abbreviated commit id of at least this many digits for the commit.
-COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")
+COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
 EXAMPLE = "for example read:meta-llama/* or write:spaces/me/demo"
 
 
@@ -97,9 +97,9 @@ def _ref_matches(pattern: str, ref: str) -> bool:
 
 
 def _branch(ref: str) -> str:
-    """Take `refs/heads/` off, unless the rest would then read as a commit id."""
+    """Take `refs/heads/` off, unless the rest would then read as a commit id or as another full ref."""
     short = ref.removeprefix("refs/heads/")
-    return ref if COMMIT.fullmatch(short) else short
+    return ref if COMMIT.fullmatch(short) or short.startswith("refs/") else short
 
 
 def _glob(pattern: str, text: str) -> bool:

@@ -25,7 +25,7 @@ BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Encoded control characters and backslash: nowhere.
 BAD_BYTE = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff]|5[Cc])")
 # An escaped escape of a character that means something in a path.
-DOUBLE = re.compile(r"%25(?:2[EeFf]|5[Cc]|00)")
+DOUBLE = re.compile(r"%(?:25)+(?:2[EeFf]|5[Cc]|00)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def _is_plain(segment: str) -> bool:
         parts = unquote(segment, errors="strict").split("/")
     except UnicodeDecodeError:
         return False
-    return all(part not in {"", ".", ".."} for part in parts)
+    return all(part.partition(";")[0] not in {"", ".", ".."} for part in parts)
 
 
 def _policy(query: str) -> tuple[tuple[str, str], ...] | Deny:
@@ -77,7 +77,7 @@ def _policy(query: str) -> tuple[tuple[str, str], ...] | Deny:
 def _meant(key: str) -> str:
     """The key a lenient parser might take this for: decoded, without brackets, in lower case."""
     plain = unquote_to_bytes(key.replace("+", " ")).decode("utf-8", "replace")
-    return re.split(r"[\[.]", plain.strip().lower())[0]
+    return re.split(r"[\[\].]", plain.strip().lower().lstrip("["))[0]
 
 
 def _refused(why: str) -> Deny:

@@ -1,7 +1,10 @@
 """Asking the Hub whose a token is, at login."""
 
+import asyncio
 import json
 from typing import Final
+
+import aiohttp
 
 from hfproxy.core.headers import Headers
 from hfproxy.daemon.accounts import Account, Held, Origin
@@ -9,6 +12,7 @@ from hfproxy.daemon.upstream import Upstream
 from hfproxy.errors import AccountError, UpstreamError
 from hfproxy.secret import Secret
 
+ANSWER_SECONDS: Final = 15
 TARGET: Final = "/api/whoami-v2"
 HEADERS: Final[Headers] = (
     ("Accept", "application/json"),
@@ -25,15 +29,26 @@ async def identify(upstream: Upstream, name: str, token: Secret) -> Held:
         UpstreamError: the Hub cannot be asked, or answers something else.
     """
     asking = Held(_unknown(name, upstream.origin), token)
-    answer = await upstream.send("GET", TARGET, HEADERS, None, asking)
-    async with answer:
-        if answer.status in {401, 403}:
-            raise AccountError("the Hub does not accept this token; copy it again and run: hf-proxy login")
-        body = await answer.read()
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            status, body = await _ask(upstream, asking)
+    except TimeoutError:
+        raise UpstreamError(f"{upstream.origin.url} does not answer; try again") from None
+    if status in {401, 403}:
+        raise AccountError("the Hub does not accept this token; copy it again and run: hf-proxy login")
     try:
         return Held(_account(name, upstream.origin, json.loads(body)), token)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UpstreamError(f"{upstream.origin.url} answered whoami with status {answer.status}; try again") from None
+        raise UpstreamError(f"{upstream.origin.url} answered whoami with status {status}; try again") from None
+
+
+async def _ask(upstream: Upstream, asking: Held) -> tuple[int, bytes]:
+    answer = await upstream.send("GET", TARGET, HEADERS, None, asking)
+    async with answer:
+        try:
+            return answer.status, await answer.read()
+        except aiohttp.ClientError:
+            raise UpstreamError(f"{upstream.origin.url} broke off its answer; try again") from None
 
 
 def _unknown(name: str, origin: Origin) -> Account:

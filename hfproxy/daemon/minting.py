@@ -7,7 +7,7 @@ from hfproxy.config import Config, duration
 from hfproxy.core import scope
 from hfproxy.core.access import Action
 from hfproxy.core.broker import Bind, Grant, Order
-from hfproxy.core.caveats import Caveat, Ceiling, InScopes, MaxUses
+from hfproxy.core.caveats import Caveat, Ceiling, MaxUses
 from hfproxy.core.scope import Scope
 from hfproxy.daemon import messages, peers
 from hfproxy.daemon.accounts import Accounts
@@ -42,7 +42,8 @@ class Mint:
             account=account.name,
             scopes=scopes,
             ttl=ttl,
-            caveats=self._caveats(asked, scopes),
+            strict=asked.strict,
+            caveats=self._caveats(asked),
             label=None if asked.label is None else asked.label[:MAX_LABEL],
             bind=Bind.NONE if bound is None else Bind.PID,
             pid=bound,
@@ -76,11 +77,9 @@ class Mint:
             )
         return ttl
 
-    def _caveats(self, asked: messages.Mint, scopes: tuple[Scope, ...]) -> tuple[Caveat, ...]:
+    def _caveats(self, asked: messages.Mint) -> tuple[Caveat, ...]:
         ceiling = self._config.grants.ceiling_scopes
-        caveats: list[Caveat] = [InScopes(scopes, asked.strict)]
-        if ceiling:
-            caveats.append(Ceiling(ceiling, asked.strict))
+        caveats: list[Caveat] = [Ceiling(ceiling, asked.strict)] if ceiling else []
         if asked.max_uses is not None:
             if asked.max_uses < 1:
                 raise UsageError("--max-uses must be 1 or more")

@@ -10,11 +10,8 @@ from fakehub import FakeHub, Record
 from fakehub.xetstore import XetStore
 from house import House
 
-from conftest import CANARY, Client
+from end_to_end.client import CANARY, OPTIONS, SCRIPT, Client
 
-SCRIPT = Path(__file__).with_name("main_job.py")
-SCOPES = ("write:me/*", "create:me", "create:spaces/me", "secrets:spaces/me", "run:spaces/me", "read")
-OPTIONS = tuple(word for scope in SCOPES for word in ("--scope", scope))
 # Answered here or by the grant, so the Hub sees none of them (named in the issue).
 OURS = ("/api/whoami-v2", "/auth-check", "/api/telemetry/")
 # What the CAS and the storage make up anew each time: signatures, and the numbers of grants.

@@ -9,7 +9,7 @@ import pytest
 from fakehub import FakeHub
 from house import House
 
-from wire_client import Reply, ask, bearer, send
+from end_to_end.wire_client import Reply, ask, bearer, send
 
 OTHER = 65534
 INFO = "/api/models/me/secret-model"
@@ -137,7 +137,9 @@ class TestAnotherUser:
 
     def as_other(self, code: str, *arguments: str) -> str:
         code = f"import os,socket,sys; os.setgroups([]); os.setgid({OTHER}); os.setuid({OTHER});" + code
-        done = subprocess.run([sys.executable, "-I", "-c", code, *arguments], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", code, *arguments], capture_output=True, text=True, timeout=30
+        )
         return done.stdout + done.stderr
 
     def test_a_stolen_credential_is_worth_nothing(self, endpoint: str, credential: str, hub: FakeHub) -> None:
@@ -154,7 +156,7 @@ class TestAnotherUser:
 
     CONTROL = (
         "s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
-        "s.sendall(b'{\"do\":\"status\"}\\n'); print(repr(s.recv(100)))"
+        's.sendall(b\'{"do":"status"}\\n\'); print(repr(s.recv(100)))'
     )
 
     def test_the_control_socket_cannot_be_reached(self, house: House) -> None:

@@ -13,9 +13,9 @@ import pytest
 from fakehub import FakeHub, in_thread
 from house import House
 
-from conftest import Client, seed
-from test_main_job import OPTIONS, SCRIPT
-from wire_client import ask, bearer
+from end_to_end.client import Client, seed
+from end_to_end.client import OPTIONS, SCRIPT
+from end_to_end.wire_client import ask, bearer
 
 PASSPHRASE = "correct horse battery staple"
 
@@ -182,7 +182,11 @@ def test_the_token_is_found_nowhere_after_a_full_run(
         watcher.join()
     assert done.returncode == 0, done.stderr[-3000:]
     assert hub.saw(canary.encode(), "hub")
-    outputs = [done.stdout, done.stderr, *(house.must(*words) for words in (["status"], ["grants"], ["audit"], ["accounts"]))]
+    outputs = [
+        done.stdout,
+        done.stderr,
+        *(house.must(*words) for words in (["status"], ["grants"], ["audit"], ["accounts"])),
+    ]
     house.stop()
     assert leaks("".join(outputs).encode(), canary) == []
     in_files = [path for path in tmp_path.rglob("*") if path.is_file() and leaks(path.read_bytes(), canary)]

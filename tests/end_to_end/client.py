@@ -1,0 +1,74 @@
+"""The real client as a process of its own, and the world it is run in."""
+
+import os
+import secrets
+import subprocess
+from pathlib import Path
+
+from fakehub import FakeHub
+from house import House
+
+SCRIPT = Path(__file__).with_name("main_job.py")
+SCOPES = ("write:me/*", "create:me", "create:spaces/me", "secrets:spaces/me", "run:spaces/me", "read")
+OPTIONS = tuple(word for scope in SCOPES for word in ("--scope", scope))
+# A new one each run, so that none is found that an earlier run left behind. 34 letters, as the Hub makes them.
+CANARY = "hf_" + "".join(secrets.choice("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ") for _ in range(34))
+MODEL_BIN = b"weights " * 20_000
+FILES = {"config.json": b'{"a": 1}\n', "model.bin": MODEL_BIN, "deep/er/file.txt": b"deep\n"}
+
+
+def seed(hub: FakeHub) -> None:
+    """The world that every end-to-end test starts from."""
+    hub.add_user("me", CANARY, orgs=("acme",))
+    hub.add_user("you", "hf_TokenOfSomebodyElse")
+    hub.add_repo("model", "me/secret-model", private=True, files=FILES)
+    hub.add_repo("dataset", "me/table", private=True, files={"a.csv": b"1,2\n", "b.csv": b"3,4\n"})
+    hub.add_repo("model", "you/public-model", files={"config.json": b'{"public": true}\n'})
+    hub.add_repo("model", "you/private-model", private=True, files={"config.json": b"{}"})
+    hub.add_repo("model", "you/gated-model", gated=True, files={"config.json": b"{}"})
+
+
+class Client:
+    """The real `huggingface_hub`, in its own environment."""
+
+    def __init__(self, python: str, hub: FakeHub, folder: Path) -> None:
+        self.python, self.hub, self.folder = python, hub, folder
+
+    def env(self, name: str, **more: str) -> dict[str, str]:
+        """A home of its own, certificates of the test's CA for storage, and nothing of the developer's."""
+        home = self.folder / name
+        home.mkdir(parents=True, exist_ok=True)
+        trusted = {key: value for key, value in self.hub.environment(None).items() if key != "HF_ENDPOINT"}
+        own = {"PATH": os.environ["PATH"], "HOME": str(home), "HF_HOME": str(home / "hf")}
+        return {**own, **trusted, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", **more}
+
+    def direct(self, script: Path | str, *arguments: str, token: str = CANARY, **more: str) -> str:
+        """Run a script straight at the Hub with the token."""
+        env = self.env("direct", HF_ENDPOINT=self.hub.url, HF_TOKEN=token, **more)
+        return _output(subprocess.run([*self.command(script), *arguments], env=env, **RUN))
+
+    def proxied(
+        self, house: House, script: Path | str, *arguments: str, options: tuple[str, ...] = (), **more: str
+    ) -> str:
+        """Run a script under `hf-proxy exec`."""
+        return _output(self.attempt(house, script, *arguments, options=options, **more))
+
+    def attempt(
+        self, house: House, script: Path | str, *arguments: str, options: tuple[str, ...] = (), **more: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """The same, whatever comes of it."""
+        env = {**self.env("proxied", **more), **{k: v for k, v in house.env.items() if k.startswith("HFPROXY_")}}
+        command = [*house.hfproxy, "exec", *options, "--", *self.command(script), *arguments]
+        return subprocess.run(command, env=env, **RUN)
+
+    def command(self, script: Path | str) -> list[str]:
+        """A file is run, a text is code."""
+        return [self.python, str(script)] if isinstance(script, Path) else [self.python, "-c", script]
+
+
+RUN = {"capture_output": True, "text": True, "timeout": 200, "check": False}
+
+
+def _output(done: "subprocess.CompletedProcess[str]") -> str:
+    assert done.returncode == 0, f"{done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+    return done.stdout
