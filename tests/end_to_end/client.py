@@ -1,18 +1,17 @@
 """The real client as a process of its own, and the world it is run in."""
 
 import os
-import secrets
 import subprocess
 from pathlib import Path
 
+from canary import made_up
 from fakehub import FakeHub
 from house import House
 
 SCRIPT = Path(__file__).with_name("main_job.py")
 SCOPES = ("write:me/*", "create:me", "create:spaces/me", "secrets:spaces/me", "run:spaces/me", "read")
 OPTIONS = tuple(word for scope in SCOPES for word in ("--scope", scope))
-# A new one each run, so that none is found that an earlier run left behind. 34 letters, as the Hub makes them.
-CANARY = "hf_" + "".join(secrets.choice("abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ") for _ in range(34))
+CANARY = made_up()
 MODEL_BIN = b"weights " * 20_000
 FILES = {"config.json": b'{"a": 1}\n', "model.bin": MODEL_BIN, "deep/er/file.txt": b"deep\n"}
 
