@@ -84,6 +84,6 @@ def _in_words(error: Exception) -> VaultError:
     names = {kind.__name__ for kind in type(error).__mro__}
     if names & {"KeyringLocked", "LockedException", "PromptDismissedException"}:
         return VaultLockedError("the keyring is locked; unlock it in your desktop session and try again")
-    if names & {"InitError", "SecretServiceNotAvailableException", "NoKeyringError", "ImportError", "RuntimeError"}:
+    if names & {"InitError", "SecretServiceNotAvailableException", "NoKeyringError", "ImportError", "OSError", "RuntimeError"}:
         return VaultAbsentError(f"no keyring answers here; start one (gnome-keyring, KWallet), {INSTEAD}")
     return VaultError(f"the keyring failed ({type(error).__name__}); try again, {INSTEAD}")

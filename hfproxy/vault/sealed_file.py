@@ -134,13 +134,18 @@ class SealedFileVault:
             fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise VaultError(f"{self._path} cannot be opened: {error.strerror}") from None
-        with open(fd, "rb") as file:
-            found = os.fstat(fd)
-            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-                raise VaultError(f"{self._path} is not a file of yours; move it away")
-            if found.st_mode & 0o077:
-                raise VaultError(f"{self._path} is open to other users; run: chmod 600 {self._path}")
-            return file.read(MAX_BYTES + 1)
+        try:
+            self._check(os.fstat(fd))
+            with open(fd, "rb", closefd=False) as file:
+                return file.read(MAX_BYTES + 1)
+        finally:
+            os.close(fd)
+
+    def _check(self, found: os.stat_result) -> None:
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            raise VaultError(f"{self._path} is not a file of yours; move it away")
+        if found.st_mode & 0o077:
+            raise VaultError(f"{self._path} is open to other users; run: chmod 600 {self._path}")
 
     def _header(self, sealed: bytes) -> tuple[Cost, bytes, bytes]:
         """(cost, salt, nonce). A planted file must not make us work for hours, nor weaken the next guess."""

@@ -28,10 +28,16 @@ def in_thread(**settings: Any) -> Iterator[FakeHub]:
         asyncio.run_coroutine_threadsafe(hub.start(), loop).result(START_SECONDS)
         yield hub
     finally:
-        asyncio.run_coroutine_threadsafe(hub.stop(), loop).result(START_SECONDS)
+        asyncio.run_coroutine_threadsafe(_stop(hub), loop).result(START_SECONDS)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
+
+
+async def _stop(hub: FakeHub) -> None:
+    await hub.stop()
+    for _ in range(10):  # connections that are being closed need a few turns of the loop to be gone
+        await asyncio.sleep(0)
 
 
 class FakeHubProcess:
