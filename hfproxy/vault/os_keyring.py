@@ -25,6 +25,10 @@ BACKENDS: Final = {
 }
 # A Windows credential holds at most this many bytes (CRED_MAX_CREDENTIAL_BLOB_SIZE); it is UTF-16 there.
 WINDOWS_LIMIT: Final = 2560
+LOCKED: Final = frozenset({"KeyringLocked", "LockedException", "PromptDismissedException"})
+ABSENT: Final = frozenset(
+    {"InitError", "SecretServiceNotAvailableException", "NoKeyringError", "ImportError", "OSError", "RuntimeError"}
+)
 INSTEAD: Final = 'or set backend = "sealed-file" under [vault] in config.toml'
 
 
@@ -82,8 +86,8 @@ class KeyringVault:
 def _in_words(error: Exception) -> VaultError:
     """A library's exception may quote what was to be written, so only its class is looked at."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    if names & {"KeyringLocked", "LockedException", "PromptDismissedException"}:
+    if names & LOCKED:
         return VaultLockedError("the keyring is locked; unlock it in your desktop session and try again")
-    if names & {"InitError", "SecretServiceNotAvailableException", "NoKeyringError", "ImportError", "OSError", "RuntimeError"}:
+    if names & ABSENT:
         return VaultAbsentError(f"no keyring answers here; start one (gnome-keyring, KWallet), {INSTEAD}")
     return VaultError(f"the keyring failed ({type(error).__name__}); try again, {INSTEAD}")
