@@ -53,10 +53,9 @@ NEW_PULL_REQUEST = "refs/pr/new"
 class Target:
     """What an action is done to.
 
-    `namespace` None: the account's own user (`organization: null` in `repos/create`). An empty
-    namespace and name: the catalogue of all repositories, admitted by a scope for all of them only.
-    `name` None: the namespace itself, or a legacy one-segment repository of that name.
-    `ref` None: no ref is named, so all of them are meant.
+    `namespace` None: the account's own user (`organization: null` in `repos/create`). An empty namespace, an empty
+    name: all of them at once, admitted by a scope for all of them only. `name` None: the namespace itself, or a
+    legacy one-segment repository of that name. `ref` None: no ref is named, so all of them are meant.
     """
 
     type: RepoType | None
@@ -71,10 +70,19 @@ class Target:
             return None
         return "/".join(part for part in (self.type.value, self.namespace, self.name) if part)
 
+    def at(self, ref: str) -> Self:
+        """The same repository at another ref."""
+        return replace(self, ref=ref)
+
 
 def catalogue(kind: RepoType | None) -> Target:
     """All repositories of a type at once: what a search reads."""
     return Target(kind, "", "")
+
+
+def everything_of(namespace: str, kind: RepoType | None = None) -> Target:
+    """All repositories of a namespace at once."""
+    return Target(kind, namespace, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +155,11 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """One caveat's no to one need, with the reason in words."""
+    """One caveat's no to one need, with the reason in words. `passes_in` seconds it will be gone by itself, if ever."""
 
     refusal: Refusal
     why: str
+    passes_in: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +181,12 @@ class Deny:
     refusal: Refusal
     why: str
     objections: tuple[Objection, ...] = ()
+
+    @property
+    def passes_in(self) -> int | None:
+        """Seconds after which the same request may be allowed; None: it will not be."""
+        waits = [no.passes_in for no in self.objections]
+        return max((wait for wait in waits if wait is not None), default=None) if None not in waits else None
 
 
 Decision = Allow | AllowAnonymous | Deny

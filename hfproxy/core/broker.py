@@ -12,18 +12,21 @@ Left to others: what time it is, random bytes, processes, the journal and the ne
 """
 
 import hmac
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from hfproxy.core import credential
 from hfproxy.core.access import Access, Allow, AllowAnonymous, Decision, Deny, Objection, Refusal, one_line
-from hfproxy.core.caveats import Caveat, Expires, InScopes, Moment
+from hfproxy.core.caveats import MINUTE, Caveat, Expires, InScopes, MaxBytes, MaxRate, Moment
 from hfproxy.core.scope import Scope, scope_for
 from hfproxy.errors import RefusedError
 
 # Ended credentials that are still told apart from unknown ones; the oldest are forgotten first.
 REMEMBERED = 10_000
+WARNED = 600
+WAIT = "; wait a minute, or ask for more: hf-proxy exec --max-rate N"
+AGAIN = "; run the command again under: hf-proxy exec"
 
 
 class Bind(StrEnum):
@@ -61,6 +64,28 @@ class Grant:
     minted_at: int
     expires_at: int
     uses: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
+    _recent: deque[int] = field(default_factory=deque)
+
+    def moment(self, at: int) -> Moment:
+        """What its caveats are asked about."""
+        while self._recent and self._recent[0] <= at - MINUTE:
+            self._recent.popleft()
+        return Moment(at, self.uses, len(self._recent), self.bytes_up, self.bytes_down)
+
+    def warning(self, at: int) -> str | None:
+        """What its holder should know in the last tenth of its life, ten minutes at most; None before."""
+        left = self.expires_at - at
+        if left > min(WARNED, (self.expires_at - self.minted_at) // 10):
+            return None
+        return f"this hf-proxy credential ends in {max(left, 0)} seconds; get a new one: hf-proxy exec -- CMD"
+
+    def use(self, at: int) -> None:
+        """Count an allowed request. When it was is kept only where a caveat asks for it."""
+        self.uses += 1
+        if any(isinstance(caveat, MaxRate) for caveat in self.caveats):
+            self._recent.append(at)
 
 
 @dataclass(slots=True)
@@ -117,23 +142,45 @@ class Broker:
         return grant
 
     def authorize(self, grant: Grant, access: Access, at: int) -> Decision:
-        """Collect every objection to every need; none means yes, and the use is counted."""
+        """The decision, and where it is not a no, the use is counted."""
+        decision = self.consider(grant, access, at)
+        if not isinstance(decision, Deny):
+            for ancestor in self._lineage(grant):
+                ancestor.use(at)
+        return decision
+
+    def consider(self, grant: Grant, access: Access, at: int) -> Decision:
+        """Collect every objection to every need; none means yes. Nothing is counted."""
         if self._by_digest.get(grant.digest) is not grant:
             return _dead(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
-        lineage = self._lineage(grant)
-        decision = decide(
-            access,
-            tuple(
-                objection
-                for ancestor in lineage
-                for caveat in ancestor.caveats
-                for objection in caveat.prohibits(access, Moment(at, ancestor.uses))
-            ),
+        objections = (
+            objection
+            for ancestor in self._lineage(grant)
+            for caveat in ancestor.caveats
+            for objection in caveat.prohibits(access, ancestor.moment(at))
         )
-        if not isinstance(decision, Deny):
-            for ancestor in lineage:
-                ancestor.uses += 1
-        return decision
+        return decide(access, tuple(objections))
+
+    def spend(self, grant: Grant, *, up: int = 0, down: int = 0) -> Deny | None:
+        """Count bytes that are about to pass, for the grant and all above; if they may not, none is counted."""
+        deny = self.room(grant, up=up, down=down)
+        if deny is None:
+            for ancestor in self._lineage(grant):
+                ancestor.bytes_up += up
+                ancestor.bytes_down += down
+        return deny
+
+    def room(self, grant: Grant, *, up: int = 0, down: int = 0) -> Deny | None:
+        """Whether so many bytes more would be within every limit, and the grant still lives."""
+        if self._by_digest.get(grant.digest) is not grant:
+            return _dead(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
+        for ancestor in self._lineage(grant):
+            for caveat in ancestor.caveats:
+                if isinstance(caveat, MaxBytes) and not caveat.admits(
+                    ancestor.bytes_up + up, ancestor.bytes_down + down
+                ):
+                    return Deny(Refusal.LIMIT, caveat.objection.why + AGAIN, (caveat.objection,))
+        return None
 
     def _lineage(self, grant: Grant) -> tuple[Grant, ...]:
         """The grant, its parent, and so on up. A parent lives as long as its children: `revoke`."""
@@ -180,13 +227,16 @@ def decide(access: Access, objections: tuple[Objection, ...]) -> Decision:
     if not others and access.reads_only:
         return AllowAnonymous(objections)
     refusal = others[0] if others else Refusal.SCOPE
-    return Deny(refusal, one_line(no.why for no in objections) + advice(access, refusal), objections)
+    deny = Deny(refusal, one_line(no.why for no in objections), objections)
+    return replace(deny, why=deny.why + advice(access, deny))
 
 
-def advice(access: Access, refusal: Refusal) -> str:
+def advice(access: Access, deny: Deny) -> str:
     """The command that would allow it, typed outside of the refused program."""
-    if refusal not in {Refusal.SCOPE, Refusal.STRICT}:
-        return "; run the command again under: hf-proxy exec"
+    if deny.passes_in is not None:
+        return WAIT
+    if deny.refusal not in {Refusal.SCOPE, Refusal.STRICT}:
+        return AGAIN
     scopes = dict.fromkeys(f"--scope {scope_for(need)}" for need in access.needs)
     return f"; allow it with: hf-proxy exec {' '.join(scopes)} -- CMD"
 

@@ -11,17 +11,23 @@ from typing import ClassVar
 from hfproxy.core.access import Access, Action, Need, Objection, Refusal
 from hfproxy.core.scope import Scope, scope_for
 
+MINUTE = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
     """When an access is attempted and what the grant has been used for so far.
 
-    `at` in seconds since the epoch; `uses` counts the requests allowed before this one, for the grant
-    whose caveat is asked (a child's use counts for its parents too).
+    `at` in seconds since the epoch. The rest is of the grant whose caveat is asked (what a child does counts for its
+    parents too): `uses` the requests allowed before this one, `lately` those of them in the last minute, `bytes_up` and
+    `bytes_down` what has passed each way, running transfers included.
     """
 
     at: int
     uses: int = 0
+    lately: int = 0
+    bytes_up: int = 0
+    bytes_down: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,4 +81,41 @@ class MaxUses:
         return (Objection(Refusal.LIMIT, f"the credential's {self.uses} uses are used up"),)
 
 
-Caveat = InScopes | Ceiling | Expires | MaxUses
+@dataclass(frozen=True, slots=True)
+class MaxRate:
+    """So many allowed requests in any minute."""
+
+    per_minute: int
+
+    def prohibits(self, access: Access, moment: Moment) -> tuple[Objection, ...]:
+        if moment.lately < self.per_minute:
+            return ()
+        return (Objection(Refusal.LIMIT, f"the credential allows {self.per_minute} requests a minute", MINUTE),)
+
+
+@dataclass(frozen=True, slots=True)
+class MaxBytes:
+    """So many bytes of bodies up to the Hub, and down from it; None: no limit that way.
+
+    It objects to a request that could not pass a byte any more, and `admits` is asked again for all that passes.
+    """
+
+    up: int | None = None
+    down: int | None = None
+
+    def prohibits(self, access: Access, moment: Moment) -> tuple[Objection, ...]:
+        up = 0 if access.reads_only else 1
+        return () if self.admits(moment.bytes_up + up, moment.bytes_down + 1) else (self.objection,)
+
+    def admits(self, up: int, down: int) -> bool:
+        """Whether so many bytes in all are within the limits."""
+        return (self.up is None or up <= self.up) and (self.down is None or down <= self.down)
+
+    @property
+    def objection(self) -> Objection:
+        """What there is to say when a limit is reached."""
+        limits = (f"{limit} bytes {way}" for way, limit in (("up", self.up), ("down", self.down)) if limit is not None)
+        return Objection(Refusal.LIMIT, f"the credential's limit of {' and '.join(limits)} is used up")
+
+
+Caveat = InScopes | Ceiling | Expires | MaxUses | MaxRate | MaxBytes

@@ -70,7 +70,7 @@ async def _run(settings: config.Config, state: Path, passphrase: Secret | None) 
     upstream = Upstream(settings.upstream)
     try:
         control = service.control_socket(passed.get("control"), runtime)
-        await _serve(settings, data, control, accounts, journal, upstream)
+        await _serve(settings, state, data, control, accounts, journal, upstream)
     finally:
         await upstream.close()
         journal.close()
@@ -80,6 +80,7 @@ async def _run(settings: config.Config, state: Path, passphrase: Secret | None) 
 
 async def _serve(
     settings: config.Config,
+    state: Path,
     data: socket.socket,
     control: socket.socket,
     accounts: Accounts,
@@ -93,7 +94,7 @@ async def _serve(
         uid, endpoint, accounts, grants, Mint(settings, endpoint, accounts, grants), journal, upstream
     )
     requests = web.Server(
-        DataPlane(port, uid, upstream, accounts, grants, recorder).serve,
+        DataPlane(port, uid, state, upstream, accounts, grants, recorder).serve,
         handler_cancellation=True,
         auto_decompress=False,
         access_log=None,

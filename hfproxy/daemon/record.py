@@ -15,7 +15,7 @@ from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.logs import hide
 
 if TYPE_CHECKING:
-    from hfproxy.daemon.proxy import Exchange
+    from hfproxy.daemon.exchange import Exchange
 
 SAFE: Final = frozenset({"GET", "HEAD"})
 MINUTE: Final = 60
@@ -57,7 +57,9 @@ class Recorder:
         self._unknown[deny.refusal] += 1
         return deny
 
-    def completed(self, exchange: "Exchange", status: int, bytes_down: int, refusal: Refusal | None) -> None:
+    def completed(
+        self, exchange: "Exchange", status: int, bytes_up: int, bytes_down: int, refusal: Refusal | None
+    ) -> None:
         """Record how a forwarded request ended; status 0: it was cut before the Hub answered."""
         self._journal.note(
             {
@@ -65,7 +67,7 @@ class Recorder:
                 "kind": Kind.COMPLETED.value,
                 "status": status,
                 "refusal": refusal and refusal.value,
-                "bytes_up": exchange.bytes_up if exchange.body is None else len(exchange.body),
+                "bytes_up": bytes_up,
                 "bytes_down": bytes_down,
                 "ms": round((time.monotonic() - exchange.started) * 1000),
             }

@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from hfproxy.core.access import Deny, Refusal
-from hfproxy.core.routes import Answer
+from hfproxy.core.table import Answer
 
 STATUS: Final = {
     Refusal.HOST: 421,
@@ -24,10 +24,16 @@ STATUS: Final = {
 }
 FORBIDDEN: Final = 403
 UNAUTHORIZED: Final = 401
+TOO_MANY: Final = 429
 LFS_JSON: Final = "application/vnd.git-lfs+json"
 NO_CREDENTIAL: Final = Deny(
     Refusal.NO_CREDENTIAL, "no credential came with the request; run the command under: hf-proxy exec -- CMD"
 )
+
+
+def status_of(deny: Deny) -> int:
+    """The HTTP status of a no, as most clients get it."""
+    return TOO_MANY if deny.passes_in is not None else STATUS.get(deny.refusal, FORBIDDEN)
 
 
 def respond(deny: Deny, answer: Answer = Answer.API, *, reads: bool = False) -> web.Response:
@@ -40,25 +46,28 @@ def respond(deny: Deny, answer: Answer = Answer.API, *, reads: bool = False) -> 
             whose words survive in every client.
     """
     why = deny.why.encode("ascii", "backslashreplace").decode().replace("\n", " ").replace("\r", " ")
-    status = STATUS.get(deny.refusal, FORBIDDEN)
+    status = status_of(deny)
     headers = {"X-HF-Proxy-Refusal": deny.refusal.value, "X-Error-Message": why}
+    if deny.passes_in is not None:
+        headers["Retry-After"] = str(deny.passes_in)
     if reads and status == FORBIDDEN:
         headers["X-Error-Code"] = "GatedRepo"
-    body = {"error": why, "refusal": deny.refusal.value}
+    asks = deny.refusal is Refusal.NO_CREDENTIAL
+    if asks:
+        headers["LFS-Authenticate" if answer is Answer.LFS else "WWW-Authenticate"] = 'Basic realm="hf-proxy"'
+    elif status == UNAUTHORIZED and answer in {Answer.LFS, Answer.GIT}:
+        status = FORBIDDEN  # a 401 makes git ask a person, and git-lfs ask again without end
+    return _worded(status, headers, why, deny.refusal, answer)
+
+
+def _worded(status: int, headers: dict[str, str], why: str, refusal: Refusal, answer: Answer) -> web.Response:
+    if answer is Answer.GIT:
+        return web.Response(status=status, headers=headers, text=f"{why}\n", content_type="text/plain")
+    body = {"error": why, "refusal": refusal.value}
     if answer is Answer.LFS:
-        return _lfs(status, headers, body, deny.refusal)
-    if deny.refusal is Refusal.NO_CREDENTIAL:
-        headers["WWW-Authenticate"] = 'Basic realm="hf-proxy"'
+        text = json.dumps({"message": why, **body})
+        return web.Response(status=status, headers=headers, text=text, content_type=LFS_JSON)
     return web.Response(status=status, headers=headers, text=json.dumps(body), content_type="application/json")
-
-
-def _lfs(status: int, headers: dict[str, str], body: dict[str, str], refusal: Refusal) -> web.Response:
-    if refusal is Refusal.NO_CREDENTIAL:
-        headers["LFS-Authenticate"] = 'Basic realm="hf-proxy"'
-    elif status == UNAUTHORIZED:
-        status = FORBIDDEN
-    text = json.dumps({"message": body["error"], **body})
-    return web.Response(status=status, headers=headers, text=text, content_type=LFS_JSON)
 
 
 def amended(body: bytes, sentence: str) -> bytes:

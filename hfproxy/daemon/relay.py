@@ -9,12 +9,13 @@ from aiohttp import web
 
 from hfproxy.core import headers as crossing
 from hfproxy.core import leak, rewrite
-from hfproxy.core.access import AllowAnonymous, Decision, one_line
+from hfproxy.core.access import AllowAnonymous, Decision, Deny, Refusal, one_line
 from hfproxy.core.headers import Headers, replaced
 from hfproxy.core.rewrite import Places
-from hfproxy.core.routes import Answer
+from hfproxy.core.table import Answer
 from hfproxy.daemon import refusals
 from hfproxy.daemon.accounts import Held
+from hfproxy.daemon.meter import Meter, OverLimitError
 from hfproxy.daemon.refusals import UNAUTHORIZED
 from hfproxy.errors import UpstreamError
 
@@ -39,7 +40,8 @@ class Relay:
     decision: Decision
     credential: str
     held: Held | None
-    bytes_down: int = 0
+    meter: Meter
+    more: Headers = ()
     status: int = 0
     _needles: tuple[bytes, ...] = field(default=(), init=False)
 
@@ -51,16 +53,22 @@ class Relay:
         """Whether the body will be rewritten, so that the Hub must not compress it."""
         return self.answer is Answer.LFS or XET_INFO in self.accept
 
-    async def pass_on(self, request: web.BaseRequest, upstream: aiohttp.ClientResponse) -> web.StreamResponse:
+    async def pass_on(self, request: web.BaseRequest, upstream: aiohttp.ClientResponse) -> web.StreamResponse | Deny:
         """Send the answer to the client.
 
         Raises:
             UpstreamError: the token is in it, or the Hub broke off before anything was sent.
+            OverLimitError: the grant's limit was reached in the middle of it; the connection is cut.
         """
-        head = rewrite.headers(crossing.downward(upstream.headers.items()), self.places)
+        head = rewrite.headers(crossing.downward(upstream.headers.items()), self.places) + self.more
         self._check("\n".join(f"{name}: {value}" for name, value in head).encode("utf-8", "surrogateescape"))
         self.status = upstream.status
-        if request.method == "HEAD" or upstream.status in NO_BODY or not self._is_looked_into(upstream):
+        if self.status == UNAUTHORIZED and self.answer in {Answer.GIT, Answer.LFS}:
+            return self._unauthorized()
+        if request.method == "HEAD" or self.status in NO_BODY:
+            return await self._stream(request, upstream, self._explained(head), b"")
+        self.meter.check_room(upstream.content_length or 0)
+        if not self._is_looked_into(upstream):
             return await self._stream(request, upstream, self._explained(head), b"")
         try:
             start = await _first(upstream.content, LOOKED_INTO)
@@ -69,6 +77,18 @@ class Relay:
         if not upstream.content.at_eof():
             return await self._stream(request, upstream, head, start)
         return await self._whole(request, head, start, upstream.headers.get("Content-Encoding", ""))
+
+    def _unauthorized(self) -> Deny:
+        """git would ask a person for a password, git-lfs ask the Hub again, so they get a no that is final."""
+        anonymous = isinstance(self.decision, AllowAnonymous)
+        return Deny(Refusal.SCOPE if anonymous else Refusal.ACCOUNT, self._why())
+
+    def _why(self) -> str:
+        """What the Hub cannot know of its no: it was asked without the token, or the token is no longer good."""
+        if isinstance(self.decision, AllowAnonymous):
+            return f"{one_line(no.why for no in self.decision.objections)}, so hf-proxy asked without your token"
+        name = self.held.account.name if self.held is not None else ""
+        return f"the Hub no longer accepts the token of account '{name}'; run: hf-proxy login"
 
     def _is_looked_into(self, upstream: aiohttp.ClientResponse) -> bool:
         """API answers and errors that are text. Events are passed on as they come."""
@@ -89,9 +109,9 @@ class Relay:
         if plain is not None and changed != plain:
             body = changed
             head = tuple((name, value) for name, value in head if name.lower() != "content-encoding")
+        self.meter.pass_down(len(body))
         head = replaced(self._explained(head), "Content-Length", str(len(body)))
         response = await _begun(request, self.status, head)
-        self.bytes_down = len(body)
         await response.write(body)
         await response.write_eof()
         return response
@@ -112,21 +132,24 @@ class Relay:
         return replaced(head, "X-Error-Message", f"{said} ({sentence})".strip())
 
     def _sentence(self, head: Headers) -> str | None:
-        """What to add to an answer: it was asked without the token, or the token is no longer good."""
+        """What to add to an answer, if anything."""
         fields = {name.lower(): value for name, value in head}
-        if isinstance(self.decision, AllowAnonymous) and fields.get("x-error-code") in HIDDEN_CODES:
-            return f"{one_line(no.why for no in self.decision.objections)}, so hf-proxy asked without your token"
+        if isinstance(self.decision, AllowAnonymous):
+            return self._why() if fields.get("x-error-code") in HIDDEN_CODES and self.decision.objections else None
         dead = self.status == UNAUTHORIZED and fields.get("x-error-message", "").startswith(DEAD)
-        if dead and self.held is not None and not isinstance(self.decision, AllowAnonymous):
-            return f"the Hub no longer accepts the token of account '{self.held.account.name}'; run: hf-proxy login"
-        return None
+        return self._why() if dead and self.held is not None else None
 
     async def _stream(
         self, request: web.BaseRequest, upstream: aiohttp.ClientResponse, head: Headers, start: bytes
     ) -> web.StreamResponse:
         response = await _begun(request, self.status, head)
         async for chunk in _chunks(start, upstream):
-            self.bytes_down += len(chunk)
+            try:
+                self.meter.pass_down(len(chunk))
+            except OverLimitError:
+                if request.transport is not None:
+                    request.transport.abort()  # half an answer must not look whole
+                raise
             await response.write(chunk)
         await response.write_eof()
         return response

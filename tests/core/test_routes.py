@@ -14,7 +14,9 @@ from hfproxy.core import routes
 from hfproxy.core.access import Action, Deny, Need, Refusal, RepoType, Target
 from hfproxy.core.broker import decide
 from hfproxy.core.caveats import InScopes, Moment
-from hfproxy.core.routes import ROUTES, Classified, NeedBody, Route, Special
+from hfproxy.core.bodies import Body
+from hfproxy.core.routes import Classified, NeedBody, NeedCommands
+from hfproxy.core.table import ROUTES, Found, Push, Route, Special
 from hfproxy.core.scope import parse, scope_for
 
 OF_ROUTES = vectors.load("routes.json")
@@ -58,11 +60,6 @@ def test_every_vector_belongs_to_a_row_and_its_target_to_that_row_alone() -> Non
         assert vector["row"] in fitting
         # A specific row and `{word}` may both fit; then they must mean the same, or the order would decide.
         assert len(fitting) == 1, fitting
-
-
-@pytest.mark.parametrize("route", ROUTES, ids=row_name)
-def test_a_row_has_exactly_one_way_to_say_what_it_takes(route: Route) -> None:
-    assert sum(part is not None for part in (route.needs, route.body, route.special)) == 1
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -146,7 +143,7 @@ def assert_one_reading(method: str, raw: str) -> bool:
     found = routes.classify(method, raw)
     if isinstance(found, Deny):
         return False
-    target = found.found.target if isinstance(found, NeedBody) else first_target(found)
+    target = first_target(found) if isinstance(found, Classified) else found.target
     if target is None or not target.namespace:
         return False
     ours = tuple(part.lower() for part in (target.type or "", target.namespace, target.name) if part)
@@ -213,10 +210,12 @@ def assert_decided(method: str, raw: str, bill_to: str | None = None) -> None:
             assert found.refusal in {Refusal.BAD_TARGET, Refusal.UNKNOWN_ROUTE}
             assert found.why.isascii()
         case NeedBody():
-            assert found.route.body is not None
-            assert 0 < found.limit <= 4 * 1024 * 1024
+            assert isinstance(found.route.takes, Body)
+            assert 0 < found.limit <= 16 * 1024 * 1024
+        case NeedCommands():
+            assert found.route.takes is Push.COMMANDS
         case Classified(access=None):
-            assert found.route.special is not None
+            assert isinstance(found.route.takes, Special)
         case Classified(access=access):
             assert access is not None
             for need in access.needs:
@@ -273,7 +272,7 @@ def test_a_minting_route_is_refused_whatever_its_query_and_method(method: str, p
     raw = path if query is None else f"{path}?{query}"
     for word in {method, *METHODS}:
         found = routes.classify(word, raw)
-        assert isinstance(found, Deny) or (isinstance(found, Classified) and found.route.special is Special.MINTING)
+        assert isinstance(found, Deny) or (isinstance(found, Classified) and found.route.takes is Special.MINTING)
         if isinstance(found, Classified):
             assert found.access is None
 
@@ -304,12 +303,6 @@ def test_the_payer_of_a_body_named_access_counts_too() -> None:
     assert isinstance(found, Classified)
     assert found.access is not None
     assert Need(Action.BILLING, Target(None, "acme")) in found.access.owned_by("me").needs
-
-
-def test_a_body_at_an_address_that_takes_none_is_refused() -> None:
-    (route,) = (route for route in ROUTES if route.path == "/api/{T}/{R}/refs")
-    need = NeedBody(route, routes.Found(Target(RepoType.MODELS, "me", "a")), 10)
-    assert isinstance(routes.classify_body(need, b"{}", "application/json", ""), Deny)
 
 
 def test_the_recorded_calls_cover_the_types_and_a_legacy_id() -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from hfproxy.core import routes
 from hfproxy.core.access import Deny, Need
-from hfproxy.core.routes import Classified, NeedBody
+from hfproxy.core.routes import Classification, NeedBody, NeedCommands, Classified
+from hfproxy.core.table import Special
 
 HERE = Path(__file__).parent
 
@@ -37,18 +38,20 @@ def outcome(vector: dict[str, Any]) -> list[str] | str:
     return spelled(found)
 
 
-def spelled(found: Classified | NeedBody | Deny) -> list[str] | str:
+def spelled(found: Classification) -> list[str] | str:
     match found:
         case Deny():
             return found.refusal.value
         case Classified(access=None):
-            assert found.route.special is not None
-            return found.route.special.name
+            assert isinstance(found.route.takes, Special)
+            return found.route.takes.name
         case Classified(access=access):
             assert access is not None
             return [spell(need) for need in access.needs]
         case NeedBody():
             return "needs its body"
+        case NeedCommands():
+            return "needs its commands"
 
 
 def spell(need: Need) -> str:

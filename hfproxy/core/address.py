@@ -1,0 +1,74 @@
+"""The grammar of the Hub's addresses: what may stand in each place of a row of `core.table`.
+
+    {T}     models, datasets, spaces or kernels, as the API has it    {S}  spaces only
+    {W}     the same as a web address has it: `datasets/`, or nothing for models
+    {R}     a repository id of two segments, or a legacy one          {B}  a bucket: `buckets/NAMESPACE/NAME`
+    {ns}    a namespace: a user or an organisation                    {buckets}  the word itself
+    {rev}   one segment, percent-encoded: a branch, a tag, a commit   {sha}  a commit id
+    {tag}   a tag's name                                              {compare}  two revisions, `A..B`
+    {id}    a word of the Hub's: an id, a slug, a status              {num}  a number
+    {path}  the rest of the address, slashes plain                    {coded}  the same, slashes perhaps as `%2F`
+    {git}   `.git` or nothing
+
+Ids are read strictly: an id that two routers could cut differently fits no row.
+"""
+
+import re
+
+from hfproxy.core.access import NEW_PULL_REQUEST
+
+# What git refuses in a ref name (git-check-ref-format): `main~3` is a way from one commit to another.
+NOT_IN_A_REF = re.compile(r"[\s~^:?*\[\\]|\.\.|@\{")
+
+# Words that follow a repository id (hub-wire §1.10): in second place they end a one-segment id.
+SUBWORDS = (
+    "resolve tree blob raw refs commit commits discussions settings revision preupload paths-info branch tag"
+    " super-squash lfs-files treesize compare scan notebook jwt likers like duplicate resource-group leaderboard"
+    " safetensors-metadata auth-check user-access-request user-access-report ask-access xet-read-token"
+    " xet-write-token secrets variables runtime hardware sleeptime pause restart dev-mode logs events metrics"
+    " volumes storage host sql-console parquet batch info edit upload delete new git-upload-pack git-receive-pack"
+).split()
+# Words of the Hub's own that stand where a namespace could.
+NOT_NAMESPACES = (
+    "api models datasets spaces kernels buckets oauth settings docs papers collections organizations users join"
+    " login logout new search tasks blog pricing chat posts notifications enterprise uploads resolve-cache jobs"
+    " scheduled-jobs inference-endpoints semantic-search templates hardware by-subdomain zero-gpu .well-known"
+).split()
+
+
+def _none_of(words: list[str]) -> str:
+    # Whatever the case: the Hub's router may not care about it, so we must.
+    return rf"(?!(?i:{'|'.join(map(re.escape, words))})(?:[/?]|$))"
+
+
+ID = r"[A-Za-z0-9_](?:(?!\.\.)[A-Za-z0-9._-]){0,95}(?<![.-])(?<!(?i:\.git))"
+NAMESPACE = rf"(?P<ns>{_none_of(NOT_NAMESPACES)}{ID})"
+PLACES = {
+    "{T}": r"(?P<type>models|datasets|spaces|kernels)",
+    "{S}": r"(?P<type>spaces)",
+    "{W}": r"(?:(?P<type>datasets|spaces|kernels)/)?",
+    "{R}": rf"{NAMESPACE}(?:/(?P<name>{_none_of(SUBWORDS)}{ID}))?",
+    "{B}": rf"(?P<type>buckets)/{NAMESPACE}/(?P<name>{_none_of(SUBWORDS)}{ID})",
+    "{buckets}": r"(?P<type>buckets)",
+    "{ns}": NAMESPACE,
+    "{rev}": r"(?P<rev>[^/]+)",
+    "{sha}": r"(?P<rev>[0-9a-f]{40})",
+    "{tag}": r"(?P<tag>[^/]+)",
+    "{compare}": r"(?P<rev>[^/]+?)\.{2,3}(?P<other>[^/.][^/]*)",
+    "{id}": r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*",
+    "{num}": r"[0-9]+",
+    "{path}": r"(?P<path>.+)",
+    "{coded}": r"(?P<coded>.+)",
+    "{git}": r"(?:\.git)?",
+}
+
+
+def pattern(path: str) -> re.Pattern[str]:
+    """The expression for a row's path."""
+    parts = re.split(r"(\{\w+\})", path)
+    return re.compile("".join(PLACES.get(part, re.escape(part)) for part in parts))
+
+
+def names_a_ref(text: str) -> bool:
+    """Whether a text can be the name of a ref or a commit, and of one only."""
+    return bool(text) and text != NEW_PULL_REQUEST and not NOT_IN_A_REF.search(text)

@@ -1,0 +1,70 @@
+"""The way of an allowed request to the Hub and of its answer back (steps 7 to 9 of design §4)."""
+
+from aiohttp import web
+
+from hfproxy.core import headers
+from hfproxy.core.access import Allow, Decision, Deny, Refusal
+from hfproxy.core.broker import Broker
+from hfproxy.core.rewrite import Places
+from hfproxy.daemon import refusals
+from hfproxy.daemon.accounts import Held
+from hfproxy.daemon.exchange import Exchange
+from hfproxy.daemon.grants import now
+from hfproxy.daemon.meter import Meter, OverLimitError
+from hfproxy.daemon.record import Recorder
+from hfproxy.daemon.relay import Relay
+from hfproxy.daemon.upstream import Upstream
+from hfproxy.errors import AccountError, UpstreamError
+
+
+class Forward:
+    """Sends what was allowed, passes the answer on, and writes down how it ended."""
+
+    def __init__(self, upstream: Upstream, places: Places, broker: Broker, recorder: Recorder) -> None:
+        self._upstream, self._places, self._broker, self._recorder = upstream, places, broker, recorder
+
+    async def serve(self, exchange: Exchange, decision: Decision, held: Held | None) -> web.StreamResponse | Deny:
+        """Forward one request; `held` is whose token must not come back, and is sent if the decision is Allow."""
+        meter = Meter(self._broker, exchange.grant)
+        relay = self._relay(exchange, decision, held, meter)
+        outcome: web.StreamResponse | Deny | None = None
+        try:
+            outcome = await self._exchanged(exchange, relay, held if isinstance(decision, Allow) else None)
+        except OverLimitError as error:
+            outcome = error.deny
+        except UpstreamError as error:
+            outcome = meter.refused or Deny(Refusal.UPSTREAM, str(error))
+        except AccountError as error:
+            outcome = Deny(Refusal.ACCOUNT, str(error))
+        finally:
+            deny = outcome if isinstance(outcome, Deny) else meter.refused
+            status = refusals.status_of(deny) if deny is not None else relay.status
+            self._recorder.completed(exchange, status, meter.up, meter.down, None if deny is None else deny.refusal)
+        return outcome
+
+    def _relay(self, exchange: Exchange, decision: Decision, held: Held | None, meter: Meter) -> Relay:
+        warning = exchange.grant and exchange.grant.warning(now())
+        return Relay(
+            exchange.answer,
+            exchange.inbound.one("accept"),
+            self._places,
+            decision,
+            exchange.credential,
+            held,
+            meter,
+            (("X-HF-Warning", f"hf-proxy; {warning}"),) if warning else (),
+        )
+
+    async def _exchanged(self, exchange: Exchange, relay: Relay, token_of: Held | None) -> web.StreamResponse | Deny:
+        request = exchange.request
+        up = headers.upward(request.headers.items())
+        if relay.wants_plain:
+            up = headers.replaced(up, "Accept-Encoding", "identity")
+        body = exchange.outgoing()
+        if isinstance(body, bytes):
+            relay.meter.pass_up(len(body))
+        elif body is not None:
+            body = relay.meter.upward(body)
+        upstream = await self._upstream.send(request.method, request.raw_path, up, body, token_of)
+        async with upstream:
+            return await relay.pass_on(request, upstream)
