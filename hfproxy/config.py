@@ -19,6 +19,8 @@ FILE = "config.toml"
 HUB = "https://huggingface.co"
 DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+SIZE = re.compile(r"([1-9][0-9]{0,11})([kMGT]?)")
+BYTES = {"": 1, "k": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
 def duration(text: str) -> int:
@@ -31,6 +33,18 @@ def duration(text: str) -> int:
     if match is None:
         raise UsageError(f"malformed duration '{ascii(text[:40])[1:-1]}': write 90s, 15m, 1h or 2d")
     return int(match[1]) * SECONDS[match[2]]
+
+
+def size(text: str) -> int:
+    """Bytes of a size as people type it: `500k 20M 3G`, each step 1,024.
+
+    Raises:
+        UsageError: it is none.
+    """
+    match = SIZE.fullmatch(text)
+    if match is None:
+        raise UsageError(f"malformed size '{ascii(text[:40])[1:-1]}': write 500k, 20M or 3G")
+    return int(match[1]) * BYTES[match[2]]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -13,8 +13,9 @@ one object, but for `audit`, which it answers with one object a journal line, en
     unlock    [passphrase]                                             {"locked": false}, or without a passphrase
                                                                        {"locked": bool, "exists": bool}
     lock                                                               {"locked": true}
-    mint      [scopes, profile, ttl, account, label, bind, strict,     {"id", "credential", "endpoint", "expires_at",
-              ambient, max_uses, program, found]                       "scopes", "replace"}
+    mint      [scopes, profile, ttl, account, label, bind, strict,     {"id", "credential", "endpoint", "hub",
+              ambient, max_uses, max_rate, max_up, max_down,           "expires_at", "scopes", "replace"}
+              program, found]
     grants                                                             {"grants": [grant]}
     revoke    ids, or all                                              {"revoked": [id]}
     audit     [since, grant, repo, denied, follow]                     journal entries

@@ -25,6 +25,7 @@ COMMANDS = {
     "daemon": "run the daemon in the foreground",
     "unlock": "open a sealed vault",
     "lock": "close the vault",
+    "git-credential": "answer git when it asks for a password",
 }
 
 
@@ -62,7 +63,7 @@ def _dispatch(words: list[str]) -> int:
         return 2
     command, *rest = words
     if command in COMMANDS:
-        code: int = import_module(f"hfproxy.cli.{command}").run(rest)
+        code: int = import_module(f"hfproxy.cli.{command.replace('-', '_')}").run(rest)
         return code
     if command in {"--help", "-h"}:
         sys.stdout.write(_help())
@@ -74,7 +75,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _help() -> str:
-    lines = [f"  {name:<10}{purpose}\n" for name, purpose in COMMANDS.items()]
+    lines = [f"  {name:<16}{purpose}\n" for name, purpose in COMMANDS.items()]
     return (
         "usage: hf-proxy COMMAND [OPTION...]\n\n"
         "Short-lived, narrow credentials in place of a Hugging Face token.\n\n"

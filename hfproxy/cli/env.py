@@ -10,6 +10,7 @@ import re
 import sys
 
 from hfproxy.cli.environment import UNSET, for_child, found
+from hfproxy.cli.git_environment import quoted
 from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, request
 from hfproxy.cli.options import Syntax
 from hfproxy.cli.render import complain
@@ -51,13 +52,8 @@ def _lines(shell: str, changed: dict[str, str]) -> str:
     if shell == "fish":
         exports = [f"set -gx {name} {_fish_quoted(value)}" for name, value in changed.items()]
         return "\n".join([*exports, f"set -e {' '.join(UNSET)}"]) + "\n"
-    exports = [f"export {name}={_sh_quoted(value)}" for name, value in changed.items()]
+    exports = [f"export {name}={quoted(value)}" for name, value in changed.items()]
     return "\n".join([*exports, f"unset {' '.join(UNSET)}"]) + "\n"
-
-
-def _sh_quoted(value: str) -> str:
-    """Between single quotes nothing means anything but the quote itself (POSIX shell, 2.2.2)."""
-    return "'" + value.replace("'", "'\\''") + "'"
 
 
 def _fish_quoted(value: str) -> str:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from hfproxy import paths
+from hfproxy.cli.git_environment import git_environment
 from hfproxy.client import text, texts
 from hfproxy.wire import Message
 
@@ -73,11 +74,12 @@ def for_child(environment: Mapping[str, str], minted: Message) -> dict[str, str]
     child = _without_tokens(environment, texts(minted, "replace"), credential)
     for name in UNSET:
         child.pop(name, None)
-    child["HF_ENDPOINT"] = text(minted, "endpoint")
+    child["HF_ENDPOINT"] = endpoint = text(minted, "endpoint")
     child["HF_TOKEN"] = credential
     # There is nothing there; the user's own token file is not looked for beside it either.
     child["HF_TOKEN_PATH"] = os.path.join(paths.runtime_dir(), "no-token")
     child.update(_past_the_proxy(environment))
+    child.update(git_environment(child, endpoint, text(minted, "hub")))
     if _netrc_speaks_for_loopback(environment):
         child["NETRC"] = os.devnull
     return child

@@ -16,6 +16,9 @@ GRANT_OPTIONS: tuple[Option, ...] = (
     ("--ambient", "", "the tree may also ask without a credential (needs --bind tree)"),
     ("--strict", "", "no anonymous reads outside of the scope"),
     ("--max-uses", "N", "how many requests at most"),
+    ("--max-rate", "N", "how many requests a minute at most"),
+    ("--max-up", "SIZE", "how much it may send at most: 500k, 20M, 3G"),
+    ("--max-down", "SIZE", "how much it may fetch at most"),
 )
 
 
@@ -39,6 +42,9 @@ def request(arguments: Arguments, *, bind: str, pid: str) -> Message:
         "strict": arguments.switch("--strict"),
         "ambient": arguments.switch("--ambient"),
         "max_uses": arguments.number("--max-uses"),
+        "max_rate": arguments.number("--max-rate"),
+        "max_up": arguments.text("--max-up"),
+        "max_down": arguments.text("--max-down"),
     }
     bound = arguments.choice("--bind", BINDS, default=bind)
     typed = {key: value for key, value in wanted.items() if value not in (None, False, [])}

@@ -91,7 +91,13 @@ async def _serve(
     endpoint, uid = f"http://127.0.0.1:{port}", os.getuid()
     grants, recorder = Grants(journal), Recorder(journal)
     commands = ControlPlane(
-        uid, endpoint, accounts, grants, Mint(settings, endpoint, accounts, grants), journal, upstream
+        uid,
+        endpoint,
+        accounts,
+        grants,
+        Mint(settings, endpoint, upstream.origin.url, accounts, grants),
+        journal,
+        upstream,
     )
     requests = web.Server(
         DataPlane(port, uid, state, upstream, accounts, grants, recorder).serve,

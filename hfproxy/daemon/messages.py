@@ -58,6 +58,9 @@ class Mint(Message, frozen=True, tag="mint"):
     strict: bool = False
     ambient: bool = False
     max_uses: int | None = None
+    max_rate: int | None = None
+    max_up: str | None = None
+    max_down: str | None = None
     program: str | None = None
     found: tuple[str, ...] = ()
 

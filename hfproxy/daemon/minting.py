@@ -1,13 +1,14 @@
 """Minting: from what was asked on the command line to a grant, under the config's limits."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from hfproxy import wire
-from hfproxy.config import Config, duration
+from hfproxy.config import Config, duration, size
 from hfproxy.core import scope
 from hfproxy.core.access import Action
 from hfproxy.core.broker import Bind, Grant, Order
-from hfproxy.core.caveats import Caveat, Ceiling, MaxUses
+from hfproxy.core.caveats import Caveat, Ceiling, MaxBytes, MaxRate, MaxUses
 from hfproxy.core.scope import Scope
 from hfproxy.daemon import messages, peers
 from hfproxy.daemon.accounts import Accounts
@@ -23,8 +24,8 @@ MAX_LABEL: Final = 200
 class Mint:
     """Serves `mint` of the control plane, which `exec`, `mint` and `env` all are."""
 
-    def __init__(self, config: Config, endpoint: str, accounts: Accounts, grants: Grants) -> None:
-        self._config, self._endpoint = config, endpoint
+    def __init__(self, config: Config, endpoint: str, hub: str, accounts: Accounts, grants: Grants) -> None:
+        self._config, self._endpoint, self._hub = config, endpoint, hub
         self._accounts, self._grants = accounts, grants
 
     async def serve(self, asked: messages.Mint, pid: int) -> wire.Message:
@@ -54,6 +55,7 @@ class Mint:
             "id": grant.id,
             "credential": credential,
             "endpoint": self._endpoint,
+            "hub": self._hub,
             "expires_at": grant.expires_at,
             "scopes": [str(one) for one in scopes],
             "replace": await self._tokens_among(asked.found),
@@ -79,17 +81,25 @@ class Mint:
 
     def _caveats(self, asked: messages.Mint) -> tuple[Caveat, ...]:
         ceiling = self._config.grants.ceiling_scopes
-        caveats: list[Caveat] = [Ceiling(ceiling, asked.strict)] if ceiling else []
-        if asked.max_uses is not None:
-            if asked.max_uses < 1:
-                raise UsageError("--max-uses must be 1 or more")
-            caveats.append(MaxUses(asked.max_uses))
-        return tuple(caveats)
+        caveats = (Ceiling(ceiling, asked.strict),) if ceiling else ()
+        return (*caveats, *_limits(asked))
 
     async def _tokens_among(self, found: tuple[str, ...]) -> list[str]:
         """Which of the strings in the caller's environment are tokens of this vault."""
         tokens = {held.token.reveal() for held in (await self._accounts.open()).values()}
         return [text for text in found if text in tokens]
+
+
+def _limits(asked: messages.Mint) -> Iterator[Caveat]:
+    for option, number in (("--max-uses", asked.max_uses), ("--max-rate", asked.max_rate)):
+        if number is not None and number < 1:
+            raise UsageError(f"{option} must be 1 or more")
+    if asked.max_uses is not None:
+        yield MaxUses(asked.max_uses)
+    if asked.max_rate is not None:
+        yield MaxRate(asked.max_rate)
+    if asked.max_up is not None or asked.max_down is not None:
+        yield MaxBytes(*(None if text is None else size(text) for text in (asked.max_up, asked.max_down)))
 
 
 def _bound(asked: messages.Mint, pid: int) -> int | None:

@@ -19,6 +19,7 @@ MINTED: Message = {
     "id": "g1",
     "credential": CREDENTIAL,
     "endpoint": ENDPOINT,
+    "hub": "https://huggingface.co",
     "expires_at": 1_800_000_000,
     "scopes": ["read"],
     "replace": [],
