@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from hfproxy.core.rewrite import same_origin
 from hfproxy.core.scope import Scope, parse
 from hfproxy.errors import ConfigError, UsageError
 
@@ -172,7 +173,7 @@ def _check_hub(upstream: Upstream) -> None:
         raise ValueError(f"upstream.hub '{upstream.hub}' must be an origin, like {HUB}")
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         raise ValueError("upstream.hub may use http for a loopback address only; write https")
-    if upstream.ca_file is not None and upstream.hub == HUB:
+    if upstream.ca_file is not None and same_origin(upstream.hub, HUB):
         raise ValueError(f"upstream.ca_file is not used for {HUB}, whose certificates the system knows")
 
 

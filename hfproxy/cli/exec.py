@@ -40,7 +40,7 @@ def run(words: list[str]) -> int:
         raise SYNTAX.wrong("there is no command to run")
     wanted = request(arguments, bind="pid", pid="pid")
     try:
-        minted = mint({**wanted, "program": os.path.basename(command[0]), "found": found(os.environ)})
+        minted = mint({**wanted, "program": _shown(command[0]), "found": found(os.environ)})
         environment = for_child(os.environ, minted)
     except UsageError:
         raise
@@ -48,6 +48,11 @@ def run(words: list[str]) -> int:
         complain(str(error))
         return NO_DAEMON
     return _become(command, environment, minted)
+
+
+def _shown(program: str) -> str:
+    """A base name as the journal can hold it: a file's name may be no text at all."""
+    return os.fsencode(os.path.basename(program)).decode("utf-8", "backslashreplace")
 
 
 def _become(command: list[str], environment: dict[str, str], minted: Message) -> int:

@@ -47,7 +47,8 @@ def request(arguments: Arguments, *, bind: str, pid: str) -> Message:
         "max_down": arguments.text("--max-down"),
     }
     bound = arguments.choice("--bind", BINDS, default=bind)
-    typed = {key: value for key, value in wanted.items() if value not in (None, False, [])}
+    # Compared by identity: `--max-uses 0` is a mistake for the daemon to refuse, and `0 == False`.
+    typed = {key: value for key, value in wanted.items() if value is not None and value is not False and value != []}
     return {"do": "mint", "bind": pid if bound == "pid" else bound, **typed}
 
 

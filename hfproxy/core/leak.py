@@ -34,19 +34,22 @@ def plain(body: bytes, content_encoding: str, limit: int) -> bytes | None:
         case "" | "identity":
             return body
         case "gzip" | "x-gzip":
-            try:
-                return _members(body, limit)
-            except zlib.error:
-                return None
+            return _members(body, limit)
         case _:
             return None
 
 
-def _members(body: bytes, limit: int) -> bytes:
-    """All members of a gzip body, as clients read them, up to the limit."""
-    found = b""
-    while body and len(found) < limit:
+def _members(body: bytes, limit: int) -> bytes | None:
+    """All members of a gzip body, as clients read them, up to the limit; None where there is none.
+
+    What follows the last member is no reason not to look: clients leave it out and read the rest.
+    """
+    found: bytes | None = None
+    while body and len(found or b"") < limit:
         member = zlib.decompressobj(GZIP_WINDOW)
-        found += member.decompress(body, limit - len(found))
+        try:
+            found = (found or b"") + member.decompress(body, limit - len(found or b""))
+        except zlib.error:
+            break
         body = member.unused_data
     return found

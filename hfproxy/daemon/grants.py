@@ -9,12 +9,17 @@ import secrets
 import time
 from collections.abc import Iterable
 
+import structlog
+
 from hfproxy.core import credential
 from hfproxy.core.audit import Kind
 from hfproxy.core.broker import Broker, Grant, Order
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.leases import Leases, open_process
 from hfproxy.daemon.running import Running
+from hfproxy.errors import JournalError
+
+log = structlog.get_logger()
 
 SWEEP_SECONDS = 1
 
@@ -67,7 +72,13 @@ class Grants:
             ended = self.broker.expire(now())
             self._cut(ended)
             for grant in ended:
-                self._journal.note(_event(Kind.EXPIRED, grant))
+                self._expired(grant)
+
+    def _expired(self, grant: Grant) -> None:
+        try:
+            self._journal.note(_event(Kind.EXPIRED, grant))
+        except JournalError:
+            log.warning("not_recorded", kind=Kind.EXPIRED.value, grant=grant.id)
 
     def _process_ended(self, grant_id: str) -> None:
         task = asyncio.get_running_loop().create_task(self._revoke_quietly(grant_id))
@@ -75,7 +86,10 @@ class Grants:
         task.add_done_callback(self._background.discard)
 
     async def _revoke_quietly(self, grant_id: str) -> None:
-        await self.revoke([grant_id])
+        try:
+            await self.revoke([grant_id])
+        except JournalError:
+            log.warning("not_recorded", kind=Kind.REVOKED.value, grant=grant_id)
 
     def _cut(self, ended: Iterable[Grant]) -> None:
         for grant in ended:

@@ -121,7 +121,10 @@ class Journal:
 
 
 def _failure() -> JournalError:
-    return JournalError("the journal cannot be written (disk full?), so nothing is forwarded; see: hf-proxy status")
+    return JournalError(
+        "the journal cannot be written (disk full?), so nothing is done any more; make room, then start the daemon"
+        " again: hf-proxy daemon"
+    )
 
 
 def _tell(done: asyncio.Future[None], error: JournalError | None) -> None:

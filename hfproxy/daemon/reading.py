@@ -12,6 +12,7 @@ from hfproxy.config import duration
 from hfproxy.daemon import messages
 from hfproxy.daemon.grants import now
 from hfproxy.daemon.journal import Journal
+from hfproxy.errors import JournalError
 
 FOLLOW_SECONDS: Final = 0.2
 CHAIN: Final = ("prev", "hash")
@@ -66,7 +67,14 @@ def _new(journal: Journal, places: dict[Path, int]) -> Iterator[wire.Message]:
                 if not line.endswith(b"\n"):
                     break
                 places[path] = places.get(path, 0) + len(line)
-                yield {name: value for name, value in json.loads(line).items() if name not in CHAIN}
+                yield _entry(path, line)
+
+
+def _entry(path: Path, line: bytes) -> wire.Message:
+    try:
+        return {name: value for name, value in json.loads(line).items() if name not in CHAIN}
+    except (ValueError, AttributeError, RecursionError):
+        raise JournalError(f"{path} is damaged; find the place with: hf-proxy audit verify") from None
 
 
 def _at(entry: wire.Message) -> int:

@@ -8,15 +8,19 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from hfproxy.core.access import Allow, AllowAnonymous, Deny, Need, Refusal
 from hfproxy.core.audit import Kind
 from hfproxy.daemon.grants import now
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.logs import hide
+from hfproxy.errors import JournalError
 
 if TYPE_CHECKING:
     from hfproxy.daemon.exchange import Exchange
 
+log = structlog.get_logger()
 SAFE: Final = frozenset({"GET", "HEAD"})
 MINUTE: Final = 60
 MAX_TARGET: Final = 2048
@@ -77,9 +81,12 @@ class Recorder:
         """Write the counts since the last time, one line a reason."""
         counted, self._unknown = self._unknown, Counter()
         for refusal, count in counted.items():
-            self._journal.note(
-                {"at": now(), "kind": Kind.DENIED_UNKNOWN.value, "refusal": refusal.value, "count": count}
-            )
+            try:
+                self._journal.note(
+                    {"at": now(), "kind": Kind.DENIED_UNKNOWN.value, "refusal": refusal.value, "count": count}
+                )
+            except JournalError:
+                log.warning("not_recorded", kind=Kind.DENIED_UNKNOWN.value, refusal=refusal.value, count=count)
 
 
 def _needs(exchange: "Exchange") -> tuple[Need, ...]:

@@ -3,6 +3,7 @@
 sd_listen_fds(3) and sd_notify(3) are two environment variables and a datagram each; no library needed.
 """
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -18,11 +19,17 @@ TCP_LISTEN: Final = "0A"
 
 
 def notify(state: str) -> None:
-    """Tell the service manager, if there is one: `READY=1`, `STOPPING=1`."""
+    """Tell the service manager, if there is one: `READY=1`, `STOPPING=1`.
+
+    Nobody there is no failure: a shell may have inherited the address of a manager that is not ours.
+    """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
+    with (
+        contextlib.suppress(OSError),
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager,
+    ):
         manager.connect("\0" + address[1:] if address.startswith("@") else address)
         manager.sendall(state.encode())
 
@@ -86,7 +93,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)
-    except OSError:
+    except (OSError, OverflowError):  # a remembered port may be any number
         listener.close()
         raise StartError(
             f"{host}:{port} is held by {_holder(port)}; stop it, or set listen.address in config.toml"
@@ -117,7 +124,8 @@ def private_directory(path: Path) -> Path:
         raise StartError(f"{path} cannot be made: {error.strerror}") from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise StartError(
-            f"{path} is not a directory of yours (uid {found.st_uid}); remove it, or set HFPROXY_RUNTIME_DIR"
+            f"{path} is not a directory of yours (uid {found.st_uid}); remove it, or choose another place with"
+            " HFPROXY_STATE_DIR and HFPROXY_RUNTIME_DIR"
         )
     if stat.S_IMODE(found.st_mode) & 0o077:
         raise StartError(f"{path} is open to other users; run: chmod 700 {path}")
@@ -128,19 +136,31 @@ def control_socket(passed: socket.socket | None, path: Path) -> socket.socket:
     """The listening socket of the control plane.
 
     Raises:
-        StartError: another daemon answers there.
+        StartError: another daemon answers there, or nothing can be made there.
     """
     if passed is not None:
         return passed
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        if probe.connect_ex(str(path)) == 0:
+        if _answers(probe, path):
             raise StartError(f"another daemon answers at {path}; see: hf-proxy status")
-    path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    listener.bind(str(path))
-    path.chmod(0o600)
-    listener.listen(BACKLOG)
+    try:
+        path.unlink(missing_ok=True)
+        listener.bind(str(path))
+        path.chmod(0o600)
+        listener.listen(BACKLOG)
+    except OSError as error:  # without an errno where the path is longer than a socket's may be (108 bytes, unix(7))
+        listener.close()
+        raise StartError(f"{path} cannot be made ({error.strerror or error}); set HFPROXY_RUNTIME_DIR") from None
     return listener
+
+
+def _answers(probe: socket.socket, path: Path) -> bool:
+    try:
+        probe.connect(str(path))
+    except OSError:
+        return False
+    return True
 
 
 def only_one(state: Path) -> int:

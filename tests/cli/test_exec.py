@@ -1,6 +1,7 @@
 """`exec` becomes the command; what the command then finds in its environment, and what it costs to load."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,23 @@ def test_the_words_of_the_command_stay_its_own(
     words = ("--scope", "--", "-h", "", "a b", "--help")
     result = hf_proxy("exec", "--scope", "read", *dashes, *TELL, *words)
     assert json.loads(result.stdout)[2] == list(words)
+
+
+def test_no_uses_at_all_are_for_the_daemon_to_refuse_and_not_forgotten(
+    hf_proxy: HfProxy, daemon: ScriptedDaemon
+) -> None:
+    """Or a credential that should be good for nothing would be good for ever."""
+    hf_proxy("exec", "--max-uses", "0", "true")
+    assert daemon.requests[0]["max_uses"] == 0
+
+
+def test_a_program_whose_name_is_no_text_runs_like_any_other(
+    hf_proxy: HfProxy, daemon: ScriptedDaemon, tmp_path: Path
+) -> None:
+    program = os.fsencode(tmp_path) + b"/odd\xff"
+    os.symlink("/bin/true", program)
+    assert hf_proxy("exec", os.fsdecode(program)).returncode == 0
+    assert daemon.requests[0]["program"] == "odd\\xff"
 
 
 def test_the_process_stays_the_same(environment: dict[str, str], daemon: ScriptedDaemon) -> None:

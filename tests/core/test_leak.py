@@ -39,6 +39,17 @@ def test_gzip_is_looked_into_every_member_of_it() -> None:
     assert leak.found(NEEDLES, whole)
 
 
+def test_gzip_is_looked_into_whatever_follows_it() -> None:
+    # urllib3 leaves out what follows the last member, so the token before it would be read.
+    plain = leak.plain(gzip.compress(TOKEN.encode()) + b"garbage", "gzip", 1024)
+    assert plain is not None
+    assert leak.found(NEEDLES, plain)
+
+
+def test_what_is_no_gzip_at_all_cannot_be_looked_into() -> None:
+    assert leak.plain(b"garbage", "gzip", 1024) is None
+
+
 def test_a_gzip_bomb_is_opened_no_further_than_the_limit() -> None:
     plain = leak.plain(gzip.compress(bytes(10_000_000)), "gzip", 1000)
     assert plain is not None

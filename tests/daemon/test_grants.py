@@ -2,12 +2,17 @@
 
 import asyncio
 import os
+import resource
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from hfproxy.core.access import Deny, Refusal
 from hfproxy.core.broker import Bind, Order
 from hfproxy.core.caveats import InScopes
 from hfproxy.core.scope import parse
@@ -15,7 +20,8 @@ from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.reading import entries
 from hfproxy.daemon.messages import Audit
-from hfproxy.errors import RefusedError
+from hfproxy.daemon.record import Recorder
+from hfproxy.errors import JournalError, RefusedError
 
 SCOPES = (parse("read:me/*"),)
 
@@ -35,6 +41,18 @@ async def grants(tmp_path: Path) -> "Grants":
 
 async def kinds(grants: Grants) -> list[object]:
     return [entry.get("kind") async for entry in entries(grants.journal, Audit()) if entry]  # type: ignore[attr-defined]
+
+
+@contextmanager
+def full_disk(journal: Journal) -> Iterator[None]:
+    """No file grows any further."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (journal.files()[0].stat().st_size + 10, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 async def until(condition: "object") -> None:
@@ -79,3 +97,33 @@ async def test_what_is_over_is_swept_away_and_recorded(grants: Grants) -> None:
     await until(lambda: not grants.broker.grants())
     sweep.cancel()
     assert await kinds(grants) == ["minted", "expired"]
+
+
+async def test_when_the_journal_has_failed_grants_still_end(grants: Grants, capsys: pytest.CaptureFixture[str]) -> None:
+    """The daemon lives on, to refuse and to say why; it would be dead by the first grant that is over."""
+    bound = subprocess.Popen([sys.executable, "-I", "-c", "input()"], stdin=subprocess.PIPE)
+    await grants.mint(order(ttl=1))
+    await grants.mint(order(bind=Bind.PID, pid=bound.pid))
+    with full_disk(grants.journal):  # type: ignore[attr-defined]
+        with pytest.raises(JournalError):
+            await grants.mint(order())
+    assert len(grants.broker.grants()) == 2
+    sweep = asyncio.create_task(grants.sweep())
+    bound.communicate(b"\n")
+    await until(lambda: not grants.broker.grants())
+    assert not sweep.done()
+    sweep.cancel()
+    said = capsys.readouterr().out
+    assert said.count("not_recorded") == 2
+
+
+async def test_when_the_journal_has_failed_counts_of_strangers_go_to_the_log(
+    grants: Grants, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recorder = Recorder(grants.journal)  # type: ignore[attr-defined]
+    with full_disk(grants.journal):  # type: ignore[attr-defined]
+        with pytest.raises(JournalError):
+            await grants.mint(order())
+    recorder.counted(Deny(Refusal.PEER, "no"))
+    recorder.write_unknown()
+    assert "not_recorded" in capsys.readouterr().out

@@ -1,0 +1,84 @@
+"""The journal read back: which entries are wanted, and what is said of a damaged one."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.messages import Audit
+from hfproxy.daemon.reading import entries
+from hfproxy.errors import JournalError
+
+ENTRIES = (
+    {"at": 1_000, "kind": "decided", "decision": "allow", "grant": "a", "repo": "models/Me/One"},
+    {"at": 2_000_000_000_000, "kind": "decided", "decision": "deny", "grant": "b", "repo": "spaces/me/one"},
+    {"at": 2_000_000_000_000, "kind": "denied_unknown", "refusal": "peer"},
+    {"kind": "of another version"},
+)
+
+
+@pytest.fixture
+async def journal(tmp_path: Path) -> "Journal":
+    journal = Journal(tmp_path / "journal")
+    for entry in ENTRIES:
+        journal.note(entry)
+    yield journal
+    journal.close()
+
+
+async def numbers(journal: Journal, **asked: object) -> list[object]:
+    """The numbers of the entries that came, up to the empty one that ends them."""
+    found = [entry async for entry in entries(journal, Audit(**asked))]  # type: ignore[arg-type]
+    assert found.pop() == {}
+    return [entry["seq"] for entry in found]
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ({}, [1, 2, 3, 4]),
+        ({"since": "1h"}, [2, 3]),
+        ({"grant": "a"}, [1]),
+        ({"grant": "z"}, []),
+        ({"repo": "me/one"}, [1, 2]),
+        ({"repo": "MODELS/me/one"}, [1]),
+        ({"repo": "one"}, []),
+        ({"denied": True}, [2, 3]),
+        ({"denied": True, "repo": "me/one"}, [2]),
+    ],
+)
+async def test_only_what_fits_comes(journal: Journal, asked: dict[str, object], wanted: list[int]) -> None:
+    assert await numbers(journal, **asked) == wanted
+
+
+async def test_the_chain_is_not_part_of_what_is_shown(journal: Journal) -> None:
+    shown = [entry async for entry in entries(journal, Audit())]
+    assert not {"prev", "hash"} & {name for entry in shown for name in entry}
+    assert {name: shown[0][name] for name in ENTRIES[0]} == ENTRIES[0]
+
+
+async def test_following_gives_what_comes_later_and_nothing_twice(journal: Journal) -> None:
+    coming = entries(journal, Audit(follow=True))
+    seen = [(await anext(coming))["seq"] for _ in ENTRIES]
+    waiting = asyncio.ensure_future(anext(coming))
+    journal.note({"kind": "later"})
+    assert (await waiting)["kind"] == "later"
+    assert seen == [1, 2, 3, 4]
+    await coming.aclose()
+
+
+async def test_a_line_without_its_end_is_left_for_later(journal: Journal) -> None:
+    await journal.flush()
+    with journal.files()[0].open("ab") as file:
+        file.write(b'{"seq":5,"ki')
+    assert await numbers(journal) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("line", [b"not json\n", b"[]\n", b"\xff\n", b"[" * 100_000 + b"\n"])
+async def test_a_damaged_line_is_a_failure_that_names_the_next_step(journal: Journal, line: bytes) -> None:
+    await journal.flush()
+    with journal.files()[0].open("ab") as file:
+        file.write(line)
+    with pytest.raises(JournalError, match="hf-proxy audit verify"):
+        await numbers(journal)
