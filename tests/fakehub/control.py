@@ -57,6 +57,7 @@ class Control:
             "requests": lambda **wanted: hub.recorder.select(**wanted),
             "unknown": lambda: hub.unknown,
             "crashes": lambda: hub.crashes,
+            "pushes": lambda: hub.pushes,
             "saw": hub.saw,
             "clear": hub.recorder.clear,
         }

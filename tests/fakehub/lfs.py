@@ -8,9 +8,9 @@ from typing import Any
 from aiohttp import web
 
 from . import presign
-from .auth import require_content, require_write
 from .errors import Refusal
 from .repos import Repo
+from .routes_git import RECEIVE, UPLOAD, admitted
 from .routing import Call, Routes
 from .world import World
 from .xet_tokens import access_headers, refresh_route
@@ -23,9 +23,9 @@ _WEB_PREFIX = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 @ROUTES.on("POST", "/{P}{R}.git/info/lfs/objects/batch")
 async def batch(call: Call) -> web.Response:
     """Say where to put or get large files."""
-    repo, request = call.repo(), call.json()
+    request = call.json()
     upload = request.get("operation") == "upload"
-    (require_write if upload else require_content)(call.token, repo)
+    repo = admitted(call, RECEIVE if upload else UPLOAD)
     transfer = _transfer(call.world, request, upload=upload)
     objects = [
         _upload(call, repo, item, transfer) if upload else _download(call.world, repo, item)
@@ -39,7 +39,8 @@ def _transfer(world: World, request: dict[str, Any], *, upload: bool) -> str:
     offered = request.get("transfers") or ["basic"]
     if upload and world.settings.xet and "xet" in offered:
         return "xet"
-    if upload and world.settings.multipart_bytes and "multipart" in offered:
+    part = world.settings.multipart_bytes
+    if upload and part and "multipart" in offered and any(item["size"] > part for item in request.get("objects", [])):
         return "multipart"
     return "basic"
 
@@ -60,7 +61,7 @@ def _upload(call: Call, repo: Repo, item: dict[str, Any], transfer: str) -> dict
 
 def _storage_action(world: World, oid: str, size: int, transfer: str) -> dict[str, Any]:
     part = world.settings.multipart_bytes
-    if transfer != "multipart" or part is None or size <= part:
+    if transfer != "multipart" or part is None:
         return {"href": presign.presign(world, "PUT", f"objects/{oid}")}
     upload = secrets.token_hex(8)
     world.parts[upload] = {}
@@ -93,10 +94,21 @@ def _download(world: World, repo: Repo, item: dict[str, Any]) -> dict[str, Any]:
 @ROUTES.on("POST", "/{P}{R}.git/info/lfs/objects/verify")
 async def verify(call: Call) -> web.Response:
     """Confirm that a large file has arrived, whole."""
-    repo, item = call.writable(), call.json()
+    repo, item = admitted(call, RECEIVE), call.json()
     if item.get("oid") not in repo.uploaded or len(call.world.contents[item["oid"]]) != item.get("size"):
         raise Refusal(404, "Object does not exist or has another size")
     return web.json_response({}, content_type=MEDIA_TYPE)
+
+
+@ROUTES.on("GET POST", "/{P}{R}.git/info/lfs/locks")
+@ROUTES.on("POST", "/{P}{R}.git/info/lfs/locks/verify")
+async def locks(call: Call) -> web.Response:
+    """Say that there is no locking, or with `lfs_locks` that nothing is locked."""
+    admitted(call, RECEIVE)
+    if not call.world.settings.lfs_locks:
+        raise Refusal(404, "Not found")
+    found = {"ours": [], "theirs": []} if call.request.raw_path.endswith("/verify") else {"locks": []}
+    return web.json_response(found, content_type=MEDIA_TYPE)
 
 
 @ROUTES.on("POST", "/api/complete_multipart")

@@ -5,6 +5,7 @@ from typing import Any
 
 from .auth import Token, User
 from .faults import Fault
+from .gitsync import Push
 from .record import Record, Recorder
 from .repos import Repo, Space
 from .world import Settings, World
@@ -113,6 +114,11 @@ class SeededHub:
     def requests(self) -> list[Record]:
         """Every request so far, in order of arrival."""
         return self.recorder.requests
+
+    @property
+    def pushes(self) -> list[Push]:
+        """Every ref that a git push really moved, in order."""
+        return self.world.pushes
 
     @property
     def unknown(self) -> list[str]:
