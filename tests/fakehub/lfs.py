@@ -1,7 +1,9 @@
 """git-lfs on the Hub: batch, verify, completion of multipart uploads (git-lfs `docs/api/batch.md`)."""
 
+import base64
 import hashlib
 import secrets
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -75,12 +77,18 @@ def _storage_action(world: World, oid: str, size: int, transfer: str) -> dict[st
 
 
 def _verify_action(call: Call, repo: Repo) -> dict[str, Any]:
-    action: dict[str, Any] = {
-        "href": f"{call.world.at.hub}/{_WEB_PREFIX[repo.kind]}{repo.id}.git/info/lfs/objects/verify"
-    }
-    if call.world.settings.verify_echoes_auth and "Authorization" in call.request.headers:
-        action["header"] = {"Authorization": call.request.headers["Authorization"]}
-    return action
+    href = f"{call.world.at.hub}/{_WEB_PREFIX[repo.kind]}{repo.id}.git/info/lfs/objects/verify"
+    return {"href": href, "header": {"Authorization": _verify_credential(call)}}
+
+
+def _verify_credential(call: Call) -> str:
+    """Return what git-lfs is to send along: it adds nothing of its own to an object that is `authenticated`."""
+    assert call.token is not None
+    if call.world.settings.verify_echoes_auth:
+        return call.request.headers["Authorization"]
+    value = f"hf_jwt_{secrets.token_hex(16)}"
+    call.world.tokens[value] = replace(call.token, value=value)
+    return "Basic " + base64.b64encode(f"{call.token.user.name}:{value}".encode()).decode()
 
 
 def _download(world: World, repo: Repo, item: dict[str, Any]) -> dict[str, Any]:

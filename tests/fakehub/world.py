@@ -38,7 +38,7 @@ class Settings:
     presign_seconds: int = 3600
     multipart_bytes: int | None = None  # part size; None: never multipart
     absolute_redirects: bool = False
-    verify_echoes_auth: bool = True  # put the caller's Authorization into the LFS verify action: git-lfs needs it
+    verify_echoes_auth: bool = False  # the LFS verify action holds the caller's own token, not one made for it
     lfs_locks: bool = False  # the Hub has no locking API
     gzip: bool = True
     build_polls: int = 2

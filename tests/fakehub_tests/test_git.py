@@ -166,8 +166,10 @@ class TestPushing:
 
 
 class TestLargeFiles:
-    def test_there_and_back(self, hub: FakeHub, git: GitOf) -> None:
-        """git-lfs: batch, storage, verify; the API has the file, and a pointer pushed without it is refused."""
+    @pytest.mark.parametrize("echo", [False, True])
+    def test_there_and_back(self, hub: FakeHub, git: GitOf, echo: bool) -> None:
+        """git-lfs: batch, storage, verify; the API has the file."""
+        hub.world.settings.verify_echoes_auth = echo
         me = git(REAL)
         tree = me.clone(f"{hub.url}/me/model")
         me.must("lfs", "install", "--local", cwd=tree)
@@ -178,6 +180,8 @@ class TestLargeFiles:
         assert hub.files("me/model")["new.bin"] == BIG[::-1]
         paths = [r.path.removeprefix("/me/model.git") for r in hub.requests if "/lfs/" in r.path]
         assert paths[-1] == "/info/lfs/objects/verify"
+        [verify] = [r for r in hub.requests if r.path.endswith("/objects/verify")]
+        assert verify.saw(REAL.encode()) == echo
         assert "/info/lfs/locks/verify" in paths
         assert (me.clone(f"{hub.url}/me/model", "again") / "new.bin").read_bytes() == BIG[::-1]
         assert not [r for r in hub.requests if r.host == "storage" and r.header("Authorization")]
