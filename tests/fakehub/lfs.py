@@ -54,7 +54,7 @@ def _upload(call: Call, repo: Repo, item: dict[str, Any], transfer: str) -> dict
         return answer  # no actions: it is there already
     call.world.wanted.setdefault(oid, set()).add(repo.key)
     if transfer == "xet":
-        headers = access_headers(call.world, repo, write=True)
+        headers = access_headers(call.world, repo.key, write=True)
         action = {"href": refresh_route(call.world, repo, "main", write=True), "header": headers}
     else:
         action = _storage_action(call.world, oid, size, transfer)

@@ -20,6 +20,7 @@ from . import (
     lfs,
     routes_account,
     routes_admin,
+    routes_bucket,
     routes_commit,
     routes_discuss,
     routes_files,
@@ -37,6 +38,7 @@ from .seeding import SeededHub
 # Order matters where patterns overlap: fixed words before repository ids.
 HUB_TABLES = (
     routes_account,
+    routes_bucket,
     routes_space,
     routes_admin,
     routes_commit,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .auth import Token, User
+from .buckets import Bucket
 from .errors import Moved, repo_not_found
 from .faults import Faults
 from .gitsync import Push
@@ -43,6 +44,7 @@ class Settings:
     gzip: bool = True
     build_polls: int = 2
     log_pause_seconds: float = 0.0  # between the lines of a log stream
+    idle_seconds: float = 0.0  # how long an event stream stays silent before it ends
     web_url: str = "https://huggingface.co"  # what the Hub writes into `url`, `commitUrl`, `pullRequestUrl`
 
 
@@ -72,6 +74,8 @@ class World:
     xet: XetStore = field(default_factory=XetStore)
     faults: Faults = field(default_factory=Faults)
     pushes: list[Push] = field(default_factory=list)
+    buckets: dict[str, Bucket] = field(default_factory=dict)
+    wakes: int = 0  # how often the silent event streams were told to go on
     signing_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
     def lookup(self, kind: str, repo_id: str) -> Repo:

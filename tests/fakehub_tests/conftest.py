@@ -9,6 +9,7 @@ from fakehub import FakeHub, in_thread
 
 from .gitclient import Git
 from .people import BIG, OTHER, READER, REAL
+from .pyclient import Client
 
 GitOf = Callable[[str | None], Git]
 
@@ -37,3 +38,9 @@ def git(hub: FakeHub, tmp_path: Path) -> GitOf:
             pytest.skip(f"needs {tool}; on Debian: apt install git git-lfs")
     homes = iter(range(100))
     return lambda token: Git(tmp_path / f"home{next(homes)}", hub, token)
+
+
+@pytest.fixture
+def client(hub: FakeHub, hub24_python: str, tmp_path: Path) -> Client:
+    """`huggingface_hub` 2.4 with the user's token."""
+    return Client(hub24_python, hub, tmp_path)
