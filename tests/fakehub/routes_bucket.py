@@ -22,9 +22,14 @@ MAX_CHANGES = 1000
 
 
 def _id(call: Call) -> str:
-    """Return the bucket's id in the path; `me` is the caller."""
+    """Return the bucket's id in the path."""
+    return f"{_owner(call)}/{call.param('name')}"
+
+
+def _owner(call: Call) -> str:
+    """Return the namespace in the path. `me` is the caller, unless somebody here is really called that."""
     owner = call.param("ns")
-    return f"{caller(call).user.name if owner == 'me' else owner}/{call.param('name')}"
+    return caller(call).user.name if owner == "me" and owner not in call.world.users else owner
 
 
 def bucket_of(call: Call, *, write: bool = False) -> Bucket:
@@ -65,7 +70,7 @@ async def delete(call: Call) -> web.Response:
 @ROUTES.on("GET", "/api/buckets/{ns}")
 async def listing(call: Call) -> web.Response:
     """List someone's buckets, as far as the caller may know of them."""
-    owner = caller(call).user.name if call.param("ns") == "me" else call.param("ns")
+    owner = _owner(call)
     mine = [bucket for bucket in call.world.buckets.values() if bucket.namespace == owner]
     known = [bucket for bucket in mine if not bucket.private or may(call.token, READ, bucket)]
     wanted = call.request.query.get("search", "")

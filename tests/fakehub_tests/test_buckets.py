@@ -74,9 +74,9 @@ def test_pages_and_lexical_prefixes(client: Client, hub: FakeHub) -> None:
     assert [r for r in hub.requests if "cursor=" in r.target]
 
 
-@pytest.mark.parametrize(("token", "name"), [(None, "HfHubHTTPError"), (OTHER, "BucketNotFoundError")])
-def test_a_private_bucket_is_unknown_to_others(client: Client, token: str | None, name: str) -> None:
-    assert client.failure('api.bucket_info("me/store")', token)[0] == name
+@pytest.mark.parametrize("token", [None, OTHER])
+def test_a_private_bucket_is_unknown_to_others(client: Client, token: str | None) -> None:
+    assert client.failure('api.bucket_info("me/store")', token)[0] == "BucketNotFoundError"
 
 
 @pytest.mark.parametrize(
