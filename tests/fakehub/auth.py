@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .errors import Refusal, gated, invalid_credentials, repo_not_found
 
 if TYPE_CHECKING:
+    from .buckets import Bucket
     from .repos import Repo
     from .world import World
 
@@ -97,12 +98,12 @@ def identify(world: "World", headers: Mapping[str, str]) -> Token | None:
     return token
 
 
-def may(token: Token | None, permission: str, repo: "Repo") -> bool:
+def may(token: Token | None, permission: str, repo: "Repo | Bucket") -> bool:
     """Say whether *token* holds *permission* on *repo* by itself, public access left aside."""
     return token is not None and token.holds(permission, repo.namespace, repo.kind, repo.id)
 
 
-def require_visible(token: Token | None, repo: "Repo") -> None:
+def require_visible(token: Token | None, repo: "Repo | Bucket") -> None:
     """Refuse a private repository to those who may not know of it."""
     if repo.private and not may(token, READ, repo):
         raise repo_not_found(anonymous=token is None)
@@ -117,7 +118,7 @@ def require_content(token: Token | None, repo: "Repo") -> None:
         raise gated(repo.id, anonymous=token is None)
 
 
-def require_write(token: Token | None, repo: "Repo") -> None:
+def require_write(token: Token | None, repo: "Repo | Bucket") -> None:
     """Refuse a change to those without the right."""
     require_visible(token, repo)
     if token is None:
@@ -126,12 +127,12 @@ def require_write(token: Token | None, repo: "Repo") -> None:
         raise forbidden()
 
 
-def require_namespace(token: Token | None, namespace: str) -> Token:
+def require_namespace(token: Token | None, namespace: str, kind: str = "model") -> Token:
     """Refuse creating or moving repositories where the caller may not."""
     if token is None:
         raise Refusal(401, "Invalid username or password.")
     if not token.holds(WRITE, namespace):
-        raise Refusal(403, f'You don\'t have the rights to create a model under the namespace "{namespace}"')
+        raise Refusal(403, f'You don\'t have the rights to create a {kind} under the namespace "{namespace}"')
     return token
 
 

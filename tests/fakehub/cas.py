@@ -104,6 +104,7 @@ def _register(call: Call, access: Access) -> None:
     repo = call.world.repos.get(access.repo)
     for file, content in added:
         sha256 = call.world.keep(content, lfs=True).sha256
+        call.world.xet.owners.setdefault(file.hash, set()).add(access.repo)
         if repo is not None and file.hash:
             repo.uploaded.add(sha256)
 

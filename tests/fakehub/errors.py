@@ -8,6 +8,8 @@ import json
 
 from aiohttp import web
 
+BASIC = 'Basic realm="Authentication required"'
+
 
 class Refusal(Exception):
     """A request the Hub answers with an error."""
@@ -27,6 +29,18 @@ class Refusal(Exception):
             headers["X-Error-Code"] = self.code
         body = json.dumps({"error": self.message, **self.extra})
         return web.Response(status=self.status, text=body, headers=headers, content_type="application/json")
+
+
+class GitRefusal(Refusal):
+    """A refusal for git and git-lfs: plain text, which git shows, and on 401 what makes it ask for a credential."""
+
+    def response(self) -> web.Response:
+        """Return what goes on the wire."""
+        response = super().response()
+        response.text, response.content_type = self.message, "text/plain"
+        if self.status == 401:
+            response.headers.update({"WWW-Authenticate": BASIC, "LFS-Authenticate": BASIC})
+        return response
 
 
 class Moved(Exception):

@@ -1,16 +1,18 @@
 """git-lfs on the Hub: batch, verify, completion of multipart uploads (git-lfs `docs/api/batch.md`)."""
 
+import base64
 import hashlib
 import secrets
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
 from aiohttp import web
 
 from . import presign
-from .auth import require_content, require_write
 from .errors import Refusal
 from .repos import Repo
+from .routes_git import RECEIVE, UPLOAD, admitted
 from .routing import Call, Routes
 from .world import World
 from .xet_tokens import access_headers, refresh_route
@@ -23,9 +25,9 @@ _WEB_PREFIX = {"model": "", "dataset": "datasets/", "space": "spaces/"}
 @ROUTES.on("POST", "/{P}{R}.git/info/lfs/objects/batch")
 async def batch(call: Call) -> web.Response:
     """Say where to put or get large files."""
-    repo, request = call.repo(), call.json()
+    request = call.json()
     upload = request.get("operation") == "upload"
-    (require_write if upload else require_content)(call.token, repo)
+    repo = admitted(call, RECEIVE if upload else UPLOAD)
     transfer = _transfer(call.world, request, upload=upload)
     objects = [
         _upload(call, repo, item, transfer) if upload else _download(call.world, repo, item)
@@ -39,7 +41,8 @@ def _transfer(world: World, request: dict[str, Any], *, upload: bool) -> str:
     offered = request.get("transfers") or ["basic"]
     if upload and world.settings.xet and "xet" in offered:
         return "xet"
-    if upload and world.settings.multipart_bytes and "multipart" in offered:
+    part = world.settings.multipart_bytes
+    if upload and part and "multipart" in offered and any(item["size"] > part for item in request.get("objects", [])):
         return "multipart"
     return "basic"
 
@@ -51,7 +54,7 @@ def _upload(call: Call, repo: Repo, item: dict[str, Any], transfer: str) -> dict
         return answer  # no actions: it is there already
     call.world.wanted.setdefault(oid, set()).add(repo.key)
     if transfer == "xet":
-        headers = access_headers(call.world, repo, write=True)
+        headers = access_headers(call.world, repo.key, write=True)
         action = {"href": refresh_route(call.world, repo, "main", write=True), "header": headers}
     else:
         action = _storage_action(call.world, oid, size, transfer)
@@ -60,7 +63,7 @@ def _upload(call: Call, repo: Repo, item: dict[str, Any], transfer: str) -> dict
 
 def _storage_action(world: World, oid: str, size: int, transfer: str) -> dict[str, Any]:
     part = world.settings.multipart_bytes
-    if transfer != "multipart" or part is None or size <= part:
+    if transfer != "multipart" or part is None:
         return {"href": presign.presign(world, "PUT", f"objects/{oid}")}
     upload = secrets.token_hex(8)
     world.parts[upload] = {}
@@ -74,12 +77,18 @@ def _storage_action(world: World, oid: str, size: int, transfer: str) -> dict[st
 
 
 def _verify_action(call: Call, repo: Repo) -> dict[str, Any]:
-    action: dict[str, Any] = {
-        "href": f"{call.world.at.hub}/{_WEB_PREFIX[repo.kind]}{repo.id}.git/info/lfs/objects/verify"
-    }
-    if call.world.settings.verify_echoes_auth and "Authorization" in call.request.headers:
-        action["header"] = {"Authorization": call.request.headers["Authorization"]}
-    return action
+    href = f"{call.world.at.hub}/{_WEB_PREFIX[repo.kind]}{repo.id}.git/info/lfs/objects/verify"
+    return {"href": href, "header": {"Authorization": _verify_credential(call)}}
+
+
+def _verify_credential(call: Call) -> str:
+    """Return what git-lfs is to send along: it adds nothing of its own to an object that is `authenticated`."""
+    assert call.token is not None
+    if call.world.settings.verify_echoes_auth:
+        return call.request.headers["Authorization"]
+    value = f"hf_jwt_{secrets.token_hex(16)}"
+    call.world.tokens[value] = replace(call.token, value=value)
+    return "Basic " + base64.b64encode(f"{call.token.user.name}:{value}".encode()).decode()
 
 
 def _download(world: World, repo: Repo, item: dict[str, Any]) -> dict[str, Any]:
@@ -93,10 +102,21 @@ def _download(world: World, repo: Repo, item: dict[str, Any]) -> dict[str, Any]:
 @ROUTES.on("POST", "/{P}{R}.git/info/lfs/objects/verify")
 async def verify(call: Call) -> web.Response:
     """Confirm that a large file has arrived, whole."""
-    repo, item = call.writable(), call.json()
+    repo, item = admitted(call, RECEIVE), call.json()
     if item.get("oid") not in repo.uploaded or len(call.world.contents[item["oid"]]) != item.get("size"):
         raise Refusal(404, "Object does not exist or has another size")
     return web.json_response({}, content_type=MEDIA_TYPE)
+
+
+@ROUTES.on("GET POST", "/{P}{R}.git/info/lfs/locks")
+@ROUTES.on("POST", "/{P}{R}.git/info/lfs/locks/verify")
+async def locks(call: Call) -> web.Response:
+    """Say that there is no locking, or with `lfs_locks` that nothing is locked."""
+    admitted(call, RECEIVE)
+    if not call.world.settings.lfs_locks:
+        raise Refusal(404, "Not found")
+    found = {"ours": [], "theirs": []} if call.request.raw_path.endswith("/verify") else {"locks": []}
+    return web.json_response(found, content_type=MEDIA_TYPE)
 
 
 @ROUTES.on("POST", "/api/complete_multipart")

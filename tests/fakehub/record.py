@@ -3,8 +3,9 @@
 import base64
 import gzip
 import hashlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from aiohttp import web
@@ -12,18 +13,45 @@ from aiohttp import web
 from .auth import basic_password
 
 INLINE_BODY_BYTES = 64 * 1024
+CHUNK_BYTES = 256 * 1024
 
 
 @dataclass
 class Record:
-    """One request. *target* is the raw request target; *status* is 0 until a response starts."""
+    """One request. *target* is the raw request target; *status* is 0 until a response starts.
+
+    *body* is as it came, still compressed if it was. Of a body that was streamed it is the beginning only; *length* and
+    *sha256* are of the whole, and *spool* is the file that holds it, if one was kept.
+    """
 
     host: str
     method: str
     target: str
     headers: list[tuple[str, str]]
-    body: bytes
+    body: bytes = b""
     status: int = 0
+    length: int = 0
+    sha256: str = ""
+    spool: Path | None = None
+
+    def keep(self, body: bytes) -> None:
+        """Note a body that is there as a whole."""
+        self.body, self.length, self.sha256 = body, len(body), hashlib.sha256(body).hexdigest()
+
+    async def streamed(self, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Pass on a body in pieces and note its length, its hash and how it begins."""
+        digest = hashlib.sha256()
+        async for piece in pieces:
+            digest.update(piece)
+            self.length += len(piece)
+            self.body += piece[: INLINE_BODY_BYTES - len(self.body)]
+            yield piece
+        self.sha256 = digest.hexdigest()
+
+    @property
+    def whole(self) -> bytes:
+        """The body, from its file if it was streamed into one."""
+        return self.spool.read_bytes() if self.spool is not None else self.body
 
     @property
     def path(self) -> str:
@@ -42,9 +70,10 @@ class Record:
             yield f"{name}: {value}".encode("latin-1", "replace")
             if value.lower().startswith("basic "):
                 yield basic_password(value[6:]).encode()
-        yield self.body
-        if self.body[:2] == b"\x1f\x8b":
-            yield _unzipped(self.body)
+        body = self.whole
+        yield body
+        if body[:2] == b"\x1f\x8b":
+            yield unzipped(body)
 
     def saw(self, needle: bytes) -> bool:
         """Say whether *needle* is anywhere in this request."""
@@ -52,20 +81,21 @@ class Record:
 
     def as_json(self) -> dict[str, object]:
         """Return a form for the control channel; a large body is given as length and SHA-256 only."""
-        short = len(self.body) <= INLINE_BODY_BYTES
+        short = self.length <= INLINE_BODY_BYTES
         return {
             "host": self.host,
             "method": self.method,
             "target": self.target,
             "headers": self.headers,
             "status": self.status,
-            "body_length": len(self.body),
-            "body_sha256": hashlib.sha256(self.body).hexdigest(),
+            "body_length": self.length,
+            "body_sha256": self.sha256,
             "body": base64.b64encode(self.body).decode() if short else None,
         }
 
 
-def _unzipped(body: bytes) -> bytes:
+def unzipped(body: bytes) -> bytes:
+    """Undo gzip; what is no gzip gives nothing."""
     try:
         return gzip.decompress(body)
     except (OSError, EOFError):

@@ -90,6 +90,11 @@ class FakeHubProcess:
         return list(self.call("requests"))
 
     @property
+    def pushes(self) -> list[dict[str, Any]]:
+        """Every ref that a git push really moved, in order."""
+        return list(self.call("pushes"))
+
+    @property
     def unknown(self) -> list[str]:
         """`METHOD target` of every request no route took."""
         return list(self.call("unknown"))

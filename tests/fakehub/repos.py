@@ -1,12 +1,14 @@
 """Repositories: content-addressed files, commits, branches, tags and pull request refs. No HTTP here."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from . import gitobjects
 from .errors import Refusal, entry_not_found, revision_not_found
+from .gitstore import GitStore
 
 PR_PREFIX = "refs/pr/"
 
@@ -20,6 +22,7 @@ class Entry:
     sha256: str
     lfs: bool
     xet: str | None = None
+    mode: str = gitobjects.FILE_MODE
 
     @property
     def etag(self) -> str:
@@ -32,6 +35,11 @@ def entry_for(data: bytes, *, lfs: bool, xet: str | None = None) -> Entry:
     sha256 = hashlib.sha256(data).hexdigest()
     oid = gitobjects.blob_id(gitobjects.pointer(sha256, len(data)) if lfs else data)
     return Entry(oid, len(data), sha256, lfs, xet)
+
+
+def git_files(tree: Mapping[str, Entry]) -> dict[str, tuple[str, str]]:
+    """Return path → mode and blob id, which is what git's trees are made of."""
+    return {path: (entry.mode, entry.oid) for path, entry in tree.items()}
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,7 @@ class Repo:
     uploaded: set[str] = field(default_factory=set)
     granted: set[str] = field(default_factory=set)
     space: Space | None = None
+    git: GitStore | None = None
 
     @property
     def namespace(self) -> str:
@@ -135,7 +144,7 @@ class Repo:
         parents: tuple[str, ...] = (),
     ) -> Commit:
         """Store a commit without moving any ref."""
-        root = gitobjects.tree_ids({path: entry.oid for path, entry in tree.items()})[""]
+        root = gitobjects.tree_ids(git_files(tree))[""]
         at = datetime.now(UTC)
         full = f"{title}\n\n{message}" if message else title
         text = gitobjects.commit_text(root, list(parents), author, int(at.timestamp()), full)

@@ -30,7 +30,7 @@ async def create(call: Call) -> web.Response:
     """Create a repository; a Space may bring secrets, variables and hardware."""
     body = call.json()
     kind, repo_id = named(call, body)
-    token = require_namespace(call.token, repo_id.partition("/")[0])
+    token = require_namespace(call.token, repo_id.partition("/")[0], kind)
     if (kind, repo_id) in call.world.repos:
         existing = call.world.repos[kind, repo_id]
         raise Refusal(409, f"You already created this {kind} repo", url=web_url(call, existing))
@@ -71,11 +71,27 @@ async def move(call: Call) -> web.Response:
     """Rename or transfer a repository; the old id redirects."""
     body = call.json()
     kind, new_id = body.get("type") or "model", body.get("toRepo", "")
+    if kind == "bucket":
+        return _move_bucket(call, body.get("fromRepo", ""), new_id)
     repo = _target(call, kind, body.get("fromRepo", ""))
     require_namespace(call.token, new_id.partition("/")[0])
     if (kind, new_id) in call.world.repos:
         raise Refusal(409, "A repository with this name exists already")
     call.world.rename(repo, new_id)
+    return answer(call, {})
+
+
+def _move_bucket(call: Call, old_id: str, new_id: str) -> web.Response:
+    bucket = call.world.buckets.get(old_id)
+    if bucket is None:
+        raise repo_not_found(anonymous=call.token is None)
+    require_write(call.token, bucket)
+    require_namespace(call.token, new_id.partition("/")[0], "bucket")
+    if new_id in call.world.buckets:
+        raise Refusal(409, "A bucket with this name exists already")
+    del call.world.buckets[old_id]
+    bucket.id = new_id
+    call.world.buckets[new_id] = bucket
     return answer(call, {})
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from aiohttp import web
 
 from . import presign
+from .gitsync import stored
 from .pages import answer
 from .ranges import ranged
 from .record import COMMIT
@@ -86,27 +87,28 @@ def _fileinfo(call: Call, repo: Repo, commit: Commit, entry: Entry) -> web.Respo
 
 @ROUTES.on("GET HEAD", "/api/resolve-cache/{T}/{R}/{rev}/{path}")
 async def resolve_cache(call: Call) -> web.Response:
-    """Serve a regular file at a commit."""
-    return _serve(call)
+    """Serve a file at a commit."""
+    repo, commit, entry = _located(call)
+    return _serve(call, commit, entry.etag, call.world.contents[entry.sha256])
 
 
 @ROUTES.on("GET HEAD", "/{P}{R}/raw/{rev}/{path}")
 async def raw(call: Call) -> web.Response:
     """Serve what git stores: the file, or the pointer of a large one."""
-    return _serve(call)
-
-
-def _serve(call: Call) -> web.Response:
     _, commit, entry = _located(call)
+    return _serve(call, commit, f'"{entry.oid}"', stored(call.world, entry))
+
+
+def _serve(call: Call, commit: Commit, etag: str, data: bytes) -> web.Response:
     name = quote(call.param("path").rpartition("/")[2])
     headers = {
-        "ETag": entry.etag,
+        "ETag": etag,
         "X-Repo-Commit": commit.id,
         "Content-Disposition": f"inline; filename*=UTF-8''{name}; filename=\"{name}\";",
     }
-    response = ranged(call.request, call.world.contents[entry.sha256], headers=headers, content_type="text/plain")
+    response = ranged(call.request, data, headers=headers, content_type="text/plain")
     accepts = "gzip" in call.request.headers.get("Accept-Encoding", "")
-    if call.world.settings.gzip and accepts and response.status == 200 and entry.size >= 1024:
+    if call.world.settings.gzip and accepts and response.status == 200 and len(data) >= 1024:
         # As the Hub may: no Content-Length, so the client cannot know the plain size.
         response.enable_compression(web.ContentCoding.gzip)
         response.enable_chunked_encoding()

@@ -8,7 +8,7 @@ from . import describe, gitobjects
 from .auth import READ, may
 from .errors import entry_not_found
 from .pages import answer, paged
-from .repos import Commit, Repo
+from .repos import Commit, Repo, git_files
 from .routing import Call, Routes
 
 ROUTES = Routes()
@@ -80,7 +80,7 @@ def _tree(call: Call) -> web.Response:
 def tree_lines(commit: Commit, *, expand: bool) -> list[dict[str, Any]]:
     """Describe every directory and file of a commit, directories first, by path."""
     last = commit if expand else None
-    folders = gitobjects.tree_ids({path: entry.oid for path, entry in commit.tree.items()})
+    folders = gitobjects.tree_ids(git_files(commit.tree))
     lines = [describe.tree_folder(path, oid, last) for path, oid in sorted(folders.items()) if path]
     return lines + [describe.tree_file(path, entry, last) for path, entry in sorted(commit.tree.items())]
 

@@ -4,8 +4,6 @@ The fake builds nothing. A Space starts BUILDING and is RUNNING after a set numb
 and restarting move it the same way.
 """
 
-import asyncio
-import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +16,7 @@ from .errors import Refusal
 from .pages import answer
 from .repos import Space
 from .routing import Call, Routes
+from .streams import Event, event_stream, idle_stream
 
 ROUTES = Routes()
 _KEY = re.compile(r"[a-zA-Z][_a-zA-Z0-9]*")
@@ -168,9 +167,9 @@ async def logs(call: Call) -> web.StreamResponse:
 
 @ROUTES.on("GET", _BASE + "/events")
 async def events(call: Call) -> web.StreamResponse:
-    """Stream the runtime once, then end."""
+    """Stream the runtime once; then stay silent for `idle_seconds`."""
     space_of(call, write=False)
-    return await _stream(call, [describe.runtime(call.repo())])
+    return await idle_stream(call, [Event(describe.runtime(call.repo()))])
 
 
 def _earlier() -> str:
@@ -179,11 +178,7 @@ def _earlier() -> str:
 
 
 async def _stream(call: Call, items: list[dict[str, Any]]) -> web.StreamResponse:
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
-    await response.prepare(call.request)
-    for item in items:
-        await response.write(f"data: {json.dumps(item)}\n\n".encode())
-        await asyncio.sleep(call.world.settings.log_pause_seconds)
+    response = await event_stream(call, map(Event, items))
     await response.write(b"data:\n\n")  # keep-alive, as the Hub sends between lines
     await response.write_eof()
     return response

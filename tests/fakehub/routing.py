@@ -8,7 +8,7 @@ repository id of one or two segments · `{rev}` and other words one segment · `
 import json
 import re
 import traceback
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from aiohttp import web
 
 from . import auth
 from .errors import Moved, Refusal, repo_not_found
-from .record import Recorder
+from .record import CHUNK_BYTES, RECORD, Record, Recorder, unzipped
 from .repos import Repo
 from .world import World
 
@@ -46,8 +46,18 @@ class Call:
 
     world: World
     request: web.Request
-    body: bytes
+    record: Record
     params: dict[str, str | None] = field(default_factory=dict)
+
+    @cached_property
+    def body(self) -> bytes:
+        """The body, uncompressed; empty for a handler that streams."""
+        zipped = self.request.headers.get("Content-Encoding", "") == "gzip"
+        return unzipped(self.record.body) if zipped else self.record.body
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Return the body as it comes, on record; for a handler that streams."""
+        return self.record.streamed(self.request.content.iter_chunked(CHUNK_BYTES))
 
     @cached_property
     def token(self) -> auth.Token | None:
@@ -107,11 +117,20 @@ class Call:
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
 
 
+@dataclass(frozen=True)
+class Found:
+    """A handler, the still encoded parameters, and whether the handler reads the body by itself."""
+
+    handler: Handler
+    params: dict[str, str | None]
+    streams: bool
+
+
 class Routes:
     """A table of handlers, tried in the order they were added."""
 
     def __init__(self) -> None:
-        self._table: list[tuple[frozenset[str], re.Pattern[str], Handler]] = []
+        self._table: list[tuple[frozenset[str], re.Pattern[str], Handler, bool]] = []
 
     @classmethod
     def joined(cls, tables: Iterable["Routes"]) -> "Routes":
@@ -120,20 +139,20 @@ class Routes:
         whole._table = [line for table in tables for line in table._table]
         return whole
 
-    def on(self, methods: str, pattern: str) -> Callable[[Handler], Handler]:
-        """Register a handler for `"GET HEAD"` and a path with placeholders."""
+    def on(self, methods: str, pattern: str, *, streams: bool = False) -> Callable[[Handler], Handler]:
+        """Register a handler for `"GET HEAD"` and a path with placeholders; *streams*: it reads the body by itself."""
 
         def register(handler: Handler) -> Handler:
-            self._table.append((frozenset(methods.split()), _compile(pattern), handler))
+            self._table.append((frozenset(methods.split()), _compile(pattern), handler, streams))
             return handler
 
         return register
 
-    def find(self, method: str, path: str) -> tuple[Handler, dict[str, str | None]] | None:
-        """Return the handler of a raw path and its still encoded parameters."""
-        for methods, pattern, handler in self._table:
+    def find(self, method: str, path: str) -> Found | None:
+        """Return the handler of a raw path."""
+        for methods, pattern, handler, streams in self._table:
             if method in methods and (match := pattern.fullmatch(path)):
-                return handler, match.groupdict()
+                return Found(handler, match.groupdict(), streams)
         return None
 
 
@@ -147,16 +166,17 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 async def dispatch(routes: Routes, world: World, recorder: Recorder, request: web.Request) -> web.StreamResponse:
     """Find and run a handler; turn refusals and moves into responses; remember what nobody handles."""
-    path = request.raw_path.partition("?")[0]
+    path, record = request.raw_path.partition("?")[0], request[RECORD]
+    found = routes.find(request.method, path)
+    if found is None or not found.streams:
+        record.keep(await request.read())
     if (fault := world.faults.take(request.method, path)) is not None:
         return fault.response()
-    found = routes.find(request.method, path)
     if found is None:
         recorder.unknown.append(f"{request.method} {request.raw_path}")
         return Refusal(404, "Sorry, we can't find the page you are looking for.").response()
-    handler, params = found
     try:
-        return await handler(Call(world, request, await request.read(), params))
+        return await found.handler(Call(world, request, record, found.params))
     except Moved as moved:
         return _moved(world, request, moved)
     except Refusal as refusal:

@@ -1,10 +1,14 @@
 """What a test says to a hub: put this there, and what came in. No listener is needed for any of it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from .auth import Token, User
+from .buckets import Bucket, BucketFile
 from .faults import Fault
+from .gitsync import Push
 from .record import Record, Recorder
 from .repos import Repo, Space
 from .world import Settings, World
@@ -45,12 +49,13 @@ class SeededHub:
         gated: bool = False,
         files: Mapping[str, bytes] | None = None,
         granted: tuple[str, ...] = (),
+        xet: bool = False,
     ) -> Repo:
-        """Add a repository with one commit of *files*; the large ones are served from storage."""
+        """Add a repository with one commit of *files*; the large ones are served from storage, with *xet* from the CAS too."""
         repo = self.world.create(kind, repo_id, repo_id.partition("/")[0], private=private)
         repo.gated, repo.granted = gated, set(granted)
         if files:
-            self.commit(repo_id, files, kind)
+            self.commit(repo_id, files, kind, xet=xet)
         return repo
 
     def add_space(self, repo_id: str, *, sdk: str = "gradio", private: bool = False) -> Repo:
@@ -65,15 +70,32 @@ class SeededHub:
         *,
         title: str = "seed",
         rev: str = "main",
+        xet: bool = False,
     ) -> str:
         """Commit *files* on top of a branch and return the commit id."""
         repo = self.repo(repo_id, kind)
         parent = repo.find(rev)
         added = {path: self.world.keep(data, lfs=self.world.is_large(path, len(data))) for path, data in files.items()}
+        if xet:
+            for path in [path for path, entry in added.items() if entry.lfs]:
+                added[path] = replace(added[path], xet=self.world.xet.seed(files[path], repo.key))
         repo.uploaded |= {entry.sha256 for entry in added.values() if entry.lfs}
         new = repo.add_commit({**parent.tree, **added}, title, author=repo.author, parents=(parent.id,))
         repo.advance(rev, new)
         return new.id
+
+    def add_bucket(self, bucket_id: str, *, private: bool = False, files: Mapping[str, bytes] | None = None) -> Bucket:
+        """Add a bucket with *files*."""
+        bucket = self.world.buckets[bucket_id] = Bucket(bucket_id, private)
+        for path, data in (files or {}).items():
+            sha256 = self.world.keep(data, lfs=True).sha256
+            xet = self.world.xet.seed(self.world.contents[sha256], bucket.key)
+            bucket.files[path] = BucketFile(xet, len(data), 0, datetime.now(UTC))
+        return bucket
+
+    def wake(self) -> None:
+        """Let every silent event stream say one more thing and end."""
+        self.world.wakes += 1
 
     def rename_repo(self, old: str, new: str, kind: str = "model") -> Repo:
         """Rename a repository; the old id redirects."""
@@ -109,10 +131,20 @@ class SeededHub:
         tree = self.repo(repo_id, kind).find(rev).tree
         return {path: self.world.contents[entry.sha256] for path, entry in tree.items()}
 
+    def bucket_files(self, bucket_id: str) -> dict[str, bytes]:
+        """Return path → content of a bucket."""
+        xet = self.world.xet
+        return {path: xet.content(xet.files[file.xet]) for path, file in self.world.buckets[bucket_id].files.items()}
+
     @property
     def requests(self) -> list[Record]:
         """Every request so far, in order of arrival."""
         return self.recorder.requests
+
+    @property
+    def pushes(self) -> list[Push]:
+        """Every ref that a git push really moved, in order."""
+        return self.world.pushes
 
     @property
     def unknown(self) -> list[str]:

@@ -20,9 +20,11 @@ from . import (
     lfs,
     routes_account,
     routes_admin,
+    routes_bucket,
     routes_commit,
     routes_discuss,
     routes_files,
+    routes_git,
     routes_info,
     routes_lfsfiles,
     routes_space,
@@ -33,10 +35,10 @@ from .record import COMMIT, RECORD, Record
 from .routing import Routes, dispatch
 from .seeding import SeededHub
 
-# Order matters where patterns overlap: fixed words before repository ids. Git smart HTTP belongs here when it
-# is added.
+# Order matters where patterns overlap: fixed words before repository ids.
 HUB_TABLES = (
     routes_account,
+    routes_bucket,
     routes_space,
     routes_admin,
     routes_commit,
@@ -44,6 +46,7 @@ HUB_TABLES = (
     routes_lfsfiles,
     xet_tokens,
     lfs,
+    routes_git,
     routes_files,
     routes_info,
 )
@@ -83,6 +86,7 @@ class FakeHub(SeededHub):
         """Bind the listeners and write the CA file."""
         self._folder = tempfile.TemporaryDirectory(prefix="fakehub-")
         self._ca.cert_pem.write_to_path(str(self.ca_path))
+        self.world.at.files = Path(self._folder.name)
         self.world.at.hub = await self._listen("hub", "localhost", Routes.joined(table.ROUTES for table in HUB_TABLES))
         self.world.at.storage = await self._listen("storage", "127.0.0.1", storage.ROUTES)
         self.world.at.cas = await self._listen("cas", "127.0.0.1", cas.ROUTES)
@@ -104,6 +108,7 @@ class FakeHub(SeededHub):
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
             shutdown_timeout=0.1,
+            auto_decompress=False,  # the record has what came, and git inflates by itself
         )
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._tls(name))
@@ -119,10 +124,9 @@ class FakeHub(SeededHub):
 
     async def _serve(self, host: str, routes: Routes, request: web.Request) -> web.StreamResponse:
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers]
-        record = Record(host, request.method, request.raw_path, headers, b"")
+        record = Record(host, request.method, request.raw_path, headers)
         self.recorder.requests.append(record)
         request[RECORD] = record
-        record.body = await request.read()
         return await dispatch(routes, self.world, self.recorder, request)
 
     # Addresses

@@ -2,10 +2,13 @@
 
 import secrets
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from .auth import Token, User
+from .buckets import Bucket
 from .errors import Moved, repo_not_found
 from .faults import Faults
+from .gitsync import Push
 from .repos import Entry, Repo, Space, entry_for, renamed
 from .xetstore import XetStore
 
@@ -36,20 +39,23 @@ class Settings:
     presign_seconds: int = 3600
     multipart_bytes: int | None = None  # part size; None: never multipart
     absolute_redirects: bool = False
-    verify_echoes_auth: bool = False  # put the caller's Authorization into the LFS verify action
+    verify_echoes_auth: bool = False  # the LFS verify action holds the caller's own token, not one made for it
+    lfs_locks: bool = False  # the Hub has no locking API
     gzip: bool = True
     build_polls: int = 2
     log_pause_seconds: float = 0.0  # between the lines of a log stream
+    idle_seconds: float = 0.0  # how long an event stream stays silent before it ends
     web_url: str = "https://huggingface.co"  # what the Hub writes into `url`, `commitUrl`, `pullRequestUrl`
 
 
 @dataclass
 class Addresses:
-    """The origins, known once the listeners are bound."""
+    """The origins, known once the listeners are bound, and a folder for what is too large for memory."""
 
     hub: str = ""
     storage: str = ""
     cas: str = ""
+    files: Path = Path()
 
 
 @dataclass
@@ -67,6 +73,9 @@ class World:
     parts: dict[str, dict[int, bytes]] = field(default_factory=dict)
     xet: XetStore = field(default_factory=XetStore)
     faults: Faults = field(default_factory=Faults)
+    pushes: list[Push] = field(default_factory=list)
+    buckets: dict[str, Bucket] = field(default_factory=dict)
+    wakes: int = 0  # how often the silent event streams were told to go on
     signing_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
     def lookup(self, kind: str, repo_id: str) -> Repo:

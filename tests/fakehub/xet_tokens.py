@@ -15,11 +15,11 @@ from .world import World
 ROUTES = Routes()
 
 
-def access_headers(world: World, repo: Repo, *, write: bool) -> dict[str, str]:
+def access_headers(world: World, key: tuple[str, str], *, write: bool) -> dict[str, str]:
     """Mint a CAS token and return it the way the Hub's headers carry it."""
     settings = world.settings
     value, access = world.xet.mint(
-        repo.key, write=write, seconds=settings.xet_token_seconds, padding=settings.xet_token_padding
+        key, write=write, seconds=settings.xet_token_seconds, padding=settings.xet_token_padding
     )
     return {
         "X-Xet-Cas-Url": world.at.cas,
@@ -33,9 +33,9 @@ def refresh_route(world: World, repo: Repo, rev: str, *, write: bool = False) ->
     return f"{world.at.hub}/api/{PLURALS[repo.kind]}/{repo.id}/xet-{'write' if write else 'read'}-token/{rev}"
 
 
-def token_response(world: World, repo: Repo, *, write: bool) -> web.Response:
-    """Answer a token request."""
-    headers = access_headers(world, repo, write=write)
+def token_response(world: World, key: tuple[str, str], *, write: bool) -> web.Response:
+    """Answer a token request for the repository or bucket with this key."""
+    headers = access_headers(world, key, write=write)
     body = {
         "casUrl": headers["X-Xet-Cas-Url"],
         "exp": int(headers["X-Xet-Token-Expiration"]),
@@ -49,7 +49,7 @@ async def read_token(call: Call) -> web.Response:
     """Give read access to the content of a repository."""
     repo = call.readable()
     repo.find(call.param("rev"))
-    return token_response(call.world, repo, write=False)
+    return token_response(call.world, repo.key, write=False)
 
 
 @ROUTES.on("GET", "/api/{T}/{R}/xet-write-token/{rev}")
@@ -62,4 +62,4 @@ async def write_token(call: Call) -> web.Response:
     else:
         require_write(call.token, repo)
         repo.find(call.param("rev"))
-    return token_response(call.world, repo, write=True)
+    return token_response(call.world, repo.key, write=True)

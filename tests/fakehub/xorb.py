@@ -10,6 +10,7 @@ from enum import IntEnum
 from . import lz4
 
 HEADER_BYTES = 8
+CHUNK_BYTES = 64 * 1024
 _CHUNK_VERSION = 0
 
 
@@ -46,6 +47,17 @@ def chunks(data: bytes) -> list[Chunk]:
     if not found:
         raise ValueError("a xorb without chunks")
     return found
+
+
+def packed(data: bytes) -> bytes:
+    """Return a xorb of *data*, not compressed."""
+    pieces = [data[start : start + CHUNK_BYTES] for start in range(0, len(data), CHUNK_BYTES)] or [b""]
+    return b"".join(_header(len(piece)) + piece for piece in pieces)
+
+
+def _header(size: int) -> bytes:
+    length = size.to_bytes(3, "little")
+    return bytes([_CHUNK_VERSION]) + length + bytes([Scheme.NONE]) + length
 
 
 def plain(data: bytes, chunk: Chunk) -> bytes:

@@ -1,0 +1,23 @@
+"""One request by a plain HTTP client: no redirects followed, nothing re-encoded."""
+
+import ssl
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+
+async def ask(
+    hub: Any, method: str, target: str, token: str | None = None, *, body: bytes | None = None, **headers: str
+) -> tuple[int, bytes, dict[str, str]]:
+    """Ask *hub* (or the origin in *target*); return status, body and headers."""
+    trust = ssl.create_default_context(cafile=str(hub.ca_path))
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    if token is not None:
+        named["Authorization"] = f"Bearer {token}"
+    url = URL(target if target.startswith("https:") else hub.url + target, encoded=True)
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as session,
+        session.request(method, url, data=body, headers=named, allow_redirects=False) as answer,
+    ):
+        return answer.status, await answer.read(), dict(answer.headers)
