@@ -15,15 +15,20 @@ endif
 
 PIP := -I -m pip --disable-pip-version-check --quiet --no-input
 VENV := .venv
-HUB24 := .venvs/hub24
 LINT := .venvs/lint
+NODE := tests/matrix/node
 SOURCES := hfproxy tests
+# The real clients, each in an environment of its own: .venvs/NAME, pinned in requirements/NAME.txt.
+CLIENTS := hub036 hub133 hub24 libraries
 
-# $(call ready,ENVIRONMENT,REQUIREMENTS): the file that says it is set up. Other pins, another Python, another place: made anew.
-ready = $(1)/ready-$(shell { cat requirements/$(2).txt; echo "$(BASE) $(CURDIR)"; } | cksum | cut -d ' ' -f 1)
-VENV_READY := $(call ready,$(VENV),test)
-HUB24_READY := $(call ready,$(HUB24),hub24)
-LINT_READY := $(call ready,$(LINT),lint)
+# $(call ready,ENVIRONMENT,PINS): the file that says it is set up. Other pins, another interpreter, another place: made anew.
+ready = $(1)/ready-$(shell { cat $(2); echo "$(BASE) $(CURDIR)"; } | cksum | cut -d ' ' -f 1)
+in_venvs = $(call ready,.venvs/$(1),requirements/$(1).txt)
+VENV_READY := $(call ready,$(VENV),requirements/test.txt)
+LINT_READY := $(call in_venvs,lint)
+HUB24_READY := $(call in_venvs,hub24)
+NODE_READY := $(call ready,$(NODE)/node_modules,$(NODE)/package-lock.json)
+CLIENTS_READY := $(foreach name,$(CLIENTS),$(call in_venvs,$(name))) $(NODE_READY)
 
 .PHONY: help demo test lint bench coverage requirements clean
 
@@ -36,8 +41,7 @@ help:
 demo: $(VENV_READY) $(HUB24_READY)
 	@PYTHONPATH=tests $(VENV)/bin/python -m demo
 
-test: export HFPROXY_HUB24_PYTHON ?= $(CURDIR)/$(HUB24)/bin/python
-test: lint $(VENV_READY) $(HUB24_READY)
+test: lint $(VENV_READY) $(CLIENTS_READY)
 	@$(VENV)/bin/python -m pytest
 
 lint: $(VENV_READY) $(LINT_READY)
@@ -49,21 +53,22 @@ lint: $(VENV_READY) $(LINT_READY)
 bench: $(VENV_READY)
 	@$(VENV)/bin/python tests/bench/bench_exec.py --fake
 
-coverage: export HFPROXY_HUB24_PYTHON ?= $(CURDIR)/$(HUB24)/bin/python
-coverage: $(VENV_READY) $(HUB24_READY)
+coverage: $(VENV_READY) $(CLIENTS_READY)
 	@$(VENV)/bin/coverage erase
 	@$(VENV)/bin/coverage run -m pytest
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report --skip-covered --show-missing
 
-# New pins, a week old at least: what is malicious is mostly found by then. Needs `uv`. Written afresh, because uv takes
+# New pins, a week old at least: what is malicious is mostly found by then. Needs `uv` and `npm`. Written afresh, because uv takes
 # hashes over from what it finds; from the package index alone, because a mirror may not know the files for other systems.
 requirements:
-	@for name in runtime test lint hub24; do \
+	@for name in runtime test lint $(CLIENTS); do \
 		uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 			--no-emit-index-url --no-emit-find-links --exclude-newer "1 week" \
 			requirements/$$name.in -o requirements/$$name.new >/dev/null; \
 		mv requirements/$$name.new requirements/$$name.txt; done
+	@rm -f $(NODE)/package-lock.json
+	@npm --prefix $(NODE) install --package-lock-only --silent --before "$$(date -d '1 week ago' +%F)"
 
 # The sources through a plain path entry: an editable install's import hook would slow every start down.
 $(VENV_READY):
@@ -74,12 +79,17 @@ $(VENV_READY):
 	@chmod +x $(VENV)/bin/hf-proxy
 	@touch $@
 
-$(HUB24_READY):
-	$(call environment,$(HUB24),hub24)
-	@touch $@
+define rule_in_venvs
+$(call in_venvs,$(1)):
+	$$(call environment,.venvs/$(1),$(1))
+	@touch $$@
+endef
+$(foreach name,lint $(CLIENTS),$(eval $(call rule_in_venvs,$(name))))
 
-$(LINT_READY):
-	$(call environment,$(LINT),lint)
+$(NODE_READY):
+	@command -v npm >/dev/null || { echo "the tests need Node.js 18 or newer with npm; on Debian: apt install npm" >&2; exit 1; }
+	@echo "setting up $(NODE) (once)"
+	@npm --prefix $(NODE) ci --silent
 	@touch $@
 
 # setuptools comes with older venvs and slows every start down.
@@ -93,4 +103,4 @@ define environment
 endef
 
 clean:
-	rm -rf .venv .venvs .coverage .coverage.* dist build
+	rm -rf .venv .venvs $(NODE)/node_modules .coverage .coverage.* dist build

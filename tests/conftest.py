@@ -1,21 +1,32 @@
 """For all tests: a skip is loud, and in CI a failure."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-CLIENT = Path(__file__).parent.parent / ".venvs" / "hub24" / "bin" / "python"
+CLIENTS = Path(os.environ.get("HFPROXY_CLIENTS", Path(__file__).parent.parent / ".venvs"))
 IN_CI = os.environ.get("CI") == "true"
 
 
 @pytest.fixture(scope="session")
-def hub24_python() -> str:
-    """The interpreter of the real `huggingface_hub` 2.4, which is never in the daemon's environment."""
-    python = os.environ.get("HFPROXY_HUB24_PYTHON", str(CLIENT))
-    if not Path(python).exists():
-        pytest.skip(f"needs huggingface_hub 2.4 at {python}; set it up with: make test")
-    return python
+def interpreter() -> Callable[[str], str]:
+    """Gives the interpreter of a real client's environment, `hub24` say; none of them is the daemon's."""
+
+    def of(name: str) -> str:
+        python = CLIENTS / name / "bin" / "python"
+        if not python.exists():
+            pytest.skip(f"needs the client at {python}; set it up with: make test")
+        return str(python)
+
+    return of
+
+
+@pytest.fixture(scope="session")
+def hub24_python(interpreter: Callable[[str], str]) -> str:
+    """The interpreter of `huggingface_hub` 2.4."""
+    return interpreter("hub24")
 
 
 def not_run(reporter: pytest.TerminalReporter) -> list[tuple[str, str]]:

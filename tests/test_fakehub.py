@@ -18,7 +18,7 @@ from fakehub.xetstore import XetStore
 from fakehub.xorb import Scheme
 from yarl import URL
 
-CLIENT_PYTHON = os.environ.get("HFPROXY_HUB24_PYTHON", str(Path(__file__).parent.parent / ".venvs/hub24/bin/python"))
+CLIENT_PYTHON = str(Path(__file__).parent.parent / ".venvs" / "hub24" / "bin" / "python")
 REAL = "hf_RealTokenOfMe0123456789"
 READER = "hf_ReadOnlyTokenOfMe0123456789"
 OTHER = "hf_TokenOfSomeoneElse0123456789"

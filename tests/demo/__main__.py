@@ -4,7 +4,6 @@ Nothing leaves the machine, nothing stays on it. Each claim is checked, and the 
 one does not hold.
 """
 
-import os
 import shlex
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from fakehub import FakeHub, in_thread
 from house import House
 
 SCRIPT = Path(__file__).with_name("script.py")
-HUB24 = os.environ.get("HFPROXY_HUB24_PYTHON", str(Path(__file__).parents[2] / ".venvs" / "hub24" / "bin" / "python"))
+HUB24 = str(Path(__file__).parents[2] / ".venvs" / "hub24" / "bin" / "python")
 SCOPES = (
     "read:ada/private-model",
     "create:spaces/ada",

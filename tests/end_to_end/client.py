@@ -27,11 +27,15 @@ def seed(hub: FakeHub) -> None:
     hub.add_repo("model", "you/gated-model", gated=True, files={"config.json": b"{}"})
 
 
-class Client:
-    """The real `huggingface_hub`, in its own environment."""
+# Each library reads its own.
+TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO")
 
-    def __init__(self, python: str, hub: FakeHub, folder: Path) -> None:
-        self.python, self.hub, self.folder = python, hub, folder
+
+class Client:
+    """Something that runs scripts of users: a Python with a real client, a shell, Node."""
+
+    def __init__(self, program: str, hub: FakeHub, folder: Path) -> None:
+        self.program, self.hub, self.folder = program, hub, folder
 
     def env(self, name: str, **more: str) -> dict[str, str]:
         """A home of its own, certificates of the test's CA for storage, and nothing of the developer's."""
@@ -39,6 +43,7 @@ class Client:
         home.mkdir(parents=True, exist_ok=True)
         trusted = {key: value for key, value in self.hub.environment(None).items() if key != "HF_ENDPOINT"}
         own = {"PATH": os.environ["PATH"], "HOME": str(home), "HF_HOME": str(home / "hf")}
+        trusted |= dict.fromkeys(TRUST, str(self.hub.ca_path))
         return {**own, **trusted, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", **more}
 
     def direct(self, script: Path | str, *arguments: str, token: str = CANARY, **more: str) -> str:
@@ -62,7 +67,7 @@ class Client:
 
     def command(self, script: Path | str) -> list[str]:
         """A file is run, a text is code."""
-        return [self.python, str(script)] if isinstance(script, Path) else [self.python, "-c", script]
+        return [self.program, str(script)] if isinstance(script, Path) else [self.program, "-c", script]
 
 
 RUN = {"capture_output": True, "text": True, "timeout": 200, "check": False}

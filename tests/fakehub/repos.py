@@ -115,6 +115,8 @@ class Repo:
         if rev.startswith(PR_PREFIX):
             number = rev.removeprefix(PR_PREFIX)
             return self.pulls.get(int(number)) if number.isdigit() else None
+        if rev == "HEAD":  # what @huggingface/hub asks for when it is not told a revision
+            return self.branches.get("main")
         name = rev.removeprefix("refs/heads/").removeprefix("refs/tags/")
         if found := self.branches.get(name) or self.tags.get(name):
             return found

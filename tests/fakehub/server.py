@@ -1,7 +1,8 @@
 """The fake Hub itself: three TLS listeners over one world.
 
-The hub is `https://localhost:PORT`, storage and CAS are `https://127.0.0.1:PORT`: other hosts, so that a
-client which strips its credential between origins shows that it does.
+The hub is `https://localhost:PORT`, storage and CAS are `https://127.0.0.2:PORT`: other hosts, so that a
+client which strips its credential between origins shows that it does. Nor is it the host of a proxy under test:
+huggingface_hub 1.33 takes whatever has the name of its endpoint for the Hub.
 """
 
 import asyncio
@@ -88,8 +89,8 @@ class FakeHub(SeededHub):
         self._ca.cert_pem.write_to_path(str(self.ca_path))
         self.world.at.files = Path(self._folder.name)
         self.world.at.hub = await self._listen("hub", "localhost", Routes.joined(table.ROUTES for table in HUB_TABLES))
-        self.world.at.storage = await self._listen("storage", "127.0.0.1", storage.ROUTES)
-        self.world.at.cas = await self._listen("cas", "127.0.0.1", cas.ROUTES)
+        self.world.at.storage = await self._listen("storage", "127.0.0.2", storage.ROUTES)
+        self.world.at.cas = await self._listen("cas", "127.0.0.2", cas.ROUTES)
 
     async def stop(self) -> None:
         """Close the listeners, cutting what still runs."""
@@ -111,7 +112,7 @@ class FakeHub(SeededHub):
             auto_decompress=False,  # the record has what came, and git inflates by itself
         )
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=self._tls(name))
+        site = web.TCPSite(runner, "127.0.0.1" if name == "localhost" else name, 0, ssl_context=self._tls(name))
         await site.start()
         self._runners.append(runner)
         return f"https://{name}:{runner.addresses[0][1]}"
@@ -180,8 +181,8 @@ def environment(endpoint: str, ca_path: Path, token: str | None = None) -> dict[
     env = {
         "HF_ENDPOINT": endpoint,
         "SSL_CERT_FILE": str(ca_path),
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
+        "NO_PROXY": "127.0.0.1,127.0.0.2,localhost",
+        "no_proxy": "127.0.0.1,127.0.0.2,localhost",
         "HF_HUB_DISABLE_UPDATE_CHECK": "1",
     }
     return env if token is None else {**env, "HF_TOKEN": token}

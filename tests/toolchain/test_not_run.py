@@ -29,7 +29,7 @@ def run(folder: Path, ci: str, *options: str, **modules: str) -> tuple[int, str]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", *options],
         cwd=folder,
-        env=kept | {"CI": ci, "HFPROXY_HUB24_PYTHON": "/no bus here"},
+        env=kept | {"CI": ci, "HFPROXY_CLIENTS": "/no bus here"},
         capture_output=True,
         text=True,
         timeout=60,

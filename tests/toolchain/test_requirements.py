@@ -1,5 +1,6 @@
 """What is pinned: by hash, for every system, and with no trace of the machine it was pinned on."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LISTS = ["runtime", "test", "lint", "hub24"]
+LISTS = ["runtime", "test", "lint", "hub036", "hub133", "hub24", "libraries"]
 PIN = re.compile(
     r"^(?P<name>[a-z0-9-]+)==(?P<version>[^\s;]+)(?: ; [^\\]+)?((?: \\\n +--hash=sha256:[0-9a-f]{64})+)\n", re.M
 )
@@ -37,6 +38,14 @@ def test_what_would_slow_structlog_down_is_not_in_its_environment() -> None:
 
 def test_the_clients_are_not_in_the_daemons_environment() -> None:
     assert "huggingface-hub" not in pins("test")
+
+
+def test_the_packages_of_node_are_pinned_by_hash_and_without_an_address() -> None:
+    text = (ROOT / "tests" / "matrix" / "node" / "package-lock.json").read_text()
+    _, *packages = json.loads(text)["packages"].values()
+    assert packages
+    assert all(package["integrity"].startswith("sha512-") for package in packages)
+    assert "://" not in text
 
 
 def test_what_is_pinned_is_what_the_package_asks_for() -> None:
