@@ -169,9 +169,13 @@ class Allow:
 
 @dataclass(frozen=True, slots=True)
 class AllowAnonymous:
-    """The scope says no, but the request only reads: it goes upstream without the token."""
+    """The scope says no, but the request only reads: it goes upstream without the token.
+
+    `why` is one line for a person, for where the Hub then says no.
+    """
 
     objections: tuple[Objection, ...]
+    why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

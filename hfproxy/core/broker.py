@@ -224,10 +224,9 @@ def decide(access: Access, objections: tuple[Objection, ...]) -> Decision:
     if not objections:
         return Allow()
     others = [no.refusal for no in objections if no.refusal is not Refusal.SCOPE]
+    deny = Deny(others[0] if others else Refusal.SCOPE, one_line(no.why for no in objections), objections)
     if not others and access.reads_only:
-        return AllowAnonymous(objections)
-    refusal = others[0] if others else Refusal.SCOPE
-    deny = Deny(refusal, one_line(no.why for no in objections), objections)
+        return AllowAnonymous(objections, f"{deny.why}, so hf-proxy asked without your token{advice(access, deny)}")
     return replace(deny, why=deny.why + advice(access, deny))
 
 

@@ -13,7 +13,8 @@ from hfproxy.core.address import names_a_ref
 
 NOTHING = "0" * 40
 LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
-COMMAND = re.compile(r"([0-9a-f]{40}) ([0-9a-f]{40}) (refs/(?:heads|tags|pr)/[!-~\x80-\U0010ffff]+)")
+COMMAND = re.compile(r"([0-9a-f]{40}) ([0-9a-f]{40}) ([!-~\x80-\U0010ffff]+)")
+OF_REPOSITORIES = ("refs/heads/", "refs/tags/", "refs/pr/")
 SHALLOW = re.compile(r"shallow [0-9a-f]{40}")
 # Some 10,000 refs in one push.
 MAX_LIST_BYTES = 1024 * 1024
@@ -50,6 +51,18 @@ class Commands:
 
     all: tuple[Command, ...]
     capabilities: frozenset[str]
+
+    @property
+    def deny(self) -> Deny | None:
+        """What no scope could allow."""
+        refs = [command.ref for command in self.all]
+        if any(word.startswith("object-format=") and word != "object-format=sha1" for word in self.capabilities):
+            return _refused("only SHA-1 repositories are understood")
+        if not all(ref.startswith(OF_REPOSITORIES) and names_a_ref(ref) for ref in refs):
+            return _refused("only branches, tags and pull requests can be pushed")
+        if len(set(refs)) != len(refs):
+            return _refused("a ref appears twice in it")
+        return None
 
     @property
     def doubtful(self) -> frozenset[Command]:
@@ -120,20 +133,14 @@ class CommandReader:
 
 def _commands(lines: list[bytes]) -> Commands | Deny:
     first, _, said = (lines[0] if lines else b"").partition(b"\0")
-    capabilities = frozenset(said.decode("utf-8", "replace").split())
-    if any(word.startswith("object-format=") and word != "object-format=sha1" for word in capabilities):
-        return _refused("only SHA-1 repositories are understood")
     found = []
     for line in [first, *lines[1:]] if lines else []:
         text = line.decode("utf-8", "replace").removesuffix("\n")
-        match = COMMAND.fullmatch(text)
-        if match and names_a_ref(match[3]):
+        if match := COMMAND.fullmatch(text):
             found.append(Command(*match.groups()))
         elif not SHALLOW.fullmatch(text):
-            return _refused("only branches, tags and pull requests can be pushed, unsigned")
-    if len({command.ref for command in found}) != len(found):
-        return _refused("a ref appears twice in it")
-    return Commands(tuple(found), capabilities)
+            return _refused("it is signed, or not a list of ref updates")
+    return Commands(tuple(found), frozenset(said.decode("utf-8", "replace").split()))
 
 
 def _refused(why: str) -> Deny:

@@ -218,4 +218,4 @@ async def _classify_push(exchange: Exchange, need: NeedCommands) -> Classified |
     if isinstance(read, Deny):
         return read
     exchange.push = read
-    return routes.classified(need.route, read.needs(), exchange.bill_to)
+    return read.deny or routes.classified(need.route, read.needs(), exchange.bill_to)

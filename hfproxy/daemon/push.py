@@ -34,6 +34,11 @@ class Push:
         self._held: IO[bytes] | None = None
 
     @property
+    def deny(self) -> Deny | None:
+        """What no scope could allow."""
+        return self._commands.deny
+
+    @property
     def doubtful(self) -> frozenset[Command]:
         """What the pack could prove to be harmless."""
         return self._commands.doubtful

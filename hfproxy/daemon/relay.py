@@ -9,7 +9,7 @@ from aiohttp import web
 
 from hfproxy.core import headers as crossing
 from hfproxy.core import leak, rewrite
-from hfproxy.core.access import AllowAnonymous, Decision, Deny, Refusal, one_line
+from hfproxy.core.access import AllowAnonymous, Decision, Deny, Refusal
 from hfproxy.core.headers import Headers, replaced
 from hfproxy.core.rewrite import Places
 from hfproxy.core.table import Answer
@@ -86,7 +86,7 @@ class Relay:
     def _why(self) -> str:
         """What the Hub cannot know of its no: it was asked without the token, or the token is no longer good."""
         if isinstance(self.decision, AllowAnonymous):
-            return f"{one_line(no.why for no in self.decision.objections)}, so hf-proxy asked without your token"
+            return self.decision.why
         name = self.held.account.name if self.held is not None else ""
         return f"the Hub no longer accepts the token of account '{name}'; run: hf-proxy login"
 
@@ -135,7 +135,7 @@ class Relay:
         """What to add to an answer, if anything."""
         fields = {name.lower(): value for name, value in head}
         if isinstance(self.decision, AllowAnonymous):
-            return self._why() if fields.get("x-error-code") in HIDDEN_CODES and self.decision.objections else None
+            return self._why() if fields.get("x-error-code") in HIDDEN_CODES and self.decision.why else None
         dead = self.status == UNAUTHORIZED and fields.get("x-error-message", "").startswith(DEAD)
         return self._why() if dead and self.held is not None else None
 
