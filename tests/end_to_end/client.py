@@ -49,7 +49,7 @@ class Client:
     def direct(self, script: Path | str, *arguments: str, token: str = CANARY, **more: str) -> str:
         """Run a script straight at the Hub with the token."""
         env = self.env("direct", HF_ENDPOINT=self.hub.url, HF_TOKEN=token, **more)
-        return _output(subprocess.run([*self.command(script), *arguments], env=env, **RUN))
+        return _output(subprocess.run([*self.command(script), *arguments], env=env, cwd=env["HOME"], **RUN))
 
     def proxied(
         self, house: House, script: Path | str, *arguments: str, options: tuple[str, ...] = (), **more: str
@@ -63,7 +63,7 @@ class Client:
         """The same, whatever comes of it."""
         env = {**self.env("proxied", **more), **{k: v for k, v in house.env.items() if k.startswith("HFPROXY_")}}
         command = [*house.hfproxy, "exec", *options, "--", *self.command(script), *arguments]
-        return subprocess.run(command, env=env, **RUN)
+        return subprocess.run(command, env=env, cwd=env["HOME"], **RUN)
 
     def command(self, script: Path | str) -> list[str]:
         """A file is run, a text is code."""
