@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp import web
 
-from hfproxy.core.access import Deny, Refusal
+from hfproxy.core.access import Deny, Objection, Refusal
 from hfproxy.core.table import Answer
 
 STATUS: Final = {
@@ -52,12 +52,21 @@ def respond(deny: Deny, answer: Answer = Answer.API, *, reads: bool = False) -> 
         headers["Retry-After"] = str(deny.passes_in)
     if reads and status == FORBIDDEN:
         headers["X-Error-Code"] = "GatedRepo"
+        headers["X-HF-Warning"] = warning(deny.objections, why)
     asks = deny.refusal is Refusal.NO_CREDENTIAL
     if asks:
         headers["LFS-Authenticate" if answer is Answer.LFS else "WWW-Authenticate"] = 'Basic realm="hf-proxy"'
     elif status == UNAUTHORIZED and answer in {Answer.LFS, Answer.GIT}:
         status = FORBIDDEN  # a 401 makes git ask a person, and git-lfs ask again without end
     return _worded(status, headers, why, deny.refusal, answer)
+
+
+def warning(objections: tuple[Objection, ...], why: str) -> str:
+    """A header that `huggingface_hub` prints, for the programs on top of it that have words of their own for every no.
+
+    It prints one of each topic, which ends at the first semicolon: what is objected to is the topic.
+    """
+    return f"{objections[0].why if objections else 'hf-proxy'}; {why}"
 
 
 def _worded(status: int, headers: dict[str, str], why: str, refusal: Refusal, answer: Answer) -> web.Response:

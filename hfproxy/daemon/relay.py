@@ -129,6 +129,8 @@ class Relay:
         if sentence is None:
             return head
         said = next((value for name, value in head if name.lower() == "x-error-message"), "")
+        objections = self.decision.objections if isinstance(self.decision, AllowAnonymous) else ()
+        head = (*head, ("X-HF-Warning", refusals.warning(objections, sentence)))
         return replaced(head, "X-Error-Message", f"{said} ({sentence})".strip())
 
     def _sentence(self, head: Headers) -> str | None:
