@@ -28,6 +28,7 @@ SUBWORDS = """
     resolve raw revision tree refs commits commit preupload paths-info branch tag super-squash lfs-files
     settings auth-check xet-read-token xet-write-token discussions secrets variables runtime hardware
     sleeptime pause restart dev-mode logs events metrics volumes jwt duplicate like likers treesize
+    user-access-request ask-access
 """.split()  # noqa: SIM905
 _REPO = rf"(?P<R>(?!api/)[^/]+?(?:/(?!(?:{'|'.join(SUBWORDS)})(?:/|$))[^/]+?)?)"
 _PLACES = {

@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .auth import Token, User
 from .buckets import Bucket
@@ -75,6 +76,9 @@ class World:
     faults: Faults = field(default_factory=Faults)
     pushes: list[Push] = field(default_factory=list)
     buckets: dict[str, Bucket] = field(default_factory=dict)
+    collections: dict[str, dict[str, Any]] = field(default_factory=dict)
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    webhooks: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     wakes: int = 0  # how often the silent event streams were told to go on
     signing_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
