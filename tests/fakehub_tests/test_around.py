@@ -138,3 +138,14 @@ def test_large_files_of_a_repository(hub: FakeHub, client: Client) -> None:
         [".gitattributes", "config.json", "model.bin"],
         [".gitattributes", "config.json"],
     ]
+
+
+async def test_what_javascript_asks_for_a_file(hub: FakeHub) -> None:
+    """`@huggingface/hub` reads the size, the hash and the links from the headers, although there is a body."""
+    hub.add_repo("model", "me/xet", files={"big.bin": b"x" * 20_000}, xet=True)
+    accept = "application/vnd.xet-fileinfo+json, */*"
+    status, _, headers = await ask(hub, "GET", "/me/xet/resolve/main/big.bin", Accept=accept, Range="bytes=0-0")
+    assert (status, headers["Content-Type"].partition(";")[0]) == (200, "application/vnd.xet-fileinfo+json")
+    assert (headers["X-Linked-Size"], len(headers["X-Xet-Hash"])) == ("20000", 64)
+    assert headers["Link"].count(' rel="xet-') == 2
+    assert (await ask(hub, "GET", "/me/xet/resolve/main/big.bin", Accept="*/*"))[0] == 302
