@@ -296,7 +296,7 @@ result = open(folder + "/up.bin", "rb").read() == open("big.bin", "rb").read()
             merged = api.get_discussion_details(model, pr.pr_num)
             result = [[e.type for e in after.events], after.status, merged.status, merged.is_pull_request]
         """)  # fmt: skip
-        assert result == [["comment", "comment"], "closed", "merged", True]
+        assert result == [["comment", "comment", "status-change"], "closed", "merged", True]
         assert hub.files("me/secret-model")["m"] == b"m"
 
 

@@ -47,6 +47,7 @@ class Control:
         self.calls: dict[str, Callable[..., Any]] = {
             "add_user": _quiet(hub.add_user),
             "add_repo": _quiet(hub.add_repo),
+            "add_made_up": hub.add_made_up,
             "add_space": _quiet(hub.add_space),
             "add_bucket": _quiet(hub.add_bucket),
             "rename_repo": _quiet(hub.rename_repo),

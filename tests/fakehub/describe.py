@@ -27,7 +27,7 @@ def summary(repo: Repo) -> dict[str, Any]:
         "id": repo.id,
         "author": repo.namespace,
         "private": repo.private,
-        "likes": 0,
+        "likes": len(repo.likers),
         "gated": "manual" if repo.gated else False,
         "disabled": False,
         "downloads": 0,

@@ -1,9 +1,11 @@
 """One byte range of a body: 206, 416, or the whole with 200 (RFC 9110 §14)."""
 
 import re
+from typing import Any
 
 from aiohttp import web
 
+from .bulk import Content, Discarded
 from .errors import Refusal
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
@@ -24,7 +26,7 @@ def parse(header: str | None, size: int) -> tuple[int, int] | None:
 
 def ranged(
     request: web.Request,
-    data: bytes,
+    data: Content,
     *,
     headers: dict[str, str],
     content_type: str = "application/octet-stream",
@@ -32,10 +34,15 @@ def ranged(
     """Answer with *data*, or with the part the Range header names."""
     if request.headers.get("If-None-Match") == headers.get("ETag", ""):
         return web.Response(status=304, headers=headers)
-    headers = {"Accept-Ranges": "bytes", **headers}
+    if isinstance(data, Discarded):
+        raise Refusal(410, "This content was discarded when it was uploaded")
     wanted = parse(request.headers.get("Range"), len(data))
-    if wanted is None:
-        return web.Response(body=data, headers=headers, content_type=content_type)
-    first, last = wanted
-    headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-    return web.Response(status=206, body=data[first : last + 1], headers=headers, content_type=content_type)
+    first, last = wanted or (0, len(data) - 1)
+    headers = {"Accept-Ranges": "bytes", **headers}
+    if wanted is not None:
+        headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
+    if isinstance(data, bytes):
+        body: Any = data[first : last + 1]
+    else:
+        body, headers["Content-Length"] = data.pieces(first, last), str(last + 1 - first)
+    return web.Response(status=206 if wanted else 200, body=body, headers=headers, content_type=content_type)

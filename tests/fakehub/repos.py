@@ -91,6 +91,8 @@ class Repo:
     discussions: dict[int, dict[str, Any]] = field(default_factory=dict)
     uploaded: set[str] = field(default_factory=set)
     granted: set[str] = field(default_factory=set)
+    requests: dict[str, dict[str, str]] = field(default_factory=dict)
+    likers: set[str] = field(default_factory=set)
     space: Space | None = None
     git: GitStore | None = None
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from aiohttp import web
 
+from . import discussions
 from .auth import READ, may, require_write
 from .errors import Refusal
 from .pages import answer
-from .repos import Commit, Entry, Repo
+from .repos import PR_PREFIX, Commit, Entry, Repo
 from .routes_admin import web_url
-from .routes_discuss import open_discussion
 from .routing import Call, Routes
 from .world import World
 
@@ -74,7 +74,7 @@ async def commit(call: Call) -> web.Response:
     if as_pull:
         body["pullRequestUrl"] = _open_pull(call, repo, new)
     else:
-        repo.advance(rev, new)
+        _advance(repo, rev, new)
     return answer(call, {**body, "hookOutput": ""})
 
 
@@ -123,8 +123,16 @@ def _large(world: World, repo: Repo, value: dict[str, Any]) -> Entry:
     return entry
 
 
+def _advance(repo: Repo, rev: str, new: Commit) -> None:
+    repo.advance(rev, new)
+    number = rev.removeprefix(PR_PREFIX)
+    if number.isdigit() and int(number) in repo.discussions:
+        discussions.note_commit(repo, int(number), new)
+
+
 def _open_pull(call: Call, repo: Repo, new: Commit) -> str:
     number = repo.next_number()
     repo.pulls[number] = new.id
-    open_discussion(repo, call.who, new.title, number=number)
+    discussions.opened(repo, call.who, new.title, number=number)
+    discussions.note_commit(repo, number, new)
     return f"{web_url(call, repo)}/discussions/{number}"

@@ -75,7 +75,7 @@ def _xet_headers(call: Call, repo: Repo, commit: Commit, xet: str) -> dict[str, 
 
 
 def _fileinfo(call: Call, repo: Repo, commit: Commit, entry: Entry, headers: dict[str, str]) -> web.Response:
-    """In the body and in the headers alike: @huggingface/hub reads the headers."""
+    """Tell what JavaScript asks for instead of a redirect; it reads the headers all the same."""
     body = {
         "hash": entry.xet,
         "size": entry.size,

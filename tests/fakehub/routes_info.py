@@ -124,13 +124,6 @@ def _ref(name: str, ref: str, sha: str) -> dict[str, str]:
     return {"name": name, "ref": ref, "targetCommit": sha}
 
 
-@ROUTES.on("GET", "/api/{T}/{R}/likers")
-async def likers(call: Call) -> web.Response:
-    """List who likes a repository: nobody."""
-    call.repo()
-    return paged(call, [])
-
-
 @ROUTES.on("GET", "/api/{T}/{R}/auth-check")
 async def auth_check(call: Call) -> web.Response:
     """Say whether the caller may read the content."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from .auth import Token, User
 from .buckets import Bucket, BucketFile
+from .bulk import MadeUp
 from .faults import Fault
 from .gitsync import Push
 from .record import Record, Recorder
@@ -83,6 +84,16 @@ class SeededHub:
         new = repo.add_commit({**parent.tree, **added}, title, author=repo.author, parents=(parent.id,))
         repo.advance(rev, new)
         return new.id
+
+    def add_made_up(self, repo_id: str, path: str, size: int, kind: str = "model") -> str:
+        """Commit a large file of *size* bytes that exist only while they are sent; return the commit id."""
+        repo, content = self.repo(repo_id, kind), MadeUp(size)
+        self.world.contents[content.name] = content
+        repo.uploaded.add(content.name)
+        head = repo.find("main")
+        tree = {**head.tree, path: self.world.large_entry(content.name)}
+        repo.advance("main", repo.add_commit(tree, "seed", author=repo.author, parents=(head.id,)))
+        return repo.find("main").id
 
     def add_bucket(self, bucket_id: str, *, private: bool = False, files: Mapping[str, bytes] | None = None) -> Bucket:
         """Add a bucket with *files*."""

@@ -5,10 +5,12 @@ leaks its Authorization header to storage fails here, and the record shows it.
 """
 
 import hashlib
+from typing import Any
 
 from aiohttp import web
 
 from . import presign
+from .bulk import Content, Discarded
 from .errors import Refusal
 from .ranges import ranged
 from .routing import Call, Routes
@@ -37,22 +39,33 @@ async def get_xorb(call: Call) -> web.Response:
     return ranged(call.request, _stored(call.world.xet.xorbs, call.param("hash")), headers={})
 
 
-@ROUTES.on("PUT", "/objects/{sha256}")
+@ROUTES.on("PUT", "/objects/{sha256}", streams=True)
 async def put_object(call: Call) -> web.Response:
     """Take a large file; its SHA-256 must be its key."""
     admit(call)
-    if hashlib.sha256(call.body).hexdigest() != call.param("sha256"):
+    data = await _taken(call)
+    if call.record.sha256 != call.param("sha256"):
         raise Refusal(400, "BadDigest")
-    call.world.store_large(call.body, call.param("sha256"))
-    return web.Response(headers={"ETag": _etag(call.body)})
+    call.world.store_large(data, call.param("sha256"))
+    return web.Response(headers={"ETag": f'"{call.record.sha256}"'})
 
 
-@ROUTES.on("PUT", "/parts/{upload}/{number}")
+@ROUTES.on("PUT", "/parts/{upload}/{number}", streams=True)
 async def put_part(call: Call) -> web.Response:
     """Take one part of a multipart upload."""
     admit(call)
-    call.world.parts.setdefault(call.param("upload"), {})[int(call.param("number"))] = call.body
-    return web.Response(headers={"ETag": _etag(call.body)})
+    call.world.parts.setdefault(call.param("upload"), {})[int(call.param("number"))] = await _taken(call)
+    return web.Response(headers={"ETag": f'"{call.record.sha256}"'})
+
+
+async def _taken(call: Call) -> Content:
+    """Return what was uploaded, or with `discard_uploads` how much."""
+    if not call.world.settings.discard_uploads:
+        call.record.keep(await call.request.read())
+        return call.record.body
+    async for _ in call.pieces():
+        pass
+    return Discarded(call.record.length)
 
 
 @ROUTES.on("PUT", "/xorbs/{hash}")
@@ -66,7 +79,7 @@ async def put_xorb(call: Call) -> web.Response:
     return web.Response(status=200 if new else 412, headers={"ETag": _etag(call.body)})
 
 
-def _stored(table: dict[str, bytes], key: str) -> bytes:
+def _stored(table: dict[str, Any], key: str) -> Any:
     if key not in table:
         raise Refusal(404, "NoSuchKey")
     return table[key]

@@ -3,9 +3,12 @@
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from . import gitobjects
 from .auth import Token, User
 from .buckets import Bucket
+from .bulk import Content
 from .errors import Moved, repo_not_found
 from .faults import Faults
 from .gitsync import Push
@@ -42,6 +45,8 @@ class Settings:
     verify_echoes_auth: bool = False  # the LFS verify action holds the caller's own token, not one made for it
     lfs_locks: bool = False  # the Hub has no locking API
     gzip: bool = True
+    discard_uploads: bool = False  # hash and count what comes by LFS, and throw it away; Xet needs what it got
+    echo: bool = False  # the Hub only keeps the record: every request gets 200 and an empty object
     build_polls: int = 2
     log_pause_seconds: float = 0.0  # between the lines of a log stream
     idle_seconds: float = 0.0  # how long an event stream stays silent before it ends
@@ -68,13 +73,16 @@ class World:
     tokens: dict[str, Token] = field(default_factory=dict)
     repos: dict[tuple[str, str], Repo] = field(default_factory=dict)
     moved: dict[tuple[str, str], str] = field(default_factory=dict)
-    contents: dict[str, bytes] = field(default_factory=dict)
+    contents: dict[str, Content] = field(default_factory=dict)
     wanted: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
-    parts: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    parts: dict[str, dict[int, Content]] = field(default_factory=dict)
     xet: XetStore = field(default_factory=XetStore)
     faults: Faults = field(default_factory=Faults)
     pushes: list[Push] = field(default_factory=list)
     buckets: dict[str, Bucket] = field(default_factory=dict)
+    collections: dict[str, dict[str, Any]] = field(default_factory=dict)
+    jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    webhooks: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     wakes: int = 0  # how often the silent event streams were told to go on
     signing_key: bytes = field(default_factory=lambda: secrets.token_bytes(32))
 
@@ -97,7 +105,9 @@ class World:
 
     def large_entry(self, sha256: str) -> Entry:
         """Describe a large file whose bytes are stored, with its xet hash if it came that way."""
-        return entry_for(self.contents[sha256], lfs=True, xet=self.xet.by_sha256.get(sha256))
+        size = len(self.contents[sha256])
+        oid = gitobjects.blob_id(gitobjects.pointer(sha256, size))
+        return Entry(oid, size, sha256, lfs=True, xet=self.xet.by_sha256.get(sha256))
 
     def is_large(self, path: str, size: int) -> bool:
         """Say whether a file goes to large-file storage: by name as `.gitattributes` would, or by size."""
@@ -125,7 +135,7 @@ class World:
         self.repos[new.key] = new
         return new
 
-    def store_large(self, data: bytes, sha256: str) -> None:
+    def store_large(self, data: Content, sha256: str) -> None:
         """Take an uploaded large file for every repository that announced it."""
         self.contents[sha256] = data
         for key in self.wanted.pop(sha256, set()):

@@ -1,5 +1,6 @@
 """One request by a plain HTTP client: no redirects followed, nothing re-encoded."""
 
+import asyncio
 import ssl
 from typing import Any
 
@@ -21,3 +22,10 @@ async def ask(
         session.request(method, url, data=body, headers=named, allow_redirects=False) as answer,
     ):
         return answer.status, await answer.read(), dict(answer.headers)
+
+
+async def asking(hub: Any, *, limit: int = 1 << 16) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a connection to *hub*, to write requests by hand."""
+    trust = ssl.create_default_context(cafile=str(hub.ca_path))
+    port = URL(hub.url).port
+    return await asyncio.open_connection("127.0.0.1", port, ssl=trust, server_hostname="localhost", limit=limit)
