@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -54,12 +55,12 @@ class House:
             "HOME": str(self.root / "home"),
         }
 
-    def start(self, *options: str, env: dict[str, str] | None = None, **popen: Any) -> None:
-        """Start the daemon and wait until it answers."""
+    def start(self, *options: str, env: dict[str, str] | None = None, before: Sequence[str] = (), **popen: Any) -> None:
+        """Start the daemon, under the command `before` if there is one, and wait until it answers."""
         (self.root / "home").mkdir(exist_ok=True)
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*HFPROXY, "daemon", *options],
+                [*before, *HFPROXY, "daemon", *options],
                 env=self.env | (env or {}),
                 stderr=log,
                 stdin=subprocess.DEVNULL,

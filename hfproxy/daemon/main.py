@@ -20,6 +20,7 @@ from hfproxy.daemon.minting import Mint
 from hfproxy.daemon.proxy import DataPlane
 from hfproxy.daemon.record import MINUTE, Recorder
 from hfproxy.daemon.upstream import MAX_HEADER_BYTES, Upstream
+from hfproxy.errors import UsageError
 from hfproxy.secret import Secret
 from hfproxy.vault import open_vault
 
@@ -55,8 +56,11 @@ def _passphrase(fd: int | None) -> Secret | None:
     """Read the passphrase that was handed over, and close the descriptor, so that it is read once."""
     if fd is None:
         return None
-    with open(fd, "rb", closefd=True) as file:
-        return Secret(file.read(MAX_PASSPHRASE).decode("utf-8", "surrogateescape").removesuffix("\n"))
+    try:
+        with open(fd, "rb", closefd=True) as file:
+            return Secret(file.read(MAX_PASSPHRASE).decode("utf-8", "surrogateescape").removesuffix("\n"))
+    except OSError:
+        raise UsageError(f"descriptor {fd} is not open for reading; use: --passphrase-fd 3 3<FILE") from None
 
 
 async def _run(settings: config.Config, state: Path, passphrase: Secret | None) -> None:

@@ -18,7 +18,9 @@ from hfproxy.errors import RefusedError, UsageError
 # Their upstreams do not exist in this version (design §6), so such a scope could not be honoured.
 NOT_YET: Final = frozenset({Action.INFER, Action.ENDPOINTS})
 MAX_SCOPES: Final = 200
-MAX_LABEL: Final = 200
+# Longer than any path component, so that a journal line stays well below `wire.MAX_LINE`.
+MAX_SCOPE: Final = 500
+MAX_TEXT: Final = 300
 
 
 class Mint:
@@ -45,10 +47,10 @@ class Mint:
             ttl=ttl,
             strict=asked.strict,
             caveats=self._caveats(asked),
-            label=None if asked.label is None else asked.label[:MAX_LABEL],
+            label=asked.label and asked.label[:MAX_TEXT],
             bind=Bind.NONE if bound is None else Bind.PID,
             pid=bound,
-            program=asked.program,
+            program=asked.program and asked.program[:MAX_TEXT],
         )
         grant, credential = await self._grants.mint(order)
         return {
@@ -67,6 +69,8 @@ class Mint:
         if len(scopes) > MAX_SCOPES:
             raise UsageError(f"at most {MAX_SCOPES} scopes for one credential; use a wider one, like read:me/*")
         for one in scopes:
+            if len(str(one)) > MAX_SCOPE:
+                raise UsageError(f"a scope is at most {MAX_SCOPE} characters long; use a wider one, like read:me/*")
             if one.action in NOT_YET:
                 raise RefusedError(f"'{one}' cannot be granted yet: this hf-proxy has no way to that service")
         return scopes
@@ -108,7 +112,10 @@ def _bound(asked: messages.Mint, pid: int) -> int | None:
         what = "--ambient" if asked.ambient else "--bind tree"
         raise RefusedError(f"{what} is not built yet; use --bind pid")
     if asked.bind == "parent":
-        return peers.parent(pid)
+        parent = peers.parent(pid)
+        if parent is None:  # unbound it would outlive what it was meant to end with
+            raise RefusedError("the process to bind the grant to has ended; run the command again")
+        return parent
     return pid if asked.bind == "pid" else None
 
 

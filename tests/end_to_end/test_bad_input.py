@@ -88,6 +88,11 @@ def test_a_locked_vault_names_unlock(hub: FakeHub, tmp_path: Path) -> None:
     house.stop()
 
 
+def test_a_descriptor_for_the_passphrase_that_is_not_open_is_named(hub: FakeHub, tmp_path: Path) -> None:
+    house = House(tmp_path / "house", hub.url, hub.ca_path, vault="sealed-file")
+    one_line(house.cli("daemon", "--passphrase-fd", "99"), 2, "descriptor 99", "--passphrase-fd 3 3<FILE")
+
+
 def test_a_wrong_passphrase_is_said_and_nothing_is_lost(hub: FakeHub, tmp_path: Path) -> None:
     house = House(tmp_path / "house", hub.url, hub.ca_path, vault="sealed-file")
     house.start()
