@@ -14,3 +14,16 @@ __all__ = ["canary", "house", "hub", "no_daemon_is_left"]
 def client(hub24_python: str, hub: FakeHub, tmp_path: Path) -> Client:
     """The real client of version 2.4."""
     return Client(hub24_python, hub, tmp_path / "clients")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What has to wait ten minutes comes last."""
+    items.sort(key=lambda item: "test_idle" in item.nodeid)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """... and begins to wait first, if it is going to run."""
+    if any("test_idle" in item.nodeid for item in session.items) and not session.config.option.collectonly:
+        from end_to_end.test_idle import SILENCE, Silence  # noqa: PLC0415
+
+        session.config.stash[SILENCE] = Silence()
