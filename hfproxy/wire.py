@@ -17,15 +17,18 @@ one object, but for `audit`, which it answers with one object a journal line, en
               ambient, max_uses, max_rate, max_up, max_down,           "expires_at", "scopes", "replace"}
               program, found]
     grants                                                             {"grants": [grant]}
+    renew     id, ttl                                                  grant
     revoke    ids, or all                                              {"revoked": [id]}
-    audit     [since, grant, repo, denied, follow]                     journal entries
+    audit     [since, grant, repo, action, denied, follow]             journal entries
     anchor                                                             {"seq", "hash"} of the journal's last line
 
 An account is `{"name", "user", "role", "orgs": [name], "scopes": [text], "origin", "warnings": [text]}`; a grant as in
-`hf-proxy grants --json`. `bind` is none, pid (the caller, for `exec`), parent (the caller's: `--bind pid` of `mint` and
-`env`) or tree. Durations (`ttl`, `since`) and scopes travel as they were typed: the daemon reads them. `found`
-lists the token-shaped strings of the caller's environment; `replace` those of them that are tokens of
-this vault. This page imports nothing heavy: it is on the way of every `exec`.
+`hf-proxy grants --json`. `bind` is none, pid or tree, `of` whose process that means: the caller's (`exec`), or its
+parent's (`mint` and `env`, which end at once). Durations (`ttl`, `since`), sizes and scopes travel as they were typed:
+the daemon reads them. `found` lists the token-shaped strings of the caller's environment; `replace` those of them that
+are tokens of this vault. A caller that runs inside of a grant is served less (design §5).
+
+This page imports nothing heavy: it is on the way of every `exec`.
 """
 
 import json

@@ -19,6 +19,7 @@ COMMANDS = {
     "mint": "a credential for what cannot be run by exec",
     "env": "a credential as lines for a shell to eval",
     "grants": "what is granted now",
+    "renew": "let a grant live on",
     "revoke": "end grants now",
     "audit": "read the journal; 'audit verify' checks it, 'audit anchor' names its last entry",
     "status": "is the daemon up",

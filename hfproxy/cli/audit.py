@@ -14,6 +14,7 @@ SYNTAX = Syntax(
     ("--since", "TIME", "only the last 90s, 15m, 1h, 2d"),
     ("--grant", "ID", "only what one grant did"),
     ("--repo", "REPO", "only what touched one repository, like models/ns/name"),
+    ("--action", "ACTION", "only what needed one action, like write"),
     ("--denied", "", "only what was refused"),
     ("-f", "", "go on with what happens from now"),
     ("--json", "", "one object a line"),
@@ -47,6 +48,7 @@ def _request(arguments: Arguments) -> Message:
         "since": arguments.text("--since"),
         "grant": arguments.text("--grant"),
         "repo": arguments.text("--repo"),
+        "action": arguments.text("--action"),
         "denied": arguments.switch("--denied"),
         "follow": arguments.switch("-f"),
     }

@@ -29,7 +29,7 @@ def run(words: list[str]) -> int:
     """Raises as `client.ask`."""
     arguments = SYNTAX.read(words)
     shell = arguments.choice("--shell", SHELLS, default="sh")
-    minted = mint({**request(arguments, bind="none", pid="parent"), "found": found(os.environ)})
+    minted = mint({**request(arguments, bind="none", of="parent"), "found": found(os.environ)})
     lines = _lines(shell, _changed(for_child(os.environ, minted)))
     # As bytes: a value that is not valid in this locale goes back as it came.
     sys.stdout.buffer.write(os.fsencode(lines))

@@ -23,6 +23,7 @@ SYNTAX = Syntax(
     starts_command=True,
 )
 
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h; it survives execve(2)
 NO_DAEMON = 125
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
@@ -38,7 +39,7 @@ def run(words: list[str]) -> int:
     command = arguments.rest
     if not command or not command[0]:
         raise SYNTAX.wrong("there is no command to run")
-    wanted = request(arguments, bind="pid", pid="pid")
+    wanted = request(arguments, bind="pid", of="caller")
     try:
         minted = mint({**wanted, "program": _shown(command[0]), "found": found(os.environ)})
         environment = for_child(os.environ, minted)
@@ -47,6 +48,8 @@ def run(words: list[str]) -> int:
     except HFProxyError as error:
         complain(str(error))
         return NO_DAEMON
+    if wanted["bind"] == "tree":
+        _keep_orphans()
     return _become(command, environment, minted)
 
 
@@ -67,6 +70,13 @@ def _become(command: list[str], environment: dict[str, str], minted: Message) ->
     _give_back(minted)
     complain(f"{command[0]}: {what}; it was not run and its grant is revoked")
     return code
+
+
+def _keep_orphans() -> None:
+    """What the command's children leave behind is handed to the command, so that the daemon sees it in the tree."""
+    from ctypes import CDLL  # noqa: PLC0415  (only this pays for it)
+
+    CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _set_pipe_signals(handler: signal.Handlers) -> None:

@@ -74,7 +74,7 @@ def _answer(arguments: Arguments, wanted: Mapping[str, str]) -> dict[str, str]:
 
 def _request(arguments: Arguments) -> Message:
     """Bound to nothing: the shell that git runs us in is gone with us."""
-    wanted = request(arguments, bind="none", pid="parent")
+    wanted = request(arguments, bind="none", of="parent")
     return {"label": "git", "program": "git", **wanted}
 
 

@@ -22,13 +22,13 @@ GRANT_OPTIONS: tuple[Option, ...] = (
 )
 
 
-def request(arguments: Arguments, *, bind: str, pid: str) -> Message:
+def request(arguments: Arguments, *, bind: str, of: str) -> Message:
     """The `mint` request for what was typed, without what was not.
 
     Args:
         arguments: what was typed.
         bind: the command's default.
-        pid: whose end `--bind pid` means: `pid` the process that asks, `parent` the one that called it.
+        of: whose end that means: `caller` the process that asks, `parent` the one that called it.
 
     Raises:
         UsageError: a value that no daemon need be asked about.
@@ -49,7 +49,7 @@ def request(arguments: Arguments, *, bind: str, pid: str) -> Message:
     bound = arguments.choice("--bind", BINDS, default=bind)
     # Compared by identity: `--max-uses 0` is a mistake for the daemon to refuse, and `0 == False`.
     typed = {key: value for key, value in wanted.items() if value is not None and value is not False and value != []}
-    return {"do": "mint", "bind": pid if bound == "pid" else bound, **typed}
+    return {"do": "mint", "bind": bound, **({"of": of} if bound != "none" else {}), **typed}
 
 
 def mint(wanted: Message) -> Message:

@@ -21,7 +21,7 @@ MEMBERS = ("id", "credential", "endpoint", "expires_at", "scopes")
 def run(words: list[str]) -> int:
     """Raises as `client.ask`."""
     arguments = SYNTAX.read(words)
-    minted = mint(request(arguments, bind="none", pid="parent"))
+    minted = mint(request(arguments, bind="none", of="parent"))
     if arguments.switch("--json"):
         show_json({member: minted.get(member) for member in MEMBERS})
         return 0

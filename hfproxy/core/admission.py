@@ -41,6 +41,11 @@ class Inbound:
         """The value of a header, empty where it is missing; several are joined as RFC 9110 §5.3 says."""
         return ", ".join(self.all(name))
 
+    @property
+    def is_of_a_browser(self) -> bool:
+        """Whether it has a header that browsers send by themselves and cannot be told to leave out."""
+        return any(name == "origin" or name.startswith("sec-fetch-") for name in self.fields)
+
 
 def admit(inbound: Inbound, port: int) -> Deny | None:
     """Refuse what a browser or another host name brought here; None means that the request may go on."""

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     COMPLETED = "completed"
     REVOKED = "revoked"
     EXPIRED = "expired"
+    RENEWED = "renewed"
     LOGIN = "login"
     LOGOUT = "logout"
     DENIED_UNKNOWN = "denied_unknown"

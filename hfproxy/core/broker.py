@@ -24,6 +24,7 @@ from hfproxy.errors import RefusedError
 
 # Ended credentials that are still told apart from unknown ones; the oldest are forgotten first.
 REMEMBERED = 10_000
+Inside = frozenset[str]
 WARNED = 600
 WAIT = "; wait a minute, or ask for more: hf-proxy exec --max-rate N"
 AGAIN = "; run the command again under: hf-proxy exec"
@@ -39,7 +40,10 @@ class Bind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is asked of `mint`. `ttl` in seconds; `program` is a base name, never a command line."""
+    """What is asked of `mint`. `ttl` in seconds; `program` is a base name, never a command line.
+
+    `pid` and `start` name the process it is bound to; with `ambient` the tree of that process needs no credential.
+    """
 
     account: str
     scopes: tuple[Scope, ...]
@@ -51,6 +55,8 @@ class Order:
     pid: int | None = None
     program: str | None = None
     strict: bool = False
+    start: int | None = None
+    ambient: bool = False
 
 
 @dataclass(slots=True)
@@ -68,11 +74,11 @@ class Grant:
     bytes_down: int = 0
     _recent: deque[int] = field(default_factory=deque)
 
-    def moment(self, at: int) -> Moment:
+    def moment(self, at: int, *, inside: bool) -> Moment:
         """What its caveats are asked about."""
         while self._recent and self._recent[0] <= at - MINUTE:
             self._recent.popleft()
-        return Moment(at, self.uses, len(self._recent), self.bytes_up, self.bytes_down)
+        return Moment(at, self.uses, len(self._recent), self.bytes_up, self.bytes_down, inside)
 
     def warning(self, at: int) -> str | None:
         """What its holder should know in the last tenth of its life, ten minutes at most; None before."""
@@ -117,6 +123,26 @@ class Broker:
         self._by_digest[digest] = grant
         return grant, bearer
 
+    def renew(self, grant_id: str, expires_at: int) -> Grant:
+        """Move a grant's end, which is never after its parent's. Its credential stays what it is.
+
+        Raises:
+            RefusedError: there is no such grant.
+        """
+        grant = self.grant(grant_id)
+        if grant.order.parent is not None:
+            expires_at = min(expires_at, self.grant(grant.order.parent).expires_at)
+        grant.expires_at = expires_at
+        grant.caveats = (Expires(expires_at), *grant.caveats[1:])
+        return grant
+
+    def subtree(self, grant_id: str) -> tuple[Grant, ...]:
+        """A grant and all that were minted from it, parents first; nothing if it has ended."""
+        found = [self._grants[grant_id]] if grant_id in self._grants else []
+        for one in found:  # grows while it is walked
+            found += [grant for grant in self._grants.values() if grant.order.parent == one.id]
+        return tuple(found)
+
     def grant(self, grant_id: str) -> Grant:
         """The living grant of that id.
 
@@ -141,31 +167,34 @@ class Broker:
             return _dead(Refusal.EXPIRED)
         return grant
 
-    def authorize(self, grant: Grant, access: Access, at: int) -> Decision:
+    def authorize(self, grant: Grant, access: Access, at: int, inside: Inside = frozenset()) -> Decision:
         """The decision, and where it is not a no, the use is counted."""
-        decision = self.consider(grant, access, at)
+        decision = self.consider(grant, access, at, inside)
         if not isinstance(decision, Deny):
-            for ancestor in self._lineage(grant):
+            for ancestor in self.lineage(grant):
                 ancestor.use(at)
         return decision
 
-    def consider(self, grant: Grant, access: Access, at: int) -> Decision:
-        """Collect every objection to every need; none means yes. Nothing is counted."""
+    def consider(self, grant: Grant, access: Access, at: int, inside: Inside = frozenset()) -> Decision:
+        """Collect every objection to every need; none means yes. Nothing is counted.
+
+        `inside`: the ids of those grants bound to a tree of processes that the request comes from.
+        """
         if self._by_digest.get(grant.digest) is not grant:
             return _dead(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
         objections = (
             objection
-            for ancestor in self._lineage(grant)
+            for ancestor in self.lineage(grant)
             for caveat in ancestor.caveats
-            for objection in caveat.prohibits(access, ancestor.moment(at))
+            for objection in caveat.prohibits(access, ancestor.moment(at, inside=ancestor.id in inside))
         )
-        return decide(access, tuple(objections))
+        return decide(access, tuple(objections), bound=grant.order.bind is not Bind.NONE)
 
     def spend(self, grant: Grant, *, up: int = 0, down: int = 0) -> Deny | None:
         """Count bytes that are about to pass, for the grant and all above; if they may not, none is counted."""
         deny = self.room(grant, up=up, down=down)
         if deny is None:
-            for ancestor in self._lineage(grant):
+            for ancestor in self.lineage(grant):
                 ancestor.bytes_up += up
                 ancestor.bytes_down += down
         return deny
@@ -174,7 +203,7 @@ class Broker:
         """Whether so many bytes more would be within every limit, and the grant still lives."""
         if self._by_digest.get(grant.digest) is not grant:
             return _dead(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
-        for ancestor in self._lineage(grant):
+        for ancestor in self.lineage(grant):
             for caveat in ancestor.caveats:
                 if isinstance(caveat, MaxBytes) and not caveat.admits(
                     ancestor.bytes_up + up, ancestor.bytes_down + down
@@ -182,7 +211,7 @@ class Broker:
                     return Deny(Refusal.LIMIT, caveat.objection.why + AGAIN, (caveat.objection,))
         return None
 
-    def _lineage(self, grant: Grant) -> tuple[Grant, ...]:
+    def lineage(self, grant: Grant) -> tuple[Grant, ...]:
         """The grant, its parent, and so on up. A parent lives as long as its children: `revoke`."""
         found = [grant]
         while (parent := found[-1].order.parent) is not None:
@@ -199,12 +228,7 @@ class Broker:
         return tuple(ended for grant_id in over for ended in self._end(grant_id, Refusal.EXPIRED))
 
     def _end(self, grant_id: str, how: Refusal) -> tuple[Grant, ...]:
-        if grant_id not in self._grants:
-            return ()
-        dying = [grant_id]
-        for dead in dying:  # grows while it is walked: children follow their parent
-            dying += [grant.id for grant in self._grants.values() if grant.order.parent == dead]
-        return tuple(self._forget(dead, how) for dead in reversed(dying))
+        return tuple(self._forget(grant.id, how) for grant in reversed(self.subtree(grant_id)))
 
     def _forget(self, grant_id: str, how: Refusal) -> Grant:
         grant = self._grants.pop(grant_id)
@@ -215,7 +239,7 @@ class Broker:
         return grant
 
 
-def decide(access: Access, objections: tuple[Objection, ...]) -> Decision:
+def decide(access: Access, objections: tuple[Objection, ...], *, bound: bool = False) -> Decision:
     """Turn the objections into an answer: yes, yes without the token, or no.
 
     Only what comes from a scope may be read anonymously: a public model stays readable in a narrow
@@ -226,18 +250,21 @@ def decide(access: Access, objections: tuple[Objection, ...]) -> Decision:
     others = [no.refusal for no in objections if no.refusal is not Refusal.SCOPE]
     deny = Deny(others[0] if others else Refusal.SCOPE, one_line(no.why for no in objections), objections)
     if not others and access.reads_only:
-        return AllowAnonymous(objections, f"{deny.why}, so hf-proxy asked without your token{advice(access, deny)}")
-    return replace(deny, why=deny.why + advice(access, deny))
+        return AllowAnonymous(
+            objections, f"{deny.why}, so hf-proxy asked without your token{advice(access, deny, bound=bound)}"
+        )
+    return replace(deny, why=deny.why + advice(access, deny, bound=bound))
 
 
-def advice(access: Access, deny: Deny) -> str:
-    """The command that would allow it, typed outside of the refused program."""
+def advice(access: Access, deny: Deny, *, bound: bool) -> str:
+    """The command that would allow it. From inside of a command that a grant is bound to it could only ask for less."""
     if deny.passes_in is not None:
         return WAIT
     if deny.refusal not in {Refusal.SCOPE, Refusal.STRICT}:
         return AGAIN
     scopes = dict.fromkeys(f"--scope {scope_for(need)}" for need in access.needs)
-    return f"; allow it with: hf-proxy exec {' '.join(scopes)} -- CMD"
+    outside = ", outside of this command" if bound else ""
+    return f"; allow it with: hf-proxy exec {' '.join(scopes)} -- CMD{outside}"
 
 
 def _dead(refusal: Refusal) -> Deny:

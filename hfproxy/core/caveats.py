@@ -20,7 +20,8 @@ class Moment:
 
     `at` in seconds since the epoch. The rest is of the grant whose caveat is asked (what a child does counts for its
     parents too): `uses` the requests allowed before this one, `lately` those of them in the last minute, `bytes_up` and
-    `bytes_down` what has passed each way, running transfers included.
+    `bytes_down` what has passed each way, running transfers included. `inside`: the connection is from a process of the
+    tree that the grant is bound to.
     """
 
     at: int
@@ -28,6 +29,7 @@ class Moment:
     lately: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
+    inside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,16 @@ class Expires:
         if moment.at < self.at:
             return ()
         return (Objection(Refusal.EXPIRED, "the credential has expired"),)
+
+
+@dataclass(frozen=True, slots=True)
+class InTree:
+    """Only for processes that descend from the one the grant is bound to."""
+
+    def prohibits(self, access: Access, moment: Moment) -> tuple[Objection, ...]:
+        if moment.inside:
+            return ()
+        return (Objection(Refusal.HOLDER, "the credential is for the processes of another command only"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,4 +130,4 @@ class MaxBytes:
         return Objection(Refusal.LIMIT, f"the credential's limit of {' and '.join(limits)} is used up")
 
 
-Caveat = InScopes | Ceiling | Expires | MaxUses | MaxRate | MaxBytes
+Caveat = InScopes | Ceiling | Expires | InTree | MaxUses | MaxRate | MaxBytes

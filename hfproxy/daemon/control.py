@@ -7,6 +7,7 @@ import asyncio
 import os
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -14,19 +15,47 @@ import structlog
 import hfproxy
 from hfproxy import wire
 from hfproxy.core.audit import Kind
+from hfproxy.core.broker import Grant
 from hfproxy.daemon import identity, messages, peers
 from hfproxy.daemon.accounts import Accounts
 from hfproxy.daemon.grants import Grants, now
 from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.leases import is_alive
 from hfproxy.daemon.minting import Mint, public
 from hfproxy.daemon.reading import entries
 from hfproxy.daemon.upstream import Upstream
-from hfproxy.errors import HFProxyError, UsageError
+from hfproxy.errors import HFProxyError, RefusedError, UsageError
 from hfproxy.secret import Secret
 
 log = structlog.get_logger()
 # A client that connects and says nothing is let go.
 LINE_SECONDS: Final = 10
+
+
+# What is served to a process that runs inside of a grant (design §5).
+FROM_INSIDE: Final = (
+    messages.Status,
+    messages.Mint,
+    messages.Grants,
+    messages.Renew,
+    messages.Revoke,
+    messages.Audit,
+    messages.Anchor,
+)
+ENDED: Final = RefusedError("the process that asked has ended; run the command again")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The process at the other end of the socket, and the grant that it runs inside of."""
+
+    pid: int
+    holder: Grant | None
+
+    @property
+    def below(self) -> str | None:
+        """The id of that grant; None: everything is in reach."""
+        return None if self.holder is None else self.holder.id
 
 
 class ControlPlane:
@@ -51,9 +80,9 @@ class ControlPlane:
         """Answer one connection: one request, one answer (or many, for `audit`)."""
         try:
             connection: socket.socket = writer.get_extra_info("socket")
-            pid, uid = peers.credentials(connection)
+            _, uid = peers.credentials(connection)
             if uid == self._uid:
-                async for answer in self._answers(reader, pid):
+                async for answer in self._answers(reader, connection):
                     writer.write(wire.encode(answer))
                     await writer.drain()
         except (ConnectionError, TimeoutError):
@@ -61,11 +90,11 @@ class ControlPlane:
         finally:
             writer.close()
 
-    async def _answers(self, reader: asyncio.StreamReader, pid: int) -> AsyncIterator[wire.Message]:
+    async def _answers(self, reader: asyncio.StreamReader, connection: socket.socket) -> AsyncIterator[wire.Message]:
         try:
             async with asyncio.timeout(LINE_SECONDS):
                 message = messages.decode(await _line(reader))
-            async for answer in self._do(message, pid):
+            async for answer in self._do(message, self._caller(message, connection)):
                 yield answer
         except HFProxyError as error:
             yield {"error": str(error), "code": 2 if isinstance(error, UsageError) else 1}
@@ -75,8 +104,8 @@ class ControlPlane:
             log.exception("control_failed")
             yield {"error": "the daemon failed at this; its log says why (please report it)", "code": 1}
 
-    async def _do(  # noqa: C901  (one case a command, and nothing else)
-        self, message: messages.Any, pid: int
+    async def _do(  # noqa: C901, PLR0912  (one case a command, and nothing else)
+        self, message: messages.Any, caller: Caller
     ) -> AsyncIterator[wire.Message]:
         match message:
             case messages.Status():
@@ -94,13 +123,15 @@ class ControlPlane:
                 await self._accounts.lock()
                 yield {"locked": True}
             case messages.Mint():
-                yield await self._mint.serve(message, pid)
+                yield await self._mint.serve(message, caller.pid, caller.holder)
             case messages.Grants():
-                yield {"grants": [public(grant) for grant in self._grants.broker.grants()]}
+                yield {"grants": [public(grant) for grant in self._reach(caller)]}
+            case messages.Renew():
+                yield await self._renew(message, caller)
             case messages.Revoke():
-                yield await self._revoke(message)
+                yield await self._revoke(message, caller)
             case messages.Audit():
-                async for entry in entries(self._journal, message):
+                async for entry in entries(self._journal, message, caller.below):
                     yield entry
             case messages.Anchor():
                 head = await self._journal.flush()
@@ -140,14 +171,51 @@ class ControlPlane:
         await self._accounts.unlock(Secret(message.passphrase) if message.passphrase is not None else None)
         return {"locked": False, "exists": True}
 
-    async def _revoke(self, message: messages.Revoke) -> wire.Message:
-        broker = self._grants.broker
-        wanted = [grant.id for grant in broker.grants()] if message.all else list(message.ids)
+    async def _renew(self, message: messages.Renew, caller: Caller) -> wire.Message:
+        self._one_of(caller, message.id)
+        return public(await self._grants.renew(message.id, self._mint.ttl(message.ttl), self._mint.longest))
+
+    async def _revoke(self, message: messages.Revoke, caller: Caller) -> wire.Message:
+        wanted = [grant.id for grant in self._reach(caller)] if message.all else list(message.ids)
         if not wanted and not message.all:
             raise UsageError("name the grants to revoke, or --all; see: hf-proxy grants")
         for grant_id in wanted:
-            broker.grant(grant_id)  # all of them exist, or none is touched
+            self._one_of(caller, grant_id)  # all of them exist, or none is touched
         return {"revoked": await self._grants.revoke(wanted)}
+
+    def _caller(self, message: messages.Any, connection: socket.socket) -> Caller:
+        """Who asks, and inside of which grant. From inside, less is served.
+
+        Raises:
+            RefusedError: it has ended, so that this cannot be found out; or it may not ask for this.
+        """
+        pid, _ = peers.credentials(connection)
+        try:
+            pidfd = peers.handle(connection)
+        except OSError:
+            raise ENDED from None
+        try:
+            holder = self._grants.holder(pid)
+            if not is_alive(pidfd):  # what was looked at may have been another process
+                raise ENDED
+        finally:
+            os.close(pidfd)
+        if holder is not None and not isinstance(message, FROM_INSIDE):
+            raise RefusedError(
+                f"this was run inside of grant {holder.id}, where one can only ask for less; run it outside of"
+                f" {holder.order.program or 'that command'}: hf-proxy {message.__struct_config__.tag}"
+            )
+        return Caller(pid, holder)
+
+    def _reach(self, caller: Caller) -> tuple[Grant, ...]:
+        """The grants that a caller may see and touch: all, or from inside of one that one and what came of it."""
+        broker = self._grants.broker
+        return broker.grants() if caller.holder is None else broker.subtree(caller.holder.id)
+
+    def _one_of(self, caller: Caller, grant_id: str) -> None:
+        """Raises RefusedError, in the same words for one that is not there and one that is out of reach."""
+        if grant_id not in {grant.id for grant in self._reach(caller)}:
+            raise RefusedError(f"no living grant '{grant_id[:64]}'; see: hf-proxy grants")
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from hfproxy.core.admission import Inbound
-from hfproxy.core.broker import Grant
+from hfproxy.core.broker import Grant, Inside
 from hfproxy.core.routes import Classified
 from hfproxy.core.table import Answer
+from hfproxy.daemon.peers import Peer
 from hfproxy.daemon.push import Push
 
 
@@ -20,7 +21,9 @@ class Exchange:
     request: web.BaseRequest
     inbound: Inbound
     started: float = field(default_factory=time.monotonic)
+    peer: Peer | None = None
     grant: Grant | None = None
+    inside: Inside = frozenset()  # the trees of processes that it comes from
     credential: str = ""
     classified: Classified | None = None
     body: bytes | None = None  # read already, because it decided

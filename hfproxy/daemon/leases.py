@@ -1,46 +1,108 @@
-"""A grant's tie to a living process: when the process ends, the grant does.
+"""A grant's tie to living processes: to the one that it ends with, and to the tree that may use it.
 
-A pidfd is a handle on this one process, whoever gets its number later (pidfd_open(2)); it becomes
-readable when the process ends, by whatever signal, and so it wakes the event loop.
+A pidfd is a handle on this one process, whoever gets its number later (pidfd_open(2)); it becomes readable when the
+process ends, by whatever signal, and so it wakes the event loop. A tree is found out by looking: what was once seen to
+descend from its root stays in it, also when it is handed to another parent. `exec --bind tree` keeps its orphans to
+itself (PR_SET_CHILD_SUBREAPER), so that they can be seen as long as the command runs.
 """
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
+from hfproxy.daemon import processes
+from hfproxy.daemon.processes import Process
 from hfproxy.errors import RefusedError
 
 
+@dataclass(slots=True)
+class Tree:
+    """A process and its descendants."""
+
+    root: Process
+    seen: set[Process] = field(default_factory=set)
+
+    def look(self) -> None:
+        """See who is in it now; the dead are forgotten."""
+        self.seen = processes.descendants({self.root, *self.seen}, processes.everything())
+
+    def holds(self, inode: int) -> bool:
+        """Whether one of its processes has this socket. What cannot be looked into does not."""
+        self.look()
+        return any(processes.holds_socket(process.pid, inode) for process in self.seen)
+
+
+@dataclass(slots=True)
+class _Lease:
+    pidfd: int
+    tree: Tree
+
+
 class Leases:
-    """The pidfds of all bound grants."""
+    """What all bound grants are tied to."""
 
     def __init__(self) -> None:
-        self._held: dict[str, int] = {}
+        self._held: dict[str, _Lease] = {}
 
-    def take(self, grant_id: str, pidfd: int, ended: Callable[[str], None]) -> None:
+    def take(self, grant_id: str, process: Process, pidfd: int, ended: Callable[[str], None]) -> None:
         """Hold a grant to a process: `ended` is called once, with the grant's id, when it is over."""
-        self._held[grant_id] = pidfd
+        self._held[grant_id] = _Lease(pidfd, Tree(process))
         asyncio.get_running_loop().add_reader(pidfd, self._over, grant_id, ended)
 
     def drop(self, grant_id: str) -> None:
         """The grant ended otherwise; nothing if it was not bound."""
-        pidfd = self._held.pop(grant_id, None)
-        if pidfd is not None:
-            asyncio.get_running_loop().remove_reader(pidfd)
-            os.close(pidfd)
+        lease = self._held.pop(grant_id, None)
+        if lease is not None:
+            asyncio.get_running_loop().remove_reader(lease.pidfd)
+            os.close(lease.pidfd)
+
+    def tree(self, grant_id: str) -> Tree | None:
+        """The process that a grant is tied to, and its descendants."""
+        lease = self._held.get(grant_id)
+        return None if lease is None else lease.tree
+
+    def holding(self, process: Process) -> tuple[str, ...]:
+        """The grants that a process holds: it is what they are tied to, or was seen to descend from that."""
+        return tuple(
+            grant_id
+            for grant_id, lease in self._held.items()
+            if process == lease.tree.root or process in lease.tree.seen
+        )
 
     def _over(self, grant_id: str, ended: Callable[[str], None]) -> None:
         self.drop(grant_id)
         ended(grant_id)
 
 
-def open_process(pid: int) -> int:
-    """A handle on a living process.
+def open_process(pid: int) -> tuple[Process, int]:
+    """A living process, and a handle on it.
 
     Raises:
         RefusedError: it has ended, or is not to be seen from here.
     """
     try:
-        return os.pidfd_open(pid)
+        pidfd = os.pidfd_open(pid)
     except OSError:
-        raise RefusedError("the process to bind the grant to has ended; run the command again") from None
+        raise _ended() from None
+    born = processes.find(pid)
+    if born is None or not is_alive(pidfd):  # then what was found may already be another one
+        os.close(pidfd)
+        raise _ended()
+    return born.process, pidfd
+
+
+def is_alive(pidfd: int) -> bool:
+    """Whether the process of a handle has not ended."""
+    try:
+        signal.pidfd_send_signal(pidfd, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _ended() -> RefusedError:
+    return RefusedError("the process to bind the grant to has ended; run the command again")

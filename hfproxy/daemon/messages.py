@@ -46,7 +46,7 @@ class Lock(Message, frozen=True, tag="lock"):
 
 
 class Mint(Message, frozen=True, tag="mint"):
-    """A new grant. `found`: token-shaped strings of the caller's environment; `bind` to `parent` is how a command
+    """A new grant. `found`: token-shaped strings of the caller's environment; `of` the parent is how a command
     that ends at once (`mint`, `env`) binds to the shell that called it."""
 
     scopes: tuple[str, ...] = ()
@@ -54,7 +54,8 @@ class Mint(Message, frozen=True, tag="mint"):
     ttl: str | None = None
     account: str | None = None
     label: str | None = None
-    bind: Literal["none", "pid", "parent", "tree"] = "none"
+    bind: Literal["none", "pid", "tree"] = "none"
+    of: Literal["caller", "parent"] = "caller"
     strict: bool = False
     ambient: bool = False
     max_uses: int | None = None
@@ -67,6 +68,13 @@ class Mint(Message, frozen=True, tag="mint"):
 
 class Grants(Message, frozen=True, tag="grants"):
     """List the living ones."""
+
+
+class Renew(Message, frozen=True, tag="renew"):
+    """Move a grant's end away."""
+
+    id: str
+    ttl: str
 
 
 class Revoke(Message, frozen=True, tag="revoke"):
@@ -82,6 +90,7 @@ class Audit(Message, frozen=True, tag="audit"):
     since: str | None = None
     grant: str | None = None
     repo: str | None = None
+    action: str | None = None
     denied: bool = False
     follow: bool = False
 
@@ -90,7 +99,7 @@ class Anchor(Message, frozen=True, tag="anchor"):
     """Where the journal's chain stands."""
 
 
-Any = Status | Login | Accounts | Logout | Unlock | Lock | Mint | Grants | Revoke | Audit | Anchor
+Any = Status | Login | Accounts | Logout | Unlock | Lock | Mint | Grants | Renew | Revoke | Audit | Anchor
 
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
 

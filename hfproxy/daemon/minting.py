@@ -8,9 +8,9 @@ from hfproxy.config import Config, duration, size
 from hfproxy.core import scope
 from hfproxy.core.access import Action
 from hfproxy.core.broker import Bind, Grant, Order
-from hfproxy.core.caveats import Caveat, Ceiling, MaxBytes, MaxRate, MaxUses
+from hfproxy.core.caveats import Caveat, Ceiling, InTree, MaxBytes, MaxRate, MaxUses
 from hfproxy.core.scope import Scope
-from hfproxy.daemon import messages, peers
+from hfproxy.daemon import messages, processes
 from hfproxy.daemon.accounts import Accounts
 from hfproxy.daemon.grants import Grants
 from hfproxy.errors import RefusedError, UsageError
@@ -30,17 +30,17 @@ class Mint:
         self._config, self._endpoint, self._hub = config, endpoint, hub
         self._accounts, self._grants = accounts, grants
 
-    async def serve(self, asked: messages.Mint, pid: int) -> wire.Message:
-        """Mint for the process at the other end of the socket.
+    async def serve(self, asked: messages.Mint, pid: int, holder: Grant | None = None) -> wire.Message:
+        """Mint for the process at the other end of the socket; below `holder`, if that process is inside of a grant.
 
         Raises:
             UsageError: what was asked cannot mean anything.
             RefusedError: it is not to be had.
         """
         scopes = self._scopes(asked)
-        ttl = self._ttl(asked)
+        ttl = self.ttl(asked.ttl)
         bound = _bound(asked, pid)
-        account = await self._accounts.choose(asked.account)
+        account = await self._accounts.choose(_account(asked, holder))
         order = Order(
             account=account.name,
             scopes=scopes,
@@ -48,8 +48,10 @@ class Mint:
             strict=asked.strict,
             caveats=self._caveats(asked),
             label=asked.label and asked.label[:MAX_TEXT],
-            bind=Bind.NONE if bound is None else Bind.PID,
+            bind=Bind(asked.bind),
             pid=bound,
+            parent=None if holder is None else holder.id,
+            ambient=asked.ambient,
             program=asked.program and asked.program[:MAX_TEXT],
         )
         grant, credential = await self._grants.mint(order)
@@ -75,18 +77,28 @@ class Mint:
                 raise RefusedError(f"'{one}' cannot be granted yet: this hf-proxy has no way to that service")
         return scopes
 
-    def _ttl(self, asked: messages.Mint) -> int:
-        ttl, longest = duration(asked.ttl or self._config.grants.default_ttl), self._config.grants.max_ttl
-        if ttl > duration(longest):
-            raise RefusedError(
-                f"--ttl {asked.ttl} is longer than {longest}; raise max_ttl under [grants] in config.toml"
-            )
+    @property
+    def longest(self) -> int:
+        """Seconds that a grant may live at most, renewals included."""
+        return duration(self._config.grants.max_ttl)
+
+    def ttl(self, text: str | None) -> int:
+        """Seconds of a lifetime that was typed; the config's where none was.
+
+        Raises:
+            UsageError: it is no duration.
+            RefusedError: it is longer than any may be.
+        """
+        ttl = duration(text or self._config.grants.default_ttl)
+        if ttl > self.longest:
+            longest = self._config.grants.max_ttl
+            raise RefusedError(f"--ttl {text} is longer than {longest}; raise max_ttl under [grants] in config.toml")
         return ttl
 
     def _caveats(self, asked: messages.Mint) -> tuple[Caveat, ...]:
         ceiling = self._config.grants.ceiling_scopes
         caveats = (Ceiling(ceiling, asked.strict),) if ceiling else ()
-        return (*caveats, *_limits(asked))
+        return (*caveats, *([InTree()] if asked.bind == "tree" else []), *_limits(asked))
 
     async def _tokens_among(self, found: tuple[str, ...]) -> list[str]:
         """Which of the strings in the caller's environment are tokens of this vault."""
@@ -108,15 +120,23 @@ def _limits(asked: messages.Mint) -> Iterator[Caveat]:
 
 def _bound(asked: messages.Mint, pid: int) -> int | None:
     """The process whose end ends the grant."""
-    if asked.bind == "tree" or asked.ambient:
-        what = "--ambient" if asked.ambient else "--bind tree"
-        raise RefusedError(f"{what} is not built yet; use --bind pid")
-    if asked.bind == "parent":
-        parent = peers.parent(pid)
-        if parent is None:  # unbound it would outlive what it was meant to end with
-            raise RefusedError("the process to bind the grant to has ended; run the command again")
-        return parent
-    return pid if asked.bind == "pid" else None
+    if asked.ambient and asked.bind != "tree":
+        raise UsageError("--ambient needs --bind tree")
+    if asked.bind == "none" or asked.of == "caller":
+        return None if asked.bind == "none" else pid
+    caller = processes.find(pid)
+    if caller is None:  # unbound it would outlive what it was meant to end with
+        raise RefusedError("the process to bind the grant to has ended; run the command again")
+    return caller.parent
+
+
+def _account(asked: messages.Mint, holder: Grant | None) -> str | None:
+    """A narrowed grant spends the same token as what it was narrowed from."""
+    if holder is None:
+        return asked.account
+    if asked.account not in {None, holder.order.account}:
+        raise RefusedError(f"inside of a grant only its own account '{holder.order.account}' is to be had")
+    return holder.order.account
 
 
 def public(grant: Grant) -> dict[str, object]:

@@ -5,15 +5,18 @@ nothing. The owner of the other end of a TCP connection is looked up with an exa
 `SOCK_DIAG_BY_FAMILY` request (sock_diag(7)): one message there, one back, whatever else is open.
 """
 
+import errno
+import os
 import socket
 import struct
 import sys
-from typing import Final
+from typing import Final, NamedTuple
 
 from hfproxy.errors import StartError
 
 Address = tuple[str, int]
 
+SO_PEERPIDFD: Final = 77  # asm-generic/socket.h; the socket module does not name it
 NETLINK_SOCK_DIAG: Final = 4
 SOCK_DIAG_BY_FAMILY: Final = 20
 NLM_F_REQUEST: Final = 1
@@ -28,8 +31,15 @@ REQUEST: Final = struct.Struct("=BBBxI")
 ANSWER: Final = struct.Struct("=BBBB48sIIIII")
 
 
-def owner(local: Address, remote: Address) -> int | None:
-    """The uid that owns the far end of a loopback TCP connection of ours; None if that cannot be said.
+class Peer(NamedTuple):
+    """The far end of a connection: whose it is, and the number of its socket."""
+
+    uid: int
+    inode: int
+
+
+def look_up(local: Address, remote: Address) -> Peer | None:
+    """Who is at the far end of a loopback TCP connection of ours; None if that cannot be said.
 
     `local` and `remote` are this end and the far end, as `getsockname` and `getpeername` give them. A
     socket that is closing belongs to nobody any more (the kernel then says uid 0, inode 0).
@@ -38,7 +48,7 @@ def owner(local: Address, remote: Address) -> int | None:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG) as netlink:
             netlink.settimeout(2)
             netlink.sendto(_request(remote, local), (0, 0))
-            return _uid(netlink.recv(4096), remote, local)
+            return _peer(netlink.recv(4096), remote, local)
     except OSError:
         return None
 
@@ -54,7 +64,7 @@ def _socket_id(source: Address, destination: Address) -> bytes:
     return ports + addresses + struct.pack("=I", 0) + INET_DIAG_NOCOOKIE
 
 
-def _uid(answer: bytes, source: Address, destination: Address) -> int | None:
+def _peer(answer: bytes, source: Address, destination: Address) -> Peer | None:
     _, kind, *_ = HEADER.unpack_from(answer)
     if kind != SOCK_DIAG_BY_FAMILY:
         return None
@@ -62,7 +72,7 @@ def _uid(answer: bytes, source: Address, destination: Address) -> int | None:
     # The kernel may answer with a listener that would match; only this very connection counts.
     if sockid[:36] != _socket_id(source, destination)[:36] or inode == 0:
         return None
-    return int(uid)
+    return Peer(uid, inode)
 
 
 def credentials(connection: socket.socket) -> tuple[int, int]:
@@ -72,14 +82,20 @@ def credentials(connection: socket.socket) -> tuple[int, int]:
     return pid, uid
 
 
-def parent(pid: int) -> int | None:
-    """The parent of a process, from /proc/PID/stat; None if it is gone."""
+def handle(connection: socket.socket) -> int:
+    """A pidfd of the far end of a Unix socket, taken when it connected (`SO_PEERPIDFD`, Linux 6.5).
+
+    An older kernel has only the number, which may have been given out again meanwhile.
+
+    Raises:
+        OSError: the process has ended.
+    """
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            # The name in parentheses may itself hold blanks and parentheses (proc(5)).
-            return int(file.read().rpartition(b")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return None
+        return connection.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:
+            raise
+        return os.pidfd_open(credentials(connection)[0])
 
 
 def check_platform() -> None:

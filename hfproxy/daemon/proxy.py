@@ -14,13 +14,14 @@ from hfproxy.core.access import Access, Allow, AllowAnonymous, Deny, Refusal
 from hfproxy.core.admission import Inbound
 from hfproxy.core.broker import Grant
 from hfproxy.core.rewrite import Places
-from hfproxy.core.routes import Classified, NeedBody, NeedCommands
+from hfproxy.core.routes import Classification, Classified, NeedBody, NeedCommands
 from hfproxy.core.table import Special
 from hfproxy.daemon import peers, push, refusals
 from hfproxy.daemon.accounts import Accounts, Held
 from hfproxy.daemon.exchange import Exchange, incoming, whole
 from hfproxy.daemon.forward import Forward
 from hfproxy.daemon.grants import Grants, now
+from hfproxy.daemon.peers import Peer
 from hfproxy.daemon.record import Recorder
 from hfproxy.daemon.upstream import Upstream
 from hfproxy.errors import JournalError
@@ -44,7 +45,7 @@ class DataPlane:
         self._accounts, self._grants, self._recorder = accounts, grants, recorder
         self._places = Places(upstream.origin.url, f"http://127.0.0.1:{port}")
         self._forward = Forward(upstream, self._places, grants.broker, recorder)
-        self._peers: WeakKeyDictionary[object, bool] = WeakKeyDictionary()
+        self._peers: WeakKeyDictionary[object, Peer | None] = WeakKeyDictionary()
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Every no comes back from `_steps` as a value and is worded here."""
@@ -62,13 +63,14 @@ class DataPlane:
         return said or refusals.respond(outcome, exchange.answer, reads=exchange.reads)
 
     async def _steps(self, exchange: Exchange) -> web.StreamResponse | Deny:
-        stranger = self._peer(exchange.request) or admission.admit(exchange.inbound, self._port)
+        stranger = self._stranger(exchange) or admission.admit(exchange.inbound, self._port)
         if stranger is not None:
             return self._recorder.counted(stranger)
-        if admission.is_navigation(exchange.request.method, exchange.inbound):
+        found = routes.classify(exchange.request.method, exchange.request.raw_path, exchange.bill_to)
+        holder = await self._holder(exchange, found)
+        if holder is refusals.NO_CREDENTIAL and admission.is_navigation(exchange.request.method, exchange.inbound):
             return self._to_the_hub(exchange.request)
-        holder = self._verify(exchange)
-        classified = await self._classify(exchange, holder)
+        classified = await _read(exchange, found, holder)
         if isinstance(classified, Deny):
             return self._refuse(exchange, classified)
         exchange.classified = classified
@@ -78,21 +80,22 @@ class DataPlane:
             return self._refuse(exchange, holder)
         return await self._decided(exchange, classified, holder)
 
-    def _peer(self, request: web.BaseRequest) -> Deny | None:
+    def _stranger(self, exchange: Exchange) -> Deny | None:
         """Step 1: the connection belongs to our user, asked once of the kernel."""
-        transport = request.transport
+        transport = exchange.request.transport
         if transport is None:
             return STRANGER
         if transport not in self._peers:
             local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
-            self._peers[transport] = peers.owner(local, remote) == self._uid
-        return None if self._peers[transport] else STRANGER
+            self._peers[transport] = peers.look_up(local, remote)
+        exchange.peer = self._peers[transport]
+        return None if exchange.peer is not None and exchange.peer.uid == self._uid else STRANGER
 
-    def _verify(self, exchange: Exchange) -> Grant | Deny:
+    async def _holder(self, exchange: Exchange, found: Classification) -> Grant | Deny:
         """Whose credential is it? Asked before a body is read, so that a stranger's body never is."""
         presented = admission.presented(exchange.inbound)
         if presented is None:
-            return refusals.NO_CREDENTIAL
+            return await self._ambient(exchange, found) or refusals.NO_CREDENTIAL
         if isinstance(presented, Deny):
             return presented
         verified = self._grants.broker.verify(presented, now())
@@ -100,19 +103,13 @@ class DataPlane:
             exchange.grant, exchange.credential = verified, presented
         return verified
 
-    async def _classify(self, exchange: Exchange, holder: Grant | Deny) -> Classified | Deny:
-        """Step 3, with the body where the body decides."""
-        found = routes.classify(exchange.request.method, exchange.request.raw_path, exchange.bill_to)
-        if isinstance(found, Deny | Classified):
-            return found
-        exchange.classified = Classified(found.route)
-        if isinstance(holder, Deny):
-            return holder
-        match found:
-            case NeedBody():
-                return await _classify_body(exchange, found)
-            case NeedCommands():
-                return await _classify_push(exchange, found)
+    async def _ambient(self, exchange: Exchange, found: Classification) -> Grant | None:
+        """The grant of the tree that the request comes from, if that tree needs no credential; never for a browser."""
+        keyless = isinstance(found, Classified) and found.route.takes in {Special.KEYLESS, Special.TELEMETRY}
+        if keyless or exchange.peer is None or exchange.inbound.is_of_a_browser:
+            return None
+        exchange.grant = await self._grants.ambient(exchange.peer.inode)
+        return exchange.grant
 
     async def _special(self, exchange: Exchange, special: Special, holder: Grant | Deny) -> web.StreamResponse | Deny:
         """Routes that no scope decides."""
@@ -141,11 +138,13 @@ class DataPlane:
         held = self._held(grant)
         if isinstance(held, Deny):
             return self._refuse(exchange, held)
+        if exchange.peer is not None:
+            exchange.inside = await self._grants.inside(grant, exchange.peer.inode)
         access = await self._access(exchange, classified, grant, held)
         if isinstance(access, Deny):
             return self._refuse(exchange, access)
         exchange.classified = Classified(classified.route, access)
-        decision = self._grants.broker.authorize(grant, access, now())
+        decision = self._grants.broker.authorize(grant, access, now(), exchange.inside)
         if isinstance(decision, Deny):
             return self._refuse(exchange, decision)
         with self._grants.running.under(grant.id, exchange.request.transport):
@@ -161,16 +160,16 @@ class DataPlane:
         if access is None:
             return Deny(Refusal.UNKNOWN_ROUTE, "this operation has no meaning that a scope could allow")
         access = access.owned_by(held.account.user)
-        if pushed is None or not pushed.doubtful or self._would_allow(grant, access):
+        if pushed is None or not pushed.doubtful or self._would_allow(exchange, grant, access):
             return access
         at_best = pushed.access(access, pushed.doubtful)
-        if not self._would_allow(grant, at_best):
+        if not self._would_allow(exchange, grant, at_best):
             return access
         proven = await pushed.proven(self._state)
         return proven if isinstance(proven, Deny) else pushed.access(access, proven)
 
-    def _would_allow(self, grant: Grant, access: Access) -> bool:
-        return not isinstance(self._grants.broker.consider(grant, access, now()), Deny)
+    def _would_allow(self, exchange: Exchange, grant: Grant, access: Access) -> bool:
+        return not isinstance(self._grants.broker.consider(grant, access, now(), exchange.inside), Deny)
 
     def _held(self, grant: Grant) -> Held | Deny:
         """The grant's account, if its token may be used now."""
@@ -200,6 +199,20 @@ MINTING = Deny(
     Refusal.MINTING,
     "this address hands out or changes live tokens, which no scope can allow; do it at https://huggingface.co/settings",
 )
+
+
+async def _read(exchange: Exchange, found: Classification, holder: Grant | Deny) -> Classified | Deny:
+    """Step 3, with the body where the body decides."""
+    if isinstance(found, Deny | Classified):
+        return found
+    exchange.classified = Classified(found.route)
+    if isinstance(holder, Deny):
+        return holder
+    match found:
+        case NeedBody():
+            return await _classify_body(exchange, found)
+        case NeedCommands():
+            return await _classify_push(exchange, found)
 
 
 async def _classify_body(exchange: Exchange, need: NeedBody) -> Classified | Deny:

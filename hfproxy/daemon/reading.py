@@ -25,6 +25,7 @@ class Filter:
     since: int | None
     grant: str | None
     repo: str | None
+    action: str | None
     denied: bool
 
     def wants(self, entry: wire.Message) -> bool:
@@ -33,6 +34,7 @@ class Filter:
             (self.since is None or _at(entry) >= self.since)
             and (self.grant is None or entry.get("grant") == self.grant)
             and (self.repo is None or self._names(entry.get("repo")))
+            and (self.action is None or entry.get("action") == self.action)
             and (not self.denied or entry.get("decision") == "deny" or entry.get("kind") == "denied_unknown")
         )
 
@@ -42,15 +44,35 @@ class Filter:
         return bool(given) and wanted in {given, given.partition("/")[2]}
 
 
-async def entries(journal: Journal, asked: messages.Audit) -> AsyncIterator[wire.Message]:
-    """The entries that fit, then `{}`; with `follow`, go on for as long as somebody listens."""
+class Below:
+    """One grant and all that were ever minted from it. Entries come in order, so each names its parent in time."""
+
+    def __init__(self, grant: str | None) -> None:
+        """None: everything."""
+        self._ids = None if grant is None else {grant}
+
+    def reaches(self, entry: wire.Message) -> bool:
+        """Whether an entry is about one of them."""
+        if self._ids is None:
+            return True
+        grant = str(entry.get("grant"))
+        if entry.get("parent") in self._ids:
+            self._ids.add(grant)
+        return grant in self._ids
+
+
+async def entries(journal: Journal, asked: messages.Audit, below: str | None = None) -> AsyncIterator[wire.Message]:
+    """The entries that fit, then `{}`; with `follow`, go on for as long as somebody listens.
+
+    `below`: only of this grant and what came of it.
+    """
     since = None if asked.since is None else now() - duration(asked.since)
-    fitting = Filter(since, asked.grant, asked.repo, asked.denied)
+    fitting, reach = Filter(since, asked.grant, asked.repo, asked.action, asked.denied), Below(below)
     places: dict[Path, int] = {}
     while True:
         await journal.flush()
         for entry in _new(journal, places):
-            if fitting.wants(entry):
+            if reach.reaches(entry) and fitting.wants(entry):
                 yield entry
         if not asked.follow:
             yield {}

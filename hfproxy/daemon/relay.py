@@ -104,8 +104,8 @@ class Relay:
     async def _whole(self, request: web.BaseRequest, head: Headers, body: bytes, encoding: str) -> web.StreamResponse:
         """A short body that was read: looked into, rewritten where it must be, sent with its length."""
         plain = leak.plain(body, encoding, 16 * LOOKED_INTO)
-        self._check(body if plain is None else plain)
         changed = body if plain is None else self._rewritten(plain, head)
+        self._check(changed)  # an LFS batch may hold the token where the credential was put in its place
         if plain is not None and changed != plain:
             body = changed
             head = tuple((name, value) for name, value in head if name.lower() != "content-encoding")

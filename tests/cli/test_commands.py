@@ -74,7 +74,7 @@ def test_mint_prints_the_credential_and_nothing_else(hf_proxy: HfProxy, daemon: 
 def test_mint_as_json_has_five_members_and_binds_to_who_called_it(hf_proxy: HfProxy, daemon: ScriptedDaemon) -> None:
     wanted = {key: MINTED[key] for key in ("id", "credential", "endpoint", "expires_at", "scopes")}
     assert json.loads(done(hf_proxy("mint", "--json", "--bind", "pid"))) == wanted
-    assert daemon.requests[0]["bind"] == "parent"
+    assert (daemon.requests[0]["bind"], daemon.requests[0]["of"]) == ("pid", "parent")
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash"])

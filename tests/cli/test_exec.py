@@ -69,7 +69,7 @@ def test_the_request_says_what_was_typed_and_no_more(hf_proxy: HfProxy, daemon: 
         ),
     )
     bare, full = daemon.requests
-    assert bare == {"do": "mint", "bind": "pid", "program": "true", "found": []}
+    assert bare == {"do": "mint", "bind": "pid", "of": "caller", "program": "true", "found": []}
     assert full == {
         "do": "mint",
         "scopes": ["read:a/*", "write:a/b"],
@@ -78,6 +78,7 @@ def test_the_request_says_what_was_typed_and_no_more(hf_proxy: HfProxy, daemon: 
         "account": "work",
         "label": "my run",
         "bind": "tree",
+        "of": "caller",
         "ambient": True,
         "strict": True,
         "max_uses": 7,

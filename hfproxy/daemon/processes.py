@@ -1,0 +1,79 @@
+"""Processes of this machine, as /proc shows them (proc(5)).
+
+A process is its number *and* the moment it began: numbers are given out again. Whatever cannot be read is not there.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+
+class Process(NamedTuple):
+    """One process. `start` in clock ticks since the machine started."""
+
+    pid: int
+    start: int
+
+
+class Born(NamedTuple):
+    """A process, and whose child it is now: orphans are handed to another parent."""
+
+    process: Process
+    parent: int
+
+
+def find(pid: int) -> Born | None:
+    """The living process of that number."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            # The name in parentheses may itself hold blanks and parentheses.
+            fields = file.read().rpartition(b")")[2].split()
+        return Born(Process(pid, int(fields[19])), int(fields[1]))
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def lineage(pid: int) -> Iterator[Process]:
+    """A process, its parent, and so on up."""
+    while pid and (born := find(pid)) is not None:
+        yield born.process
+        pid = born.parent
+
+
+def everything() -> list[Born]:
+    """All living processes."""
+    numbers = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+    return [born for pid in numbers if (born := find(pid)) is not None]
+
+
+def descendants(roots: Iterable[Process], alive: Iterable[Born]) -> set[Process]:
+    """Those roots that are alive, with all that descends from them."""
+    alive = list(alive)
+    children: dict[int, list[Process]] = {}
+    for born in alive:
+        children.setdefault(born.parent, []).append(born.process)
+    waiting = list({born.process for born in alive}.intersection(roots))
+    found: set[Process] = set()
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += children.get(one.pid, ())
+    return found
+
+
+def holds_socket(pid: int, inode: int) -> bool:
+    """Whether a process has that socket open; no, where its descriptors are not to be seen."""
+    wanted = f"socket:[{inode}]"
+    try:
+        with os.scandir(f"/proc/{pid}/fd") as descriptors:
+            return any(_link(entry.path) == wanted for entry in descriptors)
+    except OSError:
+        return False
+
+
+def _link(path: str) -> str:
+    try:
+        return os.readlink(path)  # noqa: PTH115  (a `Path` for each descriptor would cost more than the look)
+    except OSError:
+        return ""
