@@ -117,7 +117,7 @@ def runtime(repo: Repo) -> dict[str, Any]:
     return {
         "stage": space.stage,
         "hardware": {"current": space.hardware, "requested": space.requested},
-        "storage": None,
+        "storage": space.storage,
         "gcTimeout": space.sleep_seconds,
         "devMode": space.dev_mode,
         "replicas": {"current": 1, "requested": 1},

@@ -120,11 +120,14 @@ class GitStore:
         return {path: (mode, oid) for path, (mode, kind, oid) in described.items() if kind == "blob"}
 
     def blobs(self, oids: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield blob id and content."""
-        wanted = "".join(f"{oid}\n" for oid in oids).encode()
-        found, position = self.run("cat-file", "--batch", stdin=wanted), 0
-        while position < len(found):
-            end = found.index(b"\n", position)
-            oid, _, size = found[position:end].decode().split()
-            yield oid, found[end + 1 : end + 1 + int(size)]
-            position = end + 1 + int(size) + 1
+        """Yield blob id and content, one at a time: a push may be larger than memory."""
+        command, pipe = ["git", "cat-file", "--batch"], subprocess.PIPE
+        env = clean_env(self.folder)
+        with subprocess.Popen(command, cwd=self.folder, env=env, stdin=pipe, stdout=pipe) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            for oid in oids:
+                process.stdin.write(f"{oid}\n".encode())
+                process.stdin.flush()
+                _, _, size = process.stdout.readline().split()
+                yield oid, process.stdout.read(int(size) + 1)[:-1]

@@ -66,6 +66,7 @@ class Space:
     requested: str | None = "cpu-basic"
     sleep_seconds: int | None = None
     dev_mode: bool = False
+    storage: str | None = None
     polls_left: int = 2
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     variables: dict[str, dict[str, str]] = field(default_factory=dict)

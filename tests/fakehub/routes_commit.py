@@ -1,6 +1,7 @@
 """Committing: `preupload` sorts files into regular and large, `commit` takes an NDJSON list of operations."""
 
 import base64
+import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -86,7 +87,7 @@ def _parse(body: bytes) -> tuple[dict[str, Any], list[tuple[str, dict[str, Any]]
 
 
 def _lines(body: bytes) -> Iterator[tuple[str, dict[str, Any]]]:
-    for line in body.splitlines():
+    for line in io.BytesIO(body):
         if line.strip():
             try:
                 item = json.loads(line)

@@ -153,6 +153,13 @@ async def volumes(call: Call) -> web.Response:
     return _runtime(call)
 
 
+@ROUTES.on("POST DELETE", _BASE + "/storage")
+async def storage(call: Call) -> web.Response:
+    """Ask for a disk, or give it back: what clients before 2.0 call."""
+    space_of(call).storage = call.json().get("tier") if call.request.method == "POST" else None
+    return _runtime(call)
+
+
 @ROUTES.on("GET", _BASE + "/logs/{which}")
 async def logs(call: Call) -> web.StreamResponse:
     """Stream the build or run log, then end. Only those who may read the Space's settings see its logs."""

@@ -23,6 +23,7 @@ from . import (
     routes_account,
     routes_admin,
     routes_bucket,
+    routes_catalog,
     routes_collections,
     routes_commit,
     routes_discuss,
@@ -46,6 +47,7 @@ HUB_TABLES = (
     routes_collections,
     routes_jobs,
     routes_access,
+    routes_catalog,
     routes_space,
     routes_admin,
     routes_commit,
@@ -182,11 +184,15 @@ def environment(endpoint: str, ca_path: Path, token: str | None = None) -> dict[
     """Return the variables that make the real clients use *endpoint* and trust the CA.
 
     `SSL_CERT_FILE` is read by httpx2 and by hf_xet alike (rustls with the platform verifier), so all three
-    origins are TLS. `NO_PROXY` keeps a proxy in the surrounding environment out.
+    origins are TLS; requests, Node and git have variables of their own. `NO_PROXY` keeps a proxy in the
+    surrounding environment out.
     """
     env = {
         "HF_ENDPOINT": endpoint,
         "SSL_CERT_FILE": str(ca_path),
+        "REQUESTS_CA_BUNDLE": str(ca_path),
+        "NODE_EXTRA_CA_CERTS": str(ca_path),
+        "GIT_SSL_CAINFO": str(ca_path),
         "NO_PROXY": "127.0.0.1,127.0.0.2,localhost",
         "no_proxy": "127.0.0.1,127.0.0.2,localhost",
         "HF_HUB_DISABLE_UPDATE_CHECK": "1",

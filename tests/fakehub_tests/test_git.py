@@ -4,10 +4,11 @@ import gzip
 import json
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from fakehub import FakeHub
+from fakehub import FakeHub, FakeHubProcess
 from fakehub.gitstore import ABSENT
 
 from .gitclient import Git
@@ -40,6 +41,15 @@ class TestFetching:
         assert me.must("rev-parse", "HEAD", cwd=tree) == late
         assert me.must("rev-parse", "v1", "pr", cwd=tree).split() == [repo.tags["v1"], repo.pulls[1]]
         assert me.must("fsck", "--strict", cwd=tree) == ""
+
+    @pytest.mark.parametrize("suffix", ["", ".git"])
+    def test_a_space_is_cloned_and_pushed_to(self, hub: FakeHub, git: GitOf, suffix: str) -> None:
+        hub.add_space("me/demo", private=True)
+        me = git(REAL)
+        tree = me.clone(f"{hub.url}/spaces/me/demo{suffix}")
+        me.commit(tree, {"app.py": b"print(1)"})
+        me.must("push", cwd=tree)
+        assert hub.files("me/demo", "space")["app.py"] == b"print(1)"
 
     def test_a_public_repository_needs_no_credential(self, hub: FakeHub, git: GitOf) -> None:
         git(None).clone(f"{hub.url}/datasets/me/open")
@@ -147,6 +157,32 @@ class TestPushing:
         assert push.length == len(push.whole) > 1_800_000
         assert push.saw(b"PACK")
         assert len(hub.files("me/open", "dataset")) == 202
+
+    def test_pushes_at_the_same_time(self, hub: FakeHub, git: GitOf) -> None:
+        """Each to a branch of its own, and none is lost."""
+        people = [git(REAL) for _ in range(4)]
+        trees = [me.clone(f"{hub.url}/datasets/me/open") for me in people]
+        tips = [me.commit(tree, {"x": str(n).encode()}) for n, (me, tree) in enumerate(zip(people, trees, strict=True))]
+        with ThreadPoolExecutor() as pool:
+            done = [
+                pool.submit(me.run, "push", "origin", f"main:b{n}", cwd=tree)
+                for n, (me, tree) in enumerate(zip(people, trees, strict=True))
+            ]
+            assert [future.result().returncode for future in done] == [0] * 4
+        assert [hub.repo("me/open", "dataset").branches[f"b{n}"] for n in range(4)] == tips
+        assert sorted(push.ref for push in hub.pushes) == [f"refs/heads/b{n}" for n in range(4)]
+
+    def test_a_hub_in_another_process_tells_of_pushes(self, tmp_path: Path) -> None:
+        with FakeHubProcess() as hub:
+            hub.add_user("me", REAL)
+            hub.add_repo("model", "me/model", files={"a": b"a"})
+            me = Git(tmp_path / "home", hub, REAL)
+            tree = me.clone(f"{hub.url}/me/model")
+            new = me.commit(tree, {"b": b"b"})
+            me.must("push", cwd=tree)
+            assert [(push["ref"], push["new"], push["who"]) for push in hub.pushes] == [("refs/heads/main", new, "me")]
+            assert hub.files("me/model")["b"] == b"b"
+            assert hub.crashes == []
 
     def test_large_files_have_to_be_lfs(self, hub: FakeHub, git: GitOf) -> None:
         me = git(REAL)
