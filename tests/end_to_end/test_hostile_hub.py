@@ -72,8 +72,11 @@ class TestTheTokenInAnAnswer:
             whole(ECHO, JSON),
             whole(ECHO, "Content-Type: text/html", status="404 Not Found"),
             whole(ECHO, "Content-Type: application/vnd.git-lfs+json", status="500 Oh"),
+            whole(ECHO),
+            whole(ECHO, "Content-Type: application/problem+json"),
             whole(gzip.compress(ECHO), JSON, "Content-Encoding: gzip"),
             whole(gzip.compress(ECHO) + b"more", JSON, "Content-Encoding: gzip"),
+            whole(gzip.compress(ECHO), JSON, "Content-Encoding: identity", "Content-Encoding: gzip"),
             whole(gzip.compress(b" ") + gzip.compress(ECHO), JSON, "Content-Encoding: x-gzip"),
             whole(b"", f"X-Echo: {TOKEN}"),
             whole(b"", f"{TOKEN}: x"),
@@ -81,7 +84,7 @@ class TestTheTokenInAnAnswer:
             b"HTTP/1.1 200 OK\r\n%s\r\nTransfer-Encoding: chunked\r\n\r\n" % JSON.encode()
             + b"".join(b"1\r\n%c\r\n" % byte for byte in ECHO) + b"0\r\n\r\n",
         ],
-        ids=["body", "error", "lfs", "gzip", "gzip and more", "members", "value", "name", "location", "chunks"],
+        ids=["body", "error", "lfs", "untyped", "problem", "gzip", "gzip and more", "two encodings", "members", "value", "name", "location", "chunks"],
     )  # fmt: skip
     def test_is_never_passed_on(self, wire: Wire, answer: bytes) -> None:
         wire.hub.answer = answer
