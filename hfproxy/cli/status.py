@@ -26,5 +26,6 @@ def _tell(status: Message) -> None:
     show(f"hf-proxy {status.get('version')} at {status.get('endpoint')}, since {since}")
     show(f"process: {status.get('pid')}")
     show(f"vault: {status.get('vault')}, {vault}")
-    show(f"accounts: {', '.join(accounts) or 'none; add one with: hf-proxy login'}")
+    none = "not to be seen while it is locked" if status.get("locked") else "none; add one with: hf-proxy login"
+    show(f"accounts: {', '.join(accounts) or none}")
     show(f"grants: {status.get('grants')}")

@@ -30,10 +30,11 @@ def found(needles: tuple[bytes, ...], data: bytes) -> bool:
 
 def plain(body: bytes, content_encoding: str, limit: int) -> bytes | None:
     """A body without its gzip, at most `limit` bytes of it; None where it cannot be looked into."""
-    match content_encoding.strip().lower():
-        case "" | "identity":
+    codings = [coding.strip().lower() for coding in content_encoding.split(",")]
+    match [coding for coding in codings if coding not in {"", "identity"}]:
+        case []:
             return body
-        case "gzip" | "x-gzip":
+        case ["gzip" | "x-gzip"]:
             return _members(body, limit)
         case _:
             return None

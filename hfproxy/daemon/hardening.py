@@ -38,8 +38,14 @@ def restart_isolated(arguments: list[str]) -> None:
 
 
 def harden() -> None:
-    """No core dump, no ptrace or /proc/PID/mem by the same user, no file that others may read."""
+    """No core dump, no ptrace or /proc/PID/mem by the same user, no file that others may read.
+
+    And as many open files as there may be: at the usual 1024 anybody on this machine could connect until nobody
+    else can, not even to revoke.
+    """
     os.umask(0o077)
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform.startswith("linux"):
         libc = ctypes.CDLL(None, use_errno=True)

@@ -76,7 +76,9 @@ class Relay:
             raise UpstreamError("the Hub broke off its answer; try again") from None
         if not upstream.content.at_eof():
             return await self._stream(request, upstream, head, start)
-        return await self._whole(request, head, start, upstream.headers.get("Content-Encoding", ""))
+        # Several are one list (RFC 9110 §5.3): looking at the first alone would take a compressed body for a plain one.
+        encoding = ", ".join(upstream.headers.getall("Content-Encoding", ()))
+        return await self._whole(request, head, start, encoding)
 
     def _unauthorized(self) -> Deny:
         """git would ask a person for a password, git-lfs ask the Hub again, so they get a no that is final."""
@@ -95,7 +97,9 @@ class Relay:
         is_file = self.answer is Answer.FILE and upstream.status < 300 and XET_INFO not in self.accept
         if self.answer is Answer.EVENTS and upstream.status < 300:
             return False
-        return not is_file and upstream.content_type.startswith(TEXTUAL)
+        kind = upstream.content_type
+        is_text = kind.startswith(TEXTUAL) or kind.endswith("+json") or "Content-Type" not in upstream.headers
+        return not is_file and is_text
 
     def _check(self, data: bytes) -> None:
         if leak.found(self._needles, data):

@@ -28,7 +28,8 @@ def environment(tmp_path: Path) -> dict[str, str]:
     for name in directories.values():
         (tmp_path / name).mkdir(mode=0o700)
     named = {variable: str(tmp_path / name) for variable, name in directories.items()}
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **named}
+    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **measured, **named}
 
 
 @pytest.fixture

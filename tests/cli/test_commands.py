@@ -63,7 +63,15 @@ def test_a_locked_vault_is_told_with_the_way_to_open_it(hf_proxy: HfProxy, daemo
     daemon.answers["status"] = {**STATUS, "locked": True, "accounts": []}
     told = done(hf_proxy("status"))
     assert "hf-proxy unlock" in told
-    assert "hf-proxy login" in told
+    # There may be accounts: to log in is not the next step.
+    assert "hf-proxy login" not in told
+
+
+def test_an_open_vault_without_accounts_is_told_with_the_way_to_fill_it(
+    hf_proxy: HfProxy, daemon: ScriptedDaemon
+) -> None:
+    daemon.answers["status"] = {**STATUS, "accounts": []}
+    assert "hf-proxy login" in done(hf_proxy("status"))
 
 
 def test_mint_prints_the_credential_and_nothing_else(hf_proxy: HfProxy, daemon: ScriptedDaemon) -> None:

@@ -132,7 +132,12 @@ def test_a_refusal_cannot_drive_the_terminal_or_show_a_token(hf_proxy: HfProxy, 
 def test_an_interrupt_ends_with_130_and_no_traceback(environment: dict[str, str], daemon: ScriptedDaemon) -> None:
     daemon.answers["audit"] = lambda _request: slowly()
     with subprocess.Popen(
-        [sys.executable, "-m", "hfproxy", "audit", "-f"], env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "hfproxy", "audit", "-f"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever started the tests in the background has had it ignored, and that is inherited.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as program:
         while not daemon.requests:
             time.sleep(0.01)

@@ -46,6 +46,11 @@ def test_gzip_is_looked_into_whatever_follows_it() -> None:
     assert leak.found(NEEDLES, plain)
 
 
+@pytest.mark.parametrize("encoding", ["identity, gzip", "gzip,identity", ", x-gzip ,"])
+def test_a_list_that_says_gzip_once_is_gzip(encoding: str) -> None:
+    assert leak.plain(gzip.compress(b"x"), encoding, 10) == b"x"
+
+
 def test_what_is_no_gzip_at_all_cannot_be_looked_into() -> None:
     assert leak.plain(b"garbage", "gzip", 1024) is None
 

@@ -152,6 +152,30 @@ def test_no_core_and_no_file_for_others(tmp_path: Path) -> None:
     assert Path(f"{path}d").stat().st_mode & 0o777 == 0o700
 
 
+def test_more_than_a_thousand_connections_leave_room_for_one_more(tmp_path: Path) -> None:
+    """By anybody, since who is connected is known only once it is connected. 1024 is what most sessions begin with."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most < 3000:
+        pytest.skip("needs a hard limit of 3000 open files (ulimit -Hn)")
+    house = House(tmp_path / "house", "http://127.0.0.1:9")
+    house.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1024, most)))
+    port = int(house.status()["endpoint"].rpartition(":")[2])
+    code = f"""
+import resource, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (3000, {most}))
+idle = [socket.create_connection(("127.0.0.1", {port}), 20) for _ in range(1200)]
+print(len(idle), flush=True)
+sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as crowd:
+        assert crowd.stdout is not None
+        assert crowd.stdout.readline() == b"1200\n"
+        assert house.cli("status").returncode == 0
+        crowd.communicate()
+    house.stop()
+    House.built.remove(house)
+
+
 def test_a_crash_of_the_daemon_leaves_no_core(house: House) -> None:
     assert house.process is not None
     os.kill(house.process.pid, signal.SIGSEGV)

@@ -75,6 +75,25 @@ async def test_a_line_without_its_end_is_left_for_later(journal: Journal) -> Non
     assert await numbers(journal) == [1, 2, 3, 4]
 
 
+async def test_requests_get_their_turn_while_a_long_journal_is_read(journal: Journal) -> None:
+    for number in range(2000):
+        journal.note({"at": number, "kind": "completed"})
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    await journal.flush()
+    waiting = asyncio.create_task(others())
+    before = turns
+    assert await numbers(journal, denied=True) == [2, 3]
+    assert turns - before >= 20
+    waiting.cancel()
+
+
 @pytest.mark.parametrize("line", [b"not json\n", b"[]\n", b"\xff\n", b"[" * 100_000 + b"\n"])
 async def test_a_damaged_line_is_a_failure_that_names_the_next_step(journal: Journal, line: bytes) -> None:
     await journal.flush()

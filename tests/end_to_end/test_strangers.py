@@ -138,7 +138,7 @@ class TestAnotherUser:
     def as_other(self, code: str, *arguments: str) -> str:
         code = f"import os,socket,sys; os.setgroups([]); os.setgid({OTHER}); os.setuid({OTHER});" + code
         done = subprocess.run(
-            [sys.executable, "-I", "-c", code, *arguments], capture_output=True, text=True, timeout=30
+            [sys.executable, "-I", "-c", code, *arguments], env={}, capture_output=True, text=True, timeout=30
         )
         return done.stdout + done.stderr
 

@@ -1,0 +1,177 @@
+"""Accounts: which one is meant, what is kept of them and where, and that a change is whole or not at all."""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import pytest
+
+from hfproxy.daemon.accounts import Account, Accounts, Held, Origin
+from hfproxy.errors import AccountError, VaultError, VaultLockedError
+from hfproxy.secret import Secret
+from hfproxy.vault.memory import MemoryVault
+
+TOKEN = "hf_" + "AcCounts" * 4 + "ab"
+
+
+def held(name: str, token: str = TOKEN, **more: object) -> Held:
+    known = {"user": "me", "user_id": "1", "fullname": "Me", "role": "fineGrained", **more}
+    return Held(Account(name=name, origin=Origin("https://hub", "ab"), **known), Secret(token))  # type: ignore[arg-type]
+
+
+class FailingVault(MemoryVault):
+    """One whose disk is full, once it is told so."""
+
+    failing = False
+
+    def write(self, document: Secret) -> None:
+        if self.failing:
+            raise VaultError("no room")
+        super().write(document)
+
+
+@pytest.fixture
+def vault() -> FailingVault:
+    return FailingVault()
+
+
+@pytest.fixture
+def accounts(vault: FailingVault) -> Accounts:
+    return Accounts(vault)
+
+
+async def test_what_was_put_is_there_for_the_next_daemon_as_it_was(accounts: Accounts, vault: FailingVault) -> None:
+    mine = held("default", orgs=(("acme", "7"),), scopes=("model me/x: repo.write",))
+    await accounts.put(mine)
+    again = (await Accounts(vault).open())["default"]
+    assert again.account == mine.account
+    assert again.token == mine.token
+
+
+async def test_nothing_is_known_before_the_vault_was_opened(accounts: Accounts, vault: FailingVault) -> None:
+    """A request never opens it: a keyring may ask a person."""
+    await accounts.put(held("default"))
+    later = Accounts(vault)
+    assert later.get("default") is None
+    assert later.known() == []
+    await later.open()
+    assert later.get("default") is not None
+
+
+class TestWhichOne:
+    @pytest.mark.parametrize(
+        ("there", "asked", "found"),
+        [
+            (["default"], None, "default"),
+            (["default", "work"], None, "default"),
+            (["work"], None, "work"),
+            (["default", "work"], "work", "work"),
+        ],
+        ids=str,
+    )
+    async def test_is_meant(self, accounts: Accounts, there: list[str], asked: str | None, found: str) -> None:
+        for name in there:
+            await accounts.put(held(name))
+        assert (await accounts.choose(asked)).name == found
+
+    @pytest.mark.parametrize(
+        ("there", "asked", "said"),
+        [
+            ([], None, "there is no account yet; run: hf-proxy login"),
+            ([], "work", "there is no account yet; run: hf-proxy login"),
+            (["default"], "wrok", "no account 'wrok'; run: hf-proxy login --account wrok"),
+            (["work", "home"], None, "choose one: --account home|work"),
+        ],
+        ids=str,
+    )
+    async def test_cannot_be_said(self, accounts: Accounts, there: list[str], asked: str | None, said: str) -> None:
+        for name in there:
+            await accounts.put(held(name))
+        with pytest.raises(AccountError) as caught:
+            await accounts.choose(asked)
+        assert said in str(caught.value)
+
+
+class TestChanges:
+    async def test_one_of_the_same_name_takes_its_place(self, accounts: Accounts) -> None:
+        await accounts.put(held("default", "hf_old"))
+        await accounts.put(held("default", "hf_new"))
+        assert [one.token.reveal() for one in (await accounts.open()).values()] == ["hf_new"]
+
+    async def test_what_is_removed_is_gone_and_the_rest_stays(self, accounts: Accounts, vault: FailingVault) -> None:
+        await accounts.put(held("default", "hf_first"))
+        await accounts.put(held("work", "hf_second"))
+        await accounts.remove("default")
+        document = vault.read()
+        assert document is not None
+        assert "hf_first" not in document.reveal()
+        assert list(await Accounts(vault).open()) == ["work"]
+        with pytest.raises(AccountError, match="no account 'default'; see: hf-proxy accounts"):
+            await accounts.remove("default")
+
+    @pytest.mark.parametrize(
+        "change", [lambda accounts: accounts.put(held("work")), lambda accounts: accounts.remove("default")], ids=["put", "remove"]
+    )  # fmt: skip
+    async def test_one_that_the_vault_does_not_take_did_not_happen(
+        self, accounts: Accounts, vault: FailingVault, change: Callable[[Accounts], object]
+    ) -> None:
+        await accounts.put(held("default"))
+        vault.failing = True
+        with pytest.raises(VaultError, match="no room"):
+            await change(accounts)  # type: ignore[misc]
+        assert list(await accounts.open()) == list(await Accounts(vault).open()) == ["default"]
+
+    async def test_many_at_once_lose_none(self, accounts: Accounts, vault: FailingVault) -> None:
+        await asyncio.gather(*(accounts.put(held(f"a{number}")) for number in range(20)))
+        assert len(await Accounts(vault).open()) == 20
+
+
+class TestLocked:
+    async def test_nothing_is_given_out_until_it_is_opened_again(self, accounts: Accounts) -> None:
+        await accounts.put(held("default"))
+        await accounts.lock()
+        assert accounts.locked
+        assert accounts.get("default") is None
+        for using in (accounts.open(), accounts.choose(None), accounts.put(held("x")), accounts.remove("default")):
+            with pytest.raises(VaultLockedError, match="hf-proxy unlock"):
+                await using
+        await accounts.unlock(None)
+        assert not accounts.locked
+        assert accounts.get("default") is not None
+
+
+@pytest.mark.parametrize(
+    "document",
+    ["not json", "{}", "[]", '{"version":1}', '{"version":1,"accounts":[{}]}', '{"version":1,"accounts":[],"more":1}'],
+)
+async def test_a_document_of_another_program_is_not_overwritten(vault: FailingVault, document: str) -> None:
+    vault.write(Secret(document))
+    for using in (Accounts(vault).open(), Accounts(vault).put(held("default"))):
+        with pytest.raises(VaultError, match="nothing is overwritten") as caught:
+            await using
+        assert document not in str(caught.value)
+    kept = vault.read()
+    assert kept is not None
+    assert kept.reveal() == document
+
+
+@pytest.mark.parametrize("role", ["read", "write", "god"])
+def test_a_classic_token_is_warned_of_with_the_page_for_a_better_one(role: str) -> None:
+    (warning,) = held("default", role=role).account.warnings
+    assert f"'{role}'" in warning
+    assert "https://huggingface.co/settings/tokens/new?tokenType=fineGrained" in warning
+    assert held("default").account.warnings == []
+
+
+def test_what_is_shown_of_an_account_holds_no_token() -> None:
+    shown = held("default", orgs=(("acme", "7"),), scopes=("a: b",)).account.public()
+    assert shown == {
+        "name": "default",
+        "user": "me",
+        "role": "fineGrained",
+        "orgs": ["acme"],
+        "scopes": ["a: b"],
+        "origin": "https://hub",
+        "warnings": [],
+    }
+    assert TOKEN not in json.dumps(shown) + repr(held("default").__dict__)

@@ -1,0 +1,191 @@
+"""The control socket under whatever a program of our own user may send it."""
+
+import json
+import socket
+import subprocess
+import time
+
+import pytest
+from canary import made_up
+from fakehub import FakeHub
+from house import House
+
+from hfproxy import wire
+
+
+def say(house: House, data: bytes) -> list[dict[str, object]]:
+    """Send bytes; all that is answered until the daemon hangs up."""
+    with socket.socket(socket.AF_UNIX) as connection, connection.makefile("rb") as answers:
+        connection.settimeout(30)
+        connection.connect(str(house.runtime / "control.sock"))
+        try:
+            connection.sendall(data)
+        except BrokenPipeError:
+            pass
+        lines = []
+        try:
+            lines.extend(json.loads(line) for line in answers)
+        except ConnectionResetError:
+            pass
+        return lines
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\n",
+        b"\xff\xfe\n",
+        b"GET / HTTP/1.1\n",
+        b"null\n",
+        b"[]\n",
+        b"{}\n",
+        b'{"do":"nope"}\n',
+        b'{"do":1}\n',
+        b'{"do":"status","more":1}\n',
+        b'{"do":"status"}{"do":"lock"}\n',
+        b'{"do":"mint","scopes":"read"}\n',
+        b'{"do":"mint","max_uses":"1"}\n',
+        b'{"do":"mint","bind":"forever"}\n',
+        b'{"do":"mint","label":"\\ud800"}\n',
+        b'{"do":"revoke","all":"yes"}\n',
+        b'{"do":"login","account":"default"}\n',
+        b'{"do":"mint","scopes":' + b"[" * 100_000 + b"\n",
+    ],
+    ids=lambda line: repr(line[:40]),
+)
+def test_what_is_not_one_of_the_requests_is_a_usage_error(house: House, line: bytes) -> None:
+    (answer,) = say(house, line)
+    assert answer["code"] == 2
+    assert "does not understand" in str(answer["error"])
+    assert house.status()["locked"] is False
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'{"do":"revoke"}\n', "name the grants to revoke"),
+        (b'{"do":"audit","since":"soon"}\n', "malformed duration"),
+        (b'{"do":"login","account":"","token":"x"}\n', "an account's name"),
+        (b'{"do":"login","account":"a/b","token":"x"}\n', "an account's name"),
+        (b'{"do":"login","account":"' + b"a" * 65 + b'","token":"x"}\n', "an account's name"),
+        (b'{"do":"login","account":"a","token":""}\n', "this is not a token"),
+        (b'{"do":"login","account":"a","token":"hf_a b"}\n', "this is not a token"),
+        (b'{"do":"login","account":"a","token":"hf_a\\r\\nX: y"}\n', "this is not a token"),
+        (b'{"do":"login","account":"a","token":"hf_\\u00e9"}\n', "this is not a token"),
+        (b'{"do":"login","account":"a","token":"hf_px_0123"}\n', "a credential of hf-proxy, not a token"),
+    ],
+    ids=lambda value: repr(value[:60]),
+)
+def test_what_cannot_be_meant_is_a_usage_error_that_says_so(house: House, line: bytes, said: str, hub: FakeHub) -> None:
+    (answer,) = say(house, line)
+    assert answer["code"] == 2
+    assert said in str(answer["error"])
+    assert hub.requests == []
+
+
+def test_a_line_without_end_is_refused_at_its_limit(house: House) -> None:
+    (answer,) = say(house, b"a" * (3 * wire.MAX_LINE))
+    assert answer["code"] == 2
+    assert str(wire.MAX_LINE) in str(answer["error"])
+
+
+def test_one_request_a_connection(house: House) -> None:
+    answers = say(house, b'{"do":"status"}\n{"do":"lock"}\n')
+    assert [answer["locked"] for answer in answers] == [False]
+    assert house.status()["locked"] is False
+
+
+def test_who_hangs_up_early_leaves_nothing_behind(house: House) -> None:
+    for data in (b"", b'{"do":"sta', b'{"do":"audit","follow":true}\n'):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(house.runtime / "control.sock"))
+            connection.sendall(data)
+    assert house.status()["grants"] == 0
+    assert "control_failed" not in house.log.read_text()
+
+
+def test_many_who_say_nothing_keep_nobody_waiting(house: House) -> None:
+    silent = [socket.socket(socket.AF_UNIX) for _ in range(200)]
+    for connection in silent:
+        connection.connect(str(house.runtime / "control.sock"))
+    assert house.status()["grants"] == 0
+    for connection in silent:
+        connection.close()
+
+
+def test_to_revoke_some_that_are_not_all_there_revokes_none(house: House) -> None:
+    minted = house.mint()
+    done = house.cli("revoke", minted["id"], "0" * 16)
+    assert done.returncode == 1
+    assert house.status()["grants"] == 1
+
+
+def test_no_passphrase_opens_a_vault_that_has_none(house: House) -> None:
+    (answer,) = say(house, b'{"do":"unlock","passphrase":"x"}\n')
+    assert answer["code"] == 1
+    assert "without one" in str(answer["error"])
+
+
+def test_several_accounts_each_have_their_own_grants(house: House, hub: FakeHub) -> None:
+    second = made_up()
+    hub.add_user("second", second)
+    house.login(second, "--account", "work")
+    assert house.mint("--account", "work")["id"] != house.mint()["id"]
+    assert {grant["account"] for grant in json.loads(house.must("grants", "--json"))} == {"default", "work"}
+    house.must("logout", "--account", "work")
+    assert [one["name"] for one in json.loads(house.must("accounts", "--json"))] == ["default"]
+
+
+def test_following_the_journal_shows_what_happens_meanwhile(house: House) -> None:
+    with subprocess.Popen(
+        [*house.hfproxy, "audit", "-f", "--json"], env=house.env, stdout=subprocess.PIPE, text=True
+    ) as following:
+        assert following.stdout is not None
+        assert json.loads(following.stdout.readline())["kind"] == "login"
+        minted = house.mint()
+        assert json.loads(following.stdout.readline())["grant"] == minted["id"]
+        following.terminate()
+
+
+class TestJsonShapes:
+    """Design §7, member by member: what programs rely on."""
+
+    def test_status(self, house: House) -> None:
+        house.mint()
+        status = house.status()
+        assert set(status) == {"version", "pid", "endpoint", "vault", "locked", "accounts", "grants", "started_at"}
+        assert (status["vault"], status["locked"], status["grants"]) == ("memory", False, 1)
+        assert status["accounts"] == [{"name": "default", "user": "me", "role": "fineGrained"}]
+        assert house.process is not None
+        assert status["pid"] == house.process.pid
+        assert isinstance(status["started_at"], int)
+        assert 0 <= time.time() - status["started_at"] < 300
+
+    def test_mint_and_grants(self, house: House) -> None:
+        minted = house.mint("--scope", "read:me/*", "--label", "a label", "--ttl", "90s")
+        assert set(minted) == {"id", "credential", "endpoint", "expires_at", "scopes"}
+        assert (minted["endpoint"], minted["scopes"]) == (house.status()["endpoint"], ["read:me/*"])
+        (grant,) = json.loads(house.must("grants", "--json"))
+        assert grant == {
+            "id": minted["id"],
+            "label": "a label",
+            "scopes": ["read:me/*"],
+            "account": "default",
+            "parent": None,
+            "bind": "none",
+            "pid": None,
+            "program": None,
+            "minted_at": minted["expires_at"] - 90,
+            "expires_at": minted["expires_at"],
+            "uses": 0,
+        }
+
+    def test_audit(self, house: House) -> None:
+        minted = house.mint("--scope", "read:me/*")
+        house.must("revoke", minted["id"])
+        login, given, ended = house.audit()
+        assert (set(login), login["kind"]) == ({"seq", "at", "kind", "account"}, "login")
+        assert (set(given), given["kind"]) == ({"seq", "at", "kind", "grant", "account", "scopes"}, "minted")
+        assert (set(ended), ended["kind"]) == ({"seq", "at", "kind", "grant", "account"}, "revoked")
+        assert [entry["seq"] for entry in (login, given, ended)] == [1, 2, 3]
+        assert all(isinstance(entry["at"], int) for entry in (login, given, ended))
