@@ -56,7 +56,7 @@ def duplicates(source: Target | None, body: Object) -> tuple[Need, ...]:
     _only(body, DUPLICATE_KEYS)
     origin = _in_path(source)
     target = _repo(origin.type, "repository", body.get("repository"))
-    publishes = body.get("visibility") not in {None, "private"} or body.get("private") is False
+    publishes = body.get("visibility") not in (None, "private") or body.get("private") not in (None, True)
     return (
         Need(Action.READ, origin),
         Need(Action.CREATE, target),
@@ -185,7 +185,7 @@ def _volume(volume: Object) -> Need:
 
 def _watched(one: Object) -> Need:
     kind, name = one.get("type"), one.get("name")
-    if kind in {"user", "org"}:
+    if kind in ("user", "org"):
         return Need(Action.READ, everything_of(_id("name", name)))
     return Need(Action.READ, _repo(_type(kind), "name", name))
 
