@@ -13,22 +13,22 @@ from hfproxy.core.bodies import JSON, LFS_JSON, NDJSON, Body, BodyError, Object
 
 ID = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 TYPES = {kind.value.removesuffix("s"): kind for kind in RepoType}
-RUNS = ("hardware", "sleepTimeSeconds", "devModeEnabled", "volumes")
+RUNS = ("hardware", "storageTier", "sleepTimeSeconds", "devModeEnabled", "volumes")
 CREATE_KEYS = frozenset(
     "name organization type visibility private sdk sdkVersion template license license_name license_link"
-    " short_description files lfsmultipartthresh resourceGroupId region secrets variables hardware sleepTimeSeconds"
-    " devModeEnabled volumes".split()
+    " short_description files lfsmultipartthresh resourceGroupId region secrets variables hardware storageTier"
+    " sleepTimeSeconds devModeEnabled volumes".split()
 )
 DUPLICATE_KEYS = frozenset(
-    "repository private visibility resourceGroupId region hardware sleepTimeSeconds devModeEnabled secrets variables"
-    " volumes".split()
+    "repository private visibility resourceGroupId region hardware storageTier sleepTimeSeconds devModeEnabled secrets"
+    " variables volumes".split()
 )
 JOB_KEYS = frozenset(
     "spaceId dockerImage arguments command environment secrets flavor arch timeoutSeconds attempts labels volumes"
     " expose ssh network resourceGroupId".split()
 )
 SCHEDULE_KEYS = frozenset("jobSpec schedule suspend concurrency".split())
-WEBHOOK_KEYS = frozenset("watched url domains secret job jobSourceId".split())
+WEBHOOK_KEYS = frozenset("watched url domains secret secrets job jobSourceId".split())
 
 
 def creates(_: Target | None, body: Object) -> tuple[Need, ...]:
