@@ -30,13 +30,14 @@ HUB24_READY := $(call in_venvs,hub24)
 NODE_READY := $(call ready,$(NODE)/node_modules,$(NODE)/package-lock.json)
 CLIENTS_READY := $(foreach name,$(CLIENTS),$(call in_venvs,$(name))) $(NODE_READY)
 
-.PHONY: help demo test lint bench coverage requirements clean
+.PHONY: help demo test lint bench coverage drift requirements clean
 
 help:
 	@echo "make demo      the product at work, with a made-up account and no network"
 	@echo "make test      everything CI runs"
 	@echo "make bench     what exec costs"
 	@echo "make coverage  which lines the tests do not run"
+	@echo "make drift     OPENAPI=FILE: what the Hub has that the route table has not, and the other way round"
 
 demo: $(VENV_READY) $(HUB24_READY)
 	@PYTHONPATH=tests $(VENV)/bin/python -m demo
@@ -58,6 +59,9 @@ coverage: $(VENV_READY) $(CLIENTS_READY)
 	@$(VENV)/bin/coverage run -m pytest
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report --skip-covered --show-missing
+
+drift: $(VENV_READY)
+	@$(VENV)/bin/python tests/toolchain/drift.py "$(OPENAPI)"
 
 # New pins, a week old at least: what is malicious is mostly found by then. Needs `uv` and `npm`. Written afresh, because uv takes
 # hashes over from what it finds; from the package index alone, because a mirror may not know the files for other systems.

@@ -5,6 +5,7 @@
     {R}     a repository id of two segments, or a legacy one          {B}  a bucket: `buckets/NAMESPACE/NAME`
     {ns}    a namespace: a user or an organisation                    {buckets}  the word itself
     {rev}   one segment, percent-encoded: a branch, a tag, a commit   {sha}  a commit id
+            (or `refs/pr/N`, `refs/convert/X` in plain, as @huggingface/hub has it; `refs/` is never a revision's end)
     {tag}   a tag's name                                              {compare}  two revisions, `A..B`
     {id}    a word of the Hub's: an id, a slug, a status              {num}  a number
     {path}  the rest of the address, slashes plain                    {coded}  the same, slashes perhaps as `%2F`
@@ -51,7 +52,7 @@ PLACES = {
     "{B}": rf"(?P<type>buckets)/{NAMESPACE}/(?P<name>{_none_of(SUBWORDS)}{ID})",
     "{buckets}": r"(?P<type>buckets)",
     "{ns}": NAMESPACE,
-    "{rev}": r"(?P<rev>[^/]+)",
+    "{rev}": r"(?P<rev>refs/(?:pr/[0-9]+|convert/\w+)|(?!refs/)[^/]+)",
     "{sha}": r"(?P<rev>[0-9a-f]{40})",
     "{tag}": r"(?P<tag>[^/]+)",
     "{compare}": r"(?P<rev>[^/]+?)\.{2,3}(?P<other>[^/.][^/]*)",

@@ -13,22 +13,22 @@ from hfproxy.core.bodies import JSON, LFS_JSON, NDJSON, Body, BodyError, Object
 
 ID = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 TYPES = {kind.value.removesuffix("s"): kind for kind in RepoType}
-RUNS = ("hardware", "sleepTimeSeconds", "devModeEnabled", "volumes")
+RUNS = ("hardware", "storageTier", "sleepTimeSeconds", "devModeEnabled", "volumes")
 CREATE_KEYS = frozenset(
     "name organization type visibility private sdk sdkVersion template license license_name license_link"
-    " short_description files lfsmultipartthresh resourceGroupId region secrets variables hardware sleepTimeSeconds"
-    " devModeEnabled volumes".split()
+    " short_description files lfsmultipartthresh resourceGroupId region secrets variables hardware storageTier"
+    " sleepTimeSeconds devModeEnabled volumes".split()
 )
 DUPLICATE_KEYS = frozenset(
-    "repository private visibility resourceGroupId region hardware sleepTimeSeconds devModeEnabled secrets variables"
-    " volumes".split()
+    "repository private visibility resourceGroupId region hardware storageTier sleepTimeSeconds devModeEnabled secrets"
+    " variables volumes".split()
 )
 JOB_KEYS = frozenset(
     "spaceId dockerImage arguments command environment secrets flavor arch timeoutSeconds attempts labels volumes"
     " expose ssh network resourceGroupId".split()
 )
 SCHEDULE_KEYS = frozenset("jobSpec schedule suspend concurrency".split())
-WEBHOOK_KEYS = frozenset("watched url domains secret job jobSourceId".split())
+WEBHOOK_KEYS = frozenset("watched url domains secret secrets job jobSourceId".split())
 
 
 def creates(_: Target | None, body: Object) -> tuple[Need, ...]:
@@ -56,7 +56,7 @@ def duplicates(source: Target | None, body: Object) -> tuple[Need, ...]:
     _only(body, DUPLICATE_KEYS)
     origin = _in_path(source)
     target = _repo(origin.type, "repository", body.get("repository"))
-    publishes = body.get("visibility") not in {None, "private"} or body.get("private") is False
+    publishes = body.get("visibility") not in (None, "private") or body.get("private") not in (None, True)
     return (
         Need(Action.READ, origin),
         Need(Action.CREATE, target),
@@ -185,7 +185,7 @@ def _volume(volume: Object) -> Need:
 
 def _watched(one: Object) -> Need:
     kind, name = one.get("type"), one.get("name")
-    if kind in {"user", "org"}:
+    if kind in ("user", "org"):
         return Need(Action.READ, everything_of(_id("name", name)))
     return Need(Action.READ, _repo(_type(kind), "name", name))
 

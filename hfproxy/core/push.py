@@ -7,6 +7,7 @@ push, another hash, a ref that is neither branch, tag nor pull request (threats 
 
 import re
 from dataclasses import dataclass, field
+from itertools import dropwhile
 
 from hfproxy.core.access import Action, Deny, Need, Refusal, Target
 from hfproxy.core.address import names_a_ref
@@ -15,7 +16,7 @@ NOTHING = "0" * 40
 LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
 COMMAND = re.compile(r"([0-9a-f]{40}) ([0-9a-f]{40}) ([!-~\x80-\U0010ffff]+)")
 OF_REPOSITORIES = ("refs/heads/", "refs/tags/", "refs/pr/")
-SHALLOW = re.compile(r"shallow [0-9a-f]{40}")
+SHALLOW = re.compile(rb"shallow [0-9a-f]{40}\n?")
 # Some 10,000 refs in one push.
 MAX_LIST_BYTES = 1024 * 1024
 # A sideband packet holds at most 65,515 bytes of ours (gitprotocol-pack(5)).
@@ -132,14 +133,15 @@ class CommandReader:
 
 
 def _commands(lines: list[bytes]) -> Commands | Deny:
-    first, _, said = (lines[0] if lines else b"").partition(b"\0")
+    """A shallow clone says first where it ends; then come the commands, the first of them with the capabilities."""
+    commands = list(dropwhile(SHALLOW.fullmatch, lines))
+    first, _, said = (commands[0] if commands else b"").partition(b"\0")
     found = []
-    for line in [first, *lines[1:]] if lines else []:
-        text = line.decode("utf-8", "replace").removesuffix("\n")
-        if match := COMMAND.fullmatch(text):
-            found.append(Command(*match.groups()))
-        elif not SHALLOW.fullmatch(text):
+    for line in [first, *commands[1:]] if commands else []:
+        match = COMMAND.fullmatch(line.decode("utf-8", "replace").removesuffix("\n"))
+        if not match:
             return _refused("it is signed, or not a list of ref updates")
+        found.append(Command(*match.groups()))
     return Commands(tuple(found), frozenset(said.decode("utf-8", "replace").split()))
 
 

@@ -60,7 +60,7 @@ def classify(method: str, raw_target: str, bill_to: str | None = None) -> Classi
     """
     address = target.read(raw_target)
     if isinstance(address, Deny):
-        return address
+        return _minting(method, raw_target) or address
     for row, route in OF_METHOD.get(method, ()):
         if match := row.fullmatch(address.path):
             found = _found(match, address.policy)
@@ -118,6 +118,15 @@ def _found(match: re.Match[str], policy: tuple[tuple[str, str], ...]) -> Found |
     if ("create_pr", "1") in policy:
         ref = NEW_PULL_REQUEST
     return Found(Target(kind, parts.get("ns"), parts.get("name"), ref), policy, refs[1] if len(refs) > 1 else None)
+
+
+def _minting(method: str, raw_target: str) -> Classified | None:
+    """A minting route is told so whatever its query: a registry's `service` is not git's."""
+    address = target.read(raw_target.partition("?")[0])
+    if isinstance(address, Deny):
+        return None
+    rows = (route for row, route in OF_METHOD.get(method, ()) if row.fullmatch(address.path))
+    return next((Classified(route) for route in rows if route.takes is Special.MINTING), None)
 
 
 def _unknown(method: str, path: str) -> Deny:

@@ -1,4 +1,15 @@
-"""The vectors: data that says what must come out. This page reads them, and spells what came out the way they do."""
+"""The vectors: data that says what must come out. This page reads them, and spells what came out the way they do.
+
+One JSON object a line. A request is `method`, `target` and what it brings: `body` (JSON), `lines` (NDJSON) or `raw`
+(text as it stands), its `type` and `encoding`, `push` (`OLD NEW REF`, a commit as one digit), `bill_to`; `call` says which
+client sent it. Then what it is:
+
+    needs    `ACTION TYPE/NAMESPACE/NAME@REF`; `~` is the account's own user, `*` all of them, `lfs` a write to no ref
+    special  a route that no scope decides
+    refused  why it is refused whatever the scope; `any`: its address, one way or another
+
+and, for needs, what each of some scopes makes of it for an account whose user is `me` (`decide`).
+"""
 
 import json
 from pathlib import Path
@@ -7,38 +18,103 @@ from typing import Any
 import pytest
 
 from hfproxy.core import routes
-from hfproxy.core.access import Deny, Need
-from hfproxy.core.routes import Classification, NeedBody, NeedCommands, Classified
+from hfproxy.core.access import Allow, AllowAnonymous, Deny, Need
+from hfproxy.core.bodies import JSON
+from hfproxy.core.broker import decide
+from hfproxy.core.caveats import InScopes, Moment
+from hfproxy.core.push import CommandReader
+from hfproxy.core.routes import Classification, Classified, NeedBody, NeedCommands
+from hfproxy.core.scope import parse
 from hfproxy.core.table import Special
 
 HERE = Path(__file__).parent
+USER = "me"
+Vector = dict[str, Any]
 
 
-def load(name: str) -> list[dict[str, Any]]:
-    """Every vector of a file, which is one JSON list."""
-    found: list[dict[str, Any]] = json.loads((HERE / name).read_text())
-    return found
+def load(name: str) -> list[Vector]:
+    """Every vector of a file."""
+    return [json.loads(line) for line in (HERE / name).read_text().splitlines()]
 
 
-def cases(found: list[dict[str, Any]]) -> list[Any]:
+def cases(found: list[Vector]) -> list[Any]:
     """The vectors as parameters of a test, each under a name of its own that every terminal can show."""
     return [pytest.param(vector, id=f"{number}-{_label(vector)}") for number, vector in enumerate(found)]
 
 
-def _label(vector: dict[str, Any]) -> str:
+def _label(vector: Vector) -> str:
     return f"{vector['method']} {vector['target']}"[:90].encode("ascii", "backslashreplace").decode()
 
 
-def outcome(vector: dict[str, Any]) -> list[str] | str:
-    """`["write models/me/a@main"]`, the name of a special, or the refusal."""
-    found = routes.classify(vector["method"], vector["target"])
-    if isinstance(found, NeedBody):
-        raw = json.dumps(vector["body"]).encode() if not isinstance(vector["body"], str) else vector["body"].encode()
-        found = routes.classify_body(found, raw, vector.get("content_type", ""), "")
-    return spelled(found)
+def expected(vector: Vector) -> list[str] | str:
+    """What a vector says it is."""
+    found: list[str] | str = vector.get("needs") or vector.get("special") or vector["refused"]
+    return found
+
+
+def accepted(vector: Vector) -> bool:
+    """Whether a vector is of a request that some scope allows, or that is answered."""
+    return "refused" not in vector
+
+
+def attempt(vector: Vector) -> Classification:
+    """A vector's request, classified as far as it goes."""
+    bill_to = vector.get("bill_to")
+    found = routes.classify(vector["method"], vector["target"], bill_to)
+    match found:
+        case NeedBody():
+            return routes.classify_body(
+                found, body(vector), vector.get("type", JSON), vector.get("encoding", ""), bill_to
+            )
+        case NeedCommands():
+            commands = CommandReader().feed(command_list(vector["push"]))
+            assert commands is not None
+            if isinstance(commands, Deny):
+                return commands
+            return commands.deny or routes.classified(found.route, commands.needs(found.target), bill_to)
+        case _:
+            return found
+
+
+def body(vector: Vector) -> bytes:
+    """A vector's body."""
+    if "body" in vector:
+        return json.dumps(vector["body"]).encode()
+    if "lines" in vector:
+        return b"".join(json.dumps(line).encode() + b"\n" for line in vector["lines"])
+    return str(vector.get("raw", "")).encode()
+
+
+def command_list(lines: list[str]) -> bytes:
+    """`OLD NEW REF` as git sends it, a commit of forty times its digit."""
+    said = b"\0report-status side-band-64k"
+    texts = [" ".join(word * 40 if len(word) == 1 else word for word in line.split(" ", 2)).encode() for line in lines]
+    return b"".join(packet(text + (b"" if number else said)) for number, text in enumerate(texts)) + b"0000"
+
+
+def packet(data: bytes) -> bytes:
+    """A pkt-line."""
+    return f"{len(data) + 4:04x}".encode() + data
+
+
+def decision(vector: Vector, scopes: str, *, strict: bool = False) -> str:
+    """What these scopes make of a vector's request: `allow`, `anonymous` or the refusal."""
+    found = attempt(vector)
+    assert isinstance(found, Classified)
+    assert found.access is not None
+    access = found.access.owned_by(USER)
+    caveat = InScopes(tuple(map(parse, scopes.split())), strict=strict)
+    match decide(access, caveat.prohibits(access, Moment(0))):
+        case Allow():
+            return "allow"
+        case AllowAnonymous():
+            return "anonymous"
+        case Deny(refusal=refusal):
+            return refusal.value
 
 
 def spelled(found: Classification) -> list[str] | str:
+    """What came out, as a vector says it."""
     match found:
         case Deny():
             return found.refusal.value
@@ -55,8 +131,10 @@ def spelled(found: Classification) -> list[str] | str:
 
 
 def spell(need: Need) -> str:
+    """A need, as a vector says it."""
     target = need.target
     action = "lfs" if need.any_ref else need.action.value
-    namespace = "*" if target.namespace == "" else "~" if target.namespace is None else target.namespace
-    place = "/".join(part for part in (target.type, namespace, target.name) if part)
+    namespace = {"": "*", None: "~"}.get(target.namespace, target.namespace)
+    name = "*" if target.name == "" and target.namespace else target.name
+    place = "/".join(part for part in (target.type, namespace, name) if part)
     return f"{action} {place}" + (f"@{target.ref}" if target.ref else "")

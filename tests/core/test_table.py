@@ -1,0 +1,91 @@
+"""The table: every row by vectors that were labelled without it, what its scopes decide, and what holds for all rows."""
+
+import re
+
+import pytest
+import vectors
+from hypothesis import given
+from strategies import law
+from vectors import Vector, accepted
+from vectors.mutated import METHODS, OF_ROUTES, mutated
+
+from hfproxy.core import routes
+from hfproxy.core.access import Deny
+from hfproxy.core.table import ROUTES, Route, Special
+
+DECIDED = [vector for vector in OF_ROUTES if "decide" in vector]
+
+
+def row_name(route: Route) -> str:
+    return f"{route.methods} {route.path}"
+
+
+def fitting(method: str, target: str) -> list[Route]:
+    path = target.split("?")[0]
+    return [route for row, route in routes.OF_METHOD.get(method, ()) if row.fullmatch(path)]
+
+
+@pytest.mark.parametrize("vector", vectors.cases(OF_ROUTES))
+def test_each_request_needs_what_its_vector_says(vector: Vector) -> None:
+    assert vectors.spelled(vectors.attempt(vector)) == vectors.expected(vector)
+
+
+@pytest.mark.parametrize("vector", vectors.cases(DECIDED))
+def test_each_scope_decides_as_its_vector_says(vector: Vector) -> None:
+    assert {scopes: vectors.decision(vector, scopes) for scopes in vector["decide"]} == vector["decide"]
+
+
+def test_strict_turns_anonymous_reads_off_and_nothing_else() -> None:
+    for vector in DECIDED:
+        for scopes, decision in vector["decide"].items():
+            strict = vectors.decision(vector, scopes, strict=True)
+            assert strict in ({"strict", "scope"} if decision == "scope" else {decision.replace("anonymous", "strict")})
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=row_name)
+def test_every_row_has_a_vector_that_passes_for_each_method_and_one_that_is_refused(route: Route) -> None:
+    for method in route.methods.split():
+        mine = [one for one in OF_ROUTES if one["method"] == method and route in fitting(method, one["target"])]
+        if isinstance(route.takes, Special):
+            assert route.takes.name in {one.get("special") for one in mine}
+            continue
+        decided = {decision for one in mine for decision in one.get("decide", {}).values()}
+        assert "allow" in decided
+        assert decided & {"scope", "anonymous"}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=row_name)
+def test_every_row_says_where_it_was_seen(route: Route) -> None:
+    assert re.fullmatch(r"api|git|§[0-9]+(\.[0-9]+)?", route.source)
+
+
+def test_every_accepted_vector_fits_exactly_one_row() -> None:
+    for vector in filter(accepted, OF_ROUTES):
+        assert len(fitting(vector["method"], vector["target"])) == 1, vector
+
+
+@given(mutated())
+@law(2000)
+def test_where_two_rows_fit_they_take_the_same(request: tuple[str, str]) -> None:
+    # `POST /api/jobs/me/auth-check/cancel` is one or the other: so the order of the rows decides nothing.
+    assert len({(route.takes, route.policy) for route in fitting(*request)}) <= 1
+
+
+def test_no_row_appears_twice() -> None:
+    rows = [(method, route.path) for route in ROUTES for method in route.methods.split()]
+    assert len(rows) == len(set(rows))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_that_no_row_names_is_refused(method: str) -> None:
+    for vector in filter(accepted, OF_ROUTES):
+        path = str(vector["target"]).split("?")[0]
+        known = {word for row, route in routes.TABLE if row.fullmatch(path) for word in route.methods.split()}
+        if method not in known:
+            assert isinstance(routes.classify(method, str(vector["target"])), Deny), vector
+
+
+def test_every_method_and_nothing_else_is_upper_case() -> None:
+    for route in ROUTES:
+        assert set(route.methods.split()) <= set(METHODS)
+        assert isinstance(routes.classify(route.methods.split()[0].lower(), route.path), Deny)
