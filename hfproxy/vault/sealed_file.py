@@ -156,6 +156,7 @@ class SealedFileVault:
             self._least.memory <= memory <= MOST.memory
             and self._least.passes <= passes <= MOST.passes
             and self._least.lanes <= lanes <= MOST.lanes
+            and memory >= 8 * lanes  # Argon2 asks for it (RFC 9106 §3.1)
         )
         if magic != MAGIC or not in_bounds:
             raise self._damaged()

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hfproxy import config, wire
+from hfproxy.core.caveats import InTree
 from hfproxy.daemon.accounts import Account, Accounts, Held, Origin
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
@@ -37,7 +38,7 @@ class Daemon:
         self.journal = Journal(directory / "journal")
         self.grants = Grants(self.journal)
         self.accounts = Accounts(MemoryVault())
-        self.mint = Mint(SETTINGS, "http://127.0.0.1:4880", self.accounts, self.grants)
+        self.mint = Mint(SETTINGS, "http://127.0.0.1:4880", "https://hub", self.accounts, self.grants)
 
     async def asked(self, pid: int | None = None, **what: object) -> dict[str, object]:
         """Mint, and the grant as `grants --json` shows it; with the answer's members."""
@@ -92,26 +93,34 @@ async def test_an_account_that_is_not_there_gets_nothing(daemon: Daemon) -> None
     assert (await daemon.asked(account="work"))["account"] == "work"
 
 
-@pytest.mark.parametrize(("bind", "ambient"), [("tree", False), ("none", True), ("pid", True)])
-async def test_what_is_not_built_is_refused_and_not_taken_for_less(daemon: Daemon, bind: str, ambient: bool) -> None:
-    with pytest.raises(RefusedError, match="not built yet"):
-        await daemon.asked(bind=bind, ambient=ambient)
+@pytest.mark.parametrize("bind", ["none", "pid"])
+async def test_ambient_needs_a_tree(daemon: Daemon, bind: str) -> None:
+    with pytest.raises(UsageError, match="--bind tree"):
+        await daemon.asked(bind=bind, ambient=True)
 
 
-async def test_bound_to_the_caller_or_to_its_parent(daemon: Daemon) -> None:
-    assert (await daemon.asked(bind="pid"))["pid"] == os.getpid()
+async def test_bound_to_a_tree_it_objects_to_whoever_is_not_in_it(daemon: Daemon) -> None:
+    found = await daemon.asked(bind="tree", ambient=True)
+    grant = daemon.grants.broker.grant(str(found["id"]))
+    assert InTree() in grant.caveats
+    assert grant.order.ambient
+
+
+@pytest.mark.parametrize("bind", ["pid", "tree"])
+async def test_bound_to_the_caller_or_to_its_parent(daemon: Daemon, bind: str) -> None:
+    assert (await daemon.asked(bind=bind))["pid"] == os.getpid()
     child = subprocess.Popen([sys.executable, "-I", "-c", "input()"], stdin=subprocess.PIPE)
-    found = await daemon.asked(child.pid, bind="parent")
+    found = await daemon.asked(child.pid, bind=bind, of="parent")
     child.communicate(b"\n")
-    assert (found["bind"], found["pid"]) == ("pid", os.getpid())
+    assert (found["bind"], found["pid"]) == (bind, os.getpid())
 
 
-@pytest.mark.parametrize("bind", ["pid", "parent"])
-async def test_who_has_ended_gets_nothing_rather_than_something_unbound(daemon: Daemon, bind: str) -> None:
+@pytest.mark.parametrize("of", ["caller", "parent"])
+async def test_who_has_ended_gets_nothing_rather_than_something_unbound(daemon: Daemon, of: str) -> None:
     child = subprocess.Popen([sys.executable, "-I", "-c", ""])
     child.wait()
     with pytest.raises(RefusedError, match="has ended"):
-        await daemon.asked(child.pid, bind=bind)
+        await daemon.asked(child.pid, bind="pid", of=of)
     assert daemon.grants.broker.grants() == ()
 
 
