@@ -42,6 +42,10 @@ class JournalError(HFProxyError):
     """The journal cannot be written or does not verify."""
 
 
+class StoreError(HFProxyError):
+    """What is known of the grants cannot be read or written."""
+
+
 class VaultError(HFProxyError):
     """The vault failed: unreadable, damaged, or its answer makes no sense."""
 

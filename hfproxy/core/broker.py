@@ -42,7 +42,8 @@ class Bind(StrEnum):
 class Order:
     """What is asked of `mint`. `ttl` in seconds; `program` is a base name, never a command line.
 
-    `pid` and `start` name the process it is bound to; with `ambient` the tree of that process needs no credential.
+    `pid` and `start` name the process it is bound to; with `ambient` the tree of that process needs no credential, and
+    with `renews` its end moves away as long as the process lives.
     """
 
     account: str
@@ -57,6 +58,7 @@ class Order:
     strict: bool = False
     start: int | None = None
     ambient: bool = False
+    renews: bool = False
 
 
 @dataclass(slots=True)
@@ -122,6 +124,21 @@ class Broker:
         self._grants[grant.id] = grant
         self._by_digest[digest] = grant
         return grant, bearer
+
+    def restore(self, grant: Grant) -> None:
+        """Take in a grant that an earlier daemon minted.
+
+        Raises:
+            RefusedError: what it was minted from has ended.
+        """
+        if grant.order.parent is not None:
+            self.grant(grant.order.parent)
+        self._grants[grant.id] = grant
+        self._by_digest[grant.digest] = grant
+
+    def recall(self, digest: bytes, how: Refusal) -> None:
+        """Tell a credential that ended before apart from one never seen."""
+        self._ended[digest] = how
 
     def renew(self, grant_id: str, expires_at: int) -> Grant:
         """Move a grant's end, which is never after its parent's. Its credential stays what it is.

@@ -18,7 +18,8 @@ from hfproxy.core.audit import Kind
 from hfproxy.core.broker import Grant
 from hfproxy.daemon import identity, messages, peers
 from hfproxy.daemon.accounts import Accounts
-from hfproxy.daemon.grants import Grants, now
+from hfproxy.daemon.clock import now
+from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.leases import is_alive
 from hfproxy.daemon.minting import Mint, public
@@ -173,7 +174,7 @@ class ControlPlane:
 
     async def _renew(self, message: messages.Renew, caller: Caller) -> wire.Message:
         self._one_of(caller, message.id)
-        return public(await self._grants.renew(message.id, self._mint.ttl(message.ttl), self._mint.longest))
+        return public(await self._grants.renew(message.id, self._mint.ttl(message.ttl)))
 
     async def _revoke(self, message: messages.Revoke, caller: Caller) -> wire.Message:
         wanted = [grant.id for grant in self._reach(caller)] if message.all else list(message.ids)

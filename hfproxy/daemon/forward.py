@@ -8,8 +8,8 @@ from hfproxy.core.broker import Broker
 from hfproxy.core.rewrite import Places
 from hfproxy.daemon import refusals
 from hfproxy.daemon.accounts import Held
+from hfproxy.daemon.clock import now
 from hfproxy.daemon.exchange import Exchange
-from hfproxy.daemon.grants import now
 from hfproxy.daemon.meter import Meter, OverLimitError
 from hfproxy.daemon.record import Recorder
 from hfproxy.daemon.relay import Relay

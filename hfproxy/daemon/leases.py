@@ -34,9 +34,21 @@ class Tree:
         return any(processes.holds_socket(process.pid, inode) for process in self.seen)
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A living process, and a handle on it, which says when it has ended."""
+
+    process: Process
+    pidfd: int
+
+    def close(self) -> None:
+        """Let go of it."""
+        os.close(self.pidfd)
+
+
 @dataclass(slots=True)
 class _Lease:
-    pidfd: int
+    held: Held
     tree: Tree
 
 
@@ -46,17 +58,26 @@ class Leases:
     def __init__(self) -> None:
         self._held: dict[str, _Lease] = {}
 
-    def take(self, grant_id: str, process: Process, pidfd: int, ended: Callable[[str], None]) -> None:
+    def take(self, grant_id: str, held: Held, ended: Callable[[str], None]) -> None:
         """Hold a grant to a process: `ended` is called once, with the grant's id, when it is over."""
-        self._held[grant_id] = _Lease(pidfd, Tree(process))
-        asyncio.get_running_loop().add_reader(pidfd, self._over, grant_id, ended)
+        self._held[grant_id] = _Lease(held, Tree(held.process))
+        asyncio.get_running_loop().add_reader(held.pidfd, self._over, grant_id, ended)
 
     def drop(self, grant_id: str) -> None:
         """The grant ended otherwise; nothing if it was not bound."""
         lease = self._held.pop(grant_id, None)
         if lease is not None:
-            asyncio.get_running_loop().remove_reader(lease.pidfd)
-            os.close(lease.pidfd)
+            asyncio.get_running_loop().remove_reader(lease.held.pidfd)
+            lease.held.close()
+
+    def close(self) -> None:
+        """Watch no process any more."""
+        for grant_id in self.ids():
+            self.drop(grant_id)
+
+    def ids(self) -> tuple[str, ...]:
+        """All bound grants."""
+        return tuple(self._held)
 
     def tree(self, grant_id: str) -> Tree | None:
         """The process that a grant is tied to, and its descendants."""
@@ -76,8 +97,8 @@ class Leases:
         ended(grant_id)
 
 
-def open_process(pid: int) -> tuple[Process, int]:
-    """A living process, and a handle on it.
+def open_process(pid: int) -> Held:
+    """A living process.
 
     Raises:
         RefusedError: it has ended, or is not to be seen from here.
@@ -90,7 +111,7 @@ def open_process(pid: int) -> tuple[Process, int]:
     if born is None or not is_alive(pidfd):  # then what was found may already be another one
         os.close(pidfd)
         raise _ended()
-    return born.process, pidfd
+    return Held(born.process, pidfd)
 
 
 def is_alive(pidfd: int) -> bool:

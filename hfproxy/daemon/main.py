@@ -19,6 +19,7 @@ from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.minting import Mint
 from hfproxy.daemon.proxy import DataPlane
 from hfproxy.daemon.record import MINUTE, Recorder
+from hfproxy.daemon.store import Store
 from hfproxy.daemon.upstream import MAX_HEADER_BYTES, Upstream
 from hfproxy.errors import UsageError
 from hfproxy.secret import Secret
@@ -71,12 +72,14 @@ async def _run(settings: config.Config, state: Path, passphrase: Secret | None) 
     if passphrase is not None:
         await accounts.unlock(passphrase)
     journal = Journal(state / "journal")
+    store = Store(state)
     upstream = Upstream(settings.upstream)
     try:
         control = service.control_socket(passed.get("control"), runtime)
-        await _serve(settings, state, data, control, accounts, journal, upstream)
+        await _serve(settings, state, data, control, accounts, journal, store, upstream)
     finally:
         await upstream.close()
+        store.close()
         journal.close()
         if "control" not in passed:
             runtime.unlink(missing_ok=True)
@@ -89,11 +92,13 @@ async def _serve(
     control: socket.socket,
     accounts: Accounts,
     journal: Journal,
+    store: Store,
     upstream: Upstream,
 ) -> None:
     port = data.getsockname()[1]
     endpoint, uid = f"http://127.0.0.1:{port}", os.getuid()
-    grants, recorder = Grants(journal), Recorder(journal)
+    grants, recorder = Grants(journal, store, config.duration(settings.grants.max_ttl)), Recorder(journal)
+    await grants.restore()
     commands = ControlPlane(
         uid,
         endpoint,
@@ -126,6 +131,7 @@ async def _serve(
         for task in background:
             task.cancel()
     recorder.write_unknown()
+    await grants.close()
 
 
 async def _every_minute(recorder: Recorder) -> None:

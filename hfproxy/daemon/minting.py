@@ -52,6 +52,7 @@ class Mint:
             pid=bound,
             parent=None if holder is None else holder.id,
             ambient=asked.ambient,
+            renews=bound is not None and asked.ttl is None,
             program=asked.program and asked.program[:MAX_TEXT],
         )
         grant, credential = await self._grants.mint(order)

@@ -22,6 +22,12 @@ class Born(NamedTuple):
     parent: int
 
 
+def boot() -> str:
+    """What tells one start of the machine from another: numbers and moments of processes begin anew with it."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+        return file.read().strip()
+
+
 def find(pid: int) -> Born | None:
     """The living process of that number."""
     try:

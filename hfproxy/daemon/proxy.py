@@ -18,13 +18,14 @@ from hfproxy.core.routes import Classification, Classified, NeedBody, NeedComman
 from hfproxy.core.table import Special
 from hfproxy.daemon import peers, push, refusals
 from hfproxy.daemon.accounts import Accounts, Held
+from hfproxy.daemon.clock import now
 from hfproxy.daemon.exchange import Exchange, incoming, whole
 from hfproxy.daemon.forward import Forward
-from hfproxy.daemon.grants import Grants, now
+from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.peers import Peer
 from hfproxy.daemon.record import Recorder
 from hfproxy.daemon.upstream import Upstream
-from hfproxy.errors import JournalError
+from hfproxy.errors import JournalError, StoreError
 
 
 class DataPlane:
@@ -52,7 +53,9 @@ class DataPlane:
         exchange = Exchange(request, Inbound.of(request.headers.items()))
         try:
             outcome = await self._steps(exchange)
-        except JournalError as error:
+            if isinstance(outcome, Deny) and outcome.refusal is Refusal.EXPIRED:
+                await self._grants.end_expired()
+        except (JournalError, StoreError) as error:
             outcome = Deny(Refusal.JOURNAL, str(error))
         finally:
             if exchange.push is not None:
@@ -148,8 +151,12 @@ class DataPlane:
         if isinstance(decision, Deny):
             return self._refuse(exchange, decision)
         with self._grants.running.under(grant.id, exchange.request.transport):
+            await self._grants.used(grant)
             await self._recorder.decided(exchange, decision)
-            return await self._forward.serve(exchange, decision, held)
+            try:
+                return await self._forward.serve(exchange, decision, held)
+            finally:
+                self._grants.touched(grant)
 
     async def _access(self, exchange: Exchange, classified: Classified, grant: Grant, held: Held) -> Access | Deny:
         """What is attempted, by this account. A push needs less where it can be proven to lose nothing.

@@ -10,7 +10,7 @@ from typing import Final
 from hfproxy import wire
 from hfproxy.config import duration
 from hfproxy.daemon import messages
-from hfproxy.daemon.grants import now
+from hfproxy.daemon.clock import now
 from hfproxy.daemon.journal import Journal
 from hfproxy.errors import JournalError
 

@@ -12,7 +12,7 @@ import structlog
 
 from hfproxy.core.access import Allow, AllowAnonymous, Deny, Need, Refusal
 from hfproxy.core.audit import Kind
-from hfproxy.daemon.grants import now
+from hfproxy.daemon.clock import now
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.logs import hide
 from hfproxy.errors import JournalError

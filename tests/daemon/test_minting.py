@@ -16,6 +16,7 @@ from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.messages import Mint as Asked
 from hfproxy.daemon.minting import Mint, public
+from hfproxy.daemon.store import Store
 from hfproxy.errors import AccountError, RefusedError, UsageError
 from hfproxy.secret import Secret
 from hfproxy.vault.memory import MemoryVault
@@ -36,7 +37,8 @@ class Daemon:
 
     def __init__(self, directory: Path) -> None:
         self.journal = Journal(directory / "journal")
-        self.grants = Grants(self.journal)
+        self.store = Store(directory)
+        self.grants = Grants(self.journal, self.store, 3600)
         self.accounts = Accounts(MemoryVault())
         self.mint = Mint(SETTINGS, "http://127.0.0.1:4880", "https://hub", self.accounts, self.grants)
 
@@ -52,6 +54,7 @@ async def daemon(tmp_path: Path) -> "Daemon":
     await daemon.accounts.put(Held(account("default"), Secret(TOKEN)))
     yield daemon
     await daemon.grants.revoke([grant.id for grant in daemon.grants.broker.grants()])
+    daemon.store.close()
     daemon.journal.close()
 
 

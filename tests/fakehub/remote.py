@@ -36,8 +36,8 @@ def in_thread(**settings: Any) -> Iterator[FakeHub]:
 
 async def _stop(hub: FakeHub) -> None:
     await hub.stop()
-    for _ in range(10):  # connections that are being closed need a few turns of the loop to be gone
-        await asyncio.sleep(0)
+    # Connections that are being closed need some turns of the loop to be gone, those of a client that was killed too.
+    await asyncio.sleep(0.1)
 
 
 class FakeHubProcess:

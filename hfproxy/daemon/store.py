@@ -1,0 +1,154 @@
+"""What is known of the grants, on disk, so that it survives the daemon: an upgrade, a crash, a pulled plug.
+
+SQLite from the standard library, in write-ahead mode with a sync at every commit: what `await` has returned from is on
+disk. There is no secret in it. A file that is damaged, or that a newer version wrote, is refused, and the message says
+what to do; nothing is ever allowed because something could not be read.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+from hfproxy.core import stored
+from hfproxy.core.access import Refusal
+from hfproxy.core.broker import REMEMBERED, Grant
+from hfproxy.errors import StartError, StoreError
+
+# A directory, since the log beside the file belongs to it: neither may be moved without the other.
+DIRECTORY: Final = "grants"
+FILE: Final = "grants.sqlite"
+VERSION: Final = 1
+SCHEMA: Final = """
+CREATE TABLE grants (id TEXT PRIMARY KEY, spelled TEXT NOT NULL);
+CREATE TABLE ended (digest BLOB PRIMARY KEY, how TEXT NOT NULL);
+CREATE TABLE known (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+# Longer than any disk should take; then the request that waits is refused.
+BUSY_SECONDS: Final = 10
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was found at the start: living grants, parents first, and credentials that ended.
+
+    `at` is the last moment that was written down, `boot` the start of the machine that processes were counted from.
+    """
+
+    grants: tuple[Grant, ...]
+    ended: tuple[tuple[bytes, Refusal], ...]
+    at: int
+    boot: str
+
+
+class Store:
+    """The file, and the one thread that writes it."""
+
+    def __init__(self, directory: Path) -> None:
+        """Open the file; makes it if there is none.
+
+        Raises:
+            StartError: it is damaged, or of a newer version.
+        """
+        self._directory = directory / DIRECTORY
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        try:
+            self._directory.mkdir(mode=0o700, exist_ok=True)
+            self._file = sqlite3.connect(
+                self._directory / FILE, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
+            )
+            self._prepare()
+        except (OSError, sqlite3.Error) as error:
+            raise self._unfit(str(error)) from None
+
+    def load(self) -> Kept:
+        """Read everything.
+
+        Raises:
+            StartError: something in it is not what this version wrote.
+        """
+        try:
+            grants = [
+                stored.read(spelled) for (spelled,) in self._file.execute("SELECT spelled FROM grants ORDER BY rowid")
+            ]
+            ended = [
+                (bytes(digest), Refusal(how)) for digest, how in self._file.execute("SELECT digest, how FROM ended")
+            ]
+            known = dict(self._file.execute("SELECT name, value FROM known"))
+            return Kept(tuple(grants), tuple(ended), int(known.get("at", 0)), known.get("boot", ""))
+        except (sqlite3.Error, StoreError, ValueError) as error:
+            raise self._unfit(str(error)) from None
+
+    async def keep(self, grants: Iterable[Grant], at: int) -> None:
+        """Write grants down as they are now.
+
+        Raises:
+            StoreError: they could not be written.
+        """
+        rows = [(grant.id, stored.spell(grant)) for grant in grants]
+        await self._do(lambda: self._write(rows, (), at))
+
+    async def end(self, grants: Iterable[tuple[Grant, Refusal]], at: int) -> None:
+        """Write down that grants ended, and how; raises as `keep`."""
+        rows = [(grant.id, grant.digest, how.value) for grant, how in grants]
+        await self._do(lambda: self._write((), rows, at))
+
+    def remember(self, name: str, value: str) -> None:
+        """Write down one thing about the machine, at the start."""
+        self._file.execute("INSERT OR REPLACE INTO known VALUES (?, ?)", (name, value))
+
+    def close(self) -> None:
+        """Finish what is being written and let go of the file."""
+        self._thread.shutdown()
+        self._file.close()
+
+    def _write(self, kept: Iterable[tuple[str, str]], ended: Iterable[tuple[str, bytes, str]], at: int) -> None:
+        self._file.execute("BEGIN IMMEDIATE")
+        try:
+            # Not `REPLACE`, which would move the row behind its children.
+            self._file.executemany(
+                "INSERT INTO grants VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET spelled = excluded.spelled", kept
+            )
+            for grant_id, digest, how in ended:
+                self._file.execute("DELETE FROM grants WHERE id = ?", (grant_id,))
+                self._file.execute("INSERT OR REPLACE INTO ended VALUES (?, ?)", (digest, how))
+            self._file.execute("DELETE FROM ended WHERE rowid <= (SELECT max(rowid) FROM ended) - ?", (REMEMBERED,))
+            self._file.execute("INSERT OR REPLACE INTO known VALUES ('at', ?)", (str(at),))
+            self._file.execute("COMMIT")
+        except BaseException:
+            if self._file.in_transaction:
+                self._file.execute("ROLLBACK")
+            raise
+
+    async def _do(self, work: Callable[[], Result]) -> Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"the grants in {self._directory} cannot be written ({error}); make room, and see: hf-proxy status"
+            ) from None
+
+    def _prepare(self) -> None:
+        self._file.execute("PRAGMA journal_mode = WAL")
+        self._file.execute("PRAGMA synchronous = FULL")
+        (version,) = self._file.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            self._file.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        elif version != VERSION:
+            raise self._unfit("another version of hf-proxy wrote it")
+        (fault,) = self._file.execute("PRAGMA quick_check(1)").fetchone()
+        if fault != "ok":
+            raise self._unfit(fault)
+
+    def _unfit(self, why: str) -> StartError:
+        self._thread.shutdown(wait=False)
+        reason = " ".join(why.split())[:200]
+        return StartError(
+            f"the grants in {self._directory} cannot be used ({reason}); to start without them:"
+            f" mv {self._directory} {self._directory}.bad"
+        )

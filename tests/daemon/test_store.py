@@ -1,0 +1,152 @@
+"""The store: what it has returned from is on disk, and what it cannot read it refuses."""
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hfproxy.core.access import Refusal
+from hfproxy.core.broker import Broker, Grant, Order
+from hfproxy.core.scope import parse
+from hfproxy.daemon.store import DIRECTORY, FILE, VERSION, Store
+from hfproxy.errors import StartError, StoreError
+
+SCOPES = (parse("read:me/*"),)
+
+
+def minted(count: int = 1) -> list[Grant]:
+    broker = Broker()
+    return [broker.mint(Order("me", SCOPES, 60), number.to_bytes(24), 100)[0] for number in range(count)]
+
+
+async def filled(folder: Path, count: int = 3) -> list[Grant]:
+    store, grants = Store(folder), minted(count)
+    await store.keep(grants, 100)
+    store.close()
+    return grants
+
+
+async def test_what_was_kept_is_there_again_in_its_order(tmp_path: Path) -> None:
+    grants = await filled(tmp_path)
+    store = Store(tmp_path)
+    grants[0].uses = 7
+    await store.keep([grants[0]], 101)
+    await store.end([(grants[1], Refusal.REVOKED)], 102)
+    store.close()
+    again = Store(tmp_path)
+    kept = again.load()
+    again.close()
+    assert kept.grants == (grants[0], grants[2])
+    assert kept.ended == ((grants[1].digest, Refusal.REVOKED),)
+    assert kept.at == 102
+
+
+async def test_ended_credentials_are_remembered_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hfproxy.daemon.store.REMEMBERED", 2)
+    grants = minted(5)
+    store = Store(tmp_path)
+    for grant in grants:
+        await store.end([(grant, Refusal.EXPIRED)], 100)
+    kept = store.load()
+    store.close()
+    assert [digest for digest, _ in kept.ended] == [grant.digest for grant in grants[3:]]
+
+
+def test_it_is_for_nobody_else(tmp_path: Path) -> None:
+    Store(tmp_path).close()
+    assert (tmp_path / DIRECTORY).stat().st_mode & 0o077 == 0
+
+
+def damage(file: Path, change: Callable[[bytearray], None]) -> None:
+    data = bytearray(file.read_bytes())
+    change(data)
+    file.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.__setitem__(slice(0, 16), b"x" * 16),
+        lambda data: data.__setitem__(slice(4096, None), b""),
+        lambda data: data.__setitem__(slice(4096, 8192), b"\xff" * 4096),
+        lambda data: data.__setitem__(slice(0, None), b"not a database" * 100),
+    ],
+    ids=["header", "cut", "page", "other"],
+)
+async def test_a_damaged_file_is_refused_and_the_message_names_the_way_out(
+    tmp_path: Path, change: Callable[[bytearray], None]
+) -> None:
+    await filled(tmp_path, 50)
+    damage(tmp_path / DIRECTORY / FILE, change)
+    with pytest.raises(StartError, match=r"cannot be used .*; to start without them: mv .*grants .*grants\.bad"):
+        store = Store(tmp_path)
+        try:
+            store.load()
+        finally:
+            store.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE grants SET spelled = '{}'",
+        "UPDATE grants SET spelled = replace(spelled, '\"strict\": false', '\"strict\": true') WHERE rowid = 99;"
+        "UPDATE grants SET spelled = replace(spelled, '\"expires_at\": 160', '\"expires_at\": 999')",
+        "UPDATE grants SET spelled = replace(spelled, '160', '99999999999')  WHERE 1; UPDATE grants SET spelled = 'x'",
+        "INSERT INTO ended VALUES (x'00', 'a-word-of-the-future')",
+        f"PRAGMA user_version = {VERSION + 1}",
+    ],
+)
+async def test_what_this_version_did_not_write_is_refused(tmp_path: Path, statement: str) -> None:
+    await filled(tmp_path)
+    file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
+    file.executescript(statement)
+    file.close()
+    with pytest.raises(StartError):
+        store = Store(tmp_path)
+        try:
+            store.load()
+        finally:
+            store.close()
+
+
+async def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    other = sqlite3.connect(tmp_path / DIRECTORY / FILE, isolation_level=None)
+    other.execute("DROP TABLE grants")
+    other.close()
+    with pytest.raises(StoreError, match="cannot be written"):
+        await store.keep(minted(), 100)
+    store.close()
+
+
+KILLED = """
+import asyncio, os, sys
+sys.path[:0] = sys.argv[2:]
+from daemon.test_store import minted
+from pathlib import Path
+from hfproxy.core.access import Refusal
+from hfproxy.daemon.store import Store
+
+async def main():
+    store, grants = Store(Path(sys.argv[1])), minted(2)
+    await store.keep(grants, 100)
+    await store.end([(grants[0], Refusal.REVOKED)], 100)
+    os.kill(os.getpid(), 9)
+
+asyncio.run(main())
+"""
+
+
+def test_what_it_has_returned_from_survives_being_killed(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(root), str(root / "tests")])
+    assert done.returncode == -9
+    store = Store(tmp_path)
+    kept = store.load()
+    store.close()
+    assert [grant.id for grant in kept.grants] == [minted(2)[1].id]
+    assert kept.ended == ((minted(2)[0].digest, Refusal.REVOKED),)

@@ -1,0 +1,264 @@
+"""What survives the daemon: grants with a living process, what was used, and above all every end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from end_to_end.client import CANARY
+from end_to_end.wire_client import ask, bearer
+from fakehub import FakeHub
+from house import House
+
+PASSPHRASE = "a passphrase of the test"
+
+
+@pytest.fixture
+def house(hub: FakeHub, tmp_path: Path) -> House:
+    """A daemon whose accounts outlive it."""
+    house = House(tmp_path / "house", hub.url, hub.ca_path, vault="sealed-file")
+    begin(house)
+    house.login(CANARY)
+    return house
+
+
+def begin(house: House) -> None:
+    """Start the daemon with its passphrase."""
+    reading, writing = os.pipe()
+    os.write(writing, PASSPHRASE.encode())
+    os.close(writing)
+    house.start("--passphrase-fd", str(reading), pass_fds=(reading,))
+    os.close(reading)
+
+
+def kill(house: House) -> None:
+    """As a crash does."""
+    assert house.process is not None
+    house.process.kill()
+    house.process.wait()
+    house.process = None
+
+
+def stop(house: House) -> None:
+    house.stop()
+
+
+def status(minted: dict[str, Any]) -> tuple[int, str | None]:
+    reply = ask(minted["endpoint"], "GET", "/api/models/me/secret-model", bearer(minted["credential"]))
+    return reply.status, reply.refusal
+
+
+END = pytest.mark.parametrize("end", [stop, kill], ids=["stopped", "killed"])
+
+
+@END
+def test_a_grant_lives_on(house: House, end: Callable[[House], None]) -> None:
+    minted = house.mint("--label", "long", "--scope", "read:me/*")
+    before = json.loads(house.must("grants", "--json"))
+    end(house)
+    begin(house)
+    assert status(minted) == (200, None)
+    after = json.loads(house.must("grants", "--json"))
+    assert [{**grant, "uses": 0} for grant in after] == before
+
+
+@END
+@pytest.mark.parametrize("bind", ["pid", "tree"])
+def test_a_running_exec_keeps_working_and_still_ends_with_its_command(
+    house: House, end: Callable[[House], None], bind: str
+) -> None:
+    script = (
+        "import json, os, sys, urllib.request\n"
+        "for _ in sys.stdin:\n"
+        "    request = urllib.request.Request(os.environ['HF_ENDPOINT'] + '/api/models/me/secret-model',\n"
+        "        headers={'Authorization': 'Bearer ' + os.environ['HF_TOKEN']})\n"
+        "    print(urllib.request.urlopen(request).status, os.environ['HF_TOKEN'], flush=True)\n"
+    )
+    command = [*house.hfproxy, "exec", "--bind", bind, "--", sys.executable, "-c", script]
+    process = subprocess.Popen(command, env=house.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    def asked() -> list[str]:
+        process.stdin.write("\n")
+        process.stdin.flush()
+        return process.stdout.readline().split()
+
+    _, credential = asked()
+    end(house)
+    begin(house)
+    assert asked() == ["200", credential]
+    process.communicate()
+    minted = {"endpoint": house.status()["endpoint"], "credential": credential}
+    deadline = time.monotonic() + 10
+    while status(minted) != (401, "revoked"):
+        assert time.monotonic() < deadline
+
+
+def test_a_command_that_ended_while_there_was_no_daemon_has_no_grant_any_more(house: House) -> None:
+    process = subprocess.Popen(
+        [
+            *house.hfproxy,
+            "exec",
+            "--",
+            sys.executable,
+            "-c",
+            "import os; print(os.environ['HF_TOKEN'], flush=True); input()",
+        ],
+        env=house.env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    credential = process.stdout.readline().strip()
+    kill(house)
+    process.communicate()
+    begin(house)
+    assert status({"endpoint": house.status()["endpoint"], "credential": credential}) == (401, "revoked")
+    assert json.loads(house.must("grants", "--json")) == []
+
+
+@END
+def test_what_was_revoked_stays_revoked(house: House, end: Callable[[House], None]) -> None:
+    minted = house.mint()
+    house.must("revoke", minted["id"])
+    end(house)
+    begin(house)
+    assert status(minted) == (401, "revoked")
+
+
+@END
+def test_what_was_used_stays_used(house: House, end: Callable[[House], None]) -> None:
+    minted = house.mint("--max-uses", "3")
+    assert [status(minted)[0] for _ in range(2)] == [200, 200]
+    end(house)
+    begin(house)
+    assert [status(minted)[0] for _ in range(2)] == [200, 403]
+
+
+@END
+def test_a_child_is_still_its_parents_child(house: House, end: Callable[[House], None]) -> None:
+    script = '"$@" mint --bind none --scope write; read line'
+    process = subprocess.Popen(
+        [*house.hfproxy, "exec", "--scope", "read:me/*", "--", "bash", "-c", script, "-", *house.hfproxy],
+        env=house.env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    child = {"credential": process.stdout.readline().strip(), "endpoint": house.status()["endpoint"]}
+    end(house)
+    begin(house)
+    reply = ask(child["endpoint"], "DELETE", "/api/models/me/secret-model/branch/x", bearer(child["credential"]))
+    assert (reply.status, reply.refusal) == (403, "scope")
+    process.communicate()
+    deadline = time.monotonic() + 10
+    while status(child) != (401, "revoked"):
+        assert time.monotonic() < deadline
+
+
+def test_a_damaged_store_is_refused_with_a_way_out(house: House) -> None:
+    minted = house.mint()
+    house.stop()
+    grants = house.state / "grants"
+    file = grants / "grants.sqlite"
+    file.write_bytes(b"x" * file.stat().st_size)
+    with pytest.raises(AssertionError, match=rf"mv {grants} {grants}\.bad"):
+        begin(house)
+    grants.rename(house.state / "grants.bad")
+    begin(house)
+    assert status(minted) == (401, "unknown_credential")
+
+
+# --- the clock ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def faked(house: House) -> Iterator[Callable[[str], None]]:
+    """Start the daemon anew, its clock off by what is said. It drops what is preloaded, so the loader is told itself."""
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
+    loader = next(Path("/lib64").glob("ld-linux-*.so.2"), None)
+    if library is None or loader is None:
+        pytest.skip("needs libfaketime; on Debian: apt install libfaketime")
+    rc = house.root / "clock"
+
+    def start(offset: str) -> None:
+        rc.write_text(offset)
+        reading, writing = os.pipe()
+        os.write(writing, PASSPHRASE.encode())
+        os.close(writing)
+        kept = house.hfproxy
+        options = {"FAKETIME_TIMESTAMP_FILE": str(rc), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+        clean = {name: value for name, value in house.env.items() if not name.startswith(("PYTHON", "LD_"))}
+        with house.log.open("ab") as log:
+            house.process = subprocess.Popen(
+                [str(loader), "--preload", str(library), *kept, "daemon", "--passphrase-fd", str(reading)],
+                env=clean | options,
+                pass_fds=(reading,),
+                stderr=log,
+            )
+        os.close(reading)
+        deadline = time.monotonic() + 20
+        while house.cli("status").returncode != 0:
+            assert house.process.poll() is None, house.log.read_text()
+            assert time.monotonic() < deadline
+
+    yield start
+    house.stop()
+
+
+def set_clock(house: House, offset: str) -> None:
+    (house.root / "clock").write_text(offset)
+
+
+def test_a_clock_that_is_set_back_revives_nothing(house: House, faked: Callable[[str], None]) -> None:
+    house.stop()
+    faked("+0")
+    minted = house.mint("--ttl", "2s")
+    set_clock(house, "-1d")
+    deadline = time.monotonic() + 20
+    while status(minted)[0] != 401:
+        assert time.monotonic() < deadline
+    assert status(minted) == (401, "expired")
+
+
+def test_a_clock_that_jumps_ahead_ends_what_is_over_then_and_back_again_it_stays_ended(
+    house: House, faked: Callable[[str], None]
+) -> None:
+    house.stop()
+    faked("+0")
+    minted = house.mint("--ttl", "1h")
+    assert status(minted) == (200, None)
+    set_clock(house, "+1d")
+    deadline = time.monotonic() + 20
+    while status(minted)[0] != 401:
+        assert time.monotonic() < deadline
+    set_clock(house, "+0")
+    assert status(minted) == (401, "expired")
+
+
+def test_a_clock_that_was_set_back_while_no_daemon_ran_gives_no_more_time(
+    house: House, faked: Callable[[str], None]
+) -> None:
+    minted = house.mint("--ttl", "1h")
+    kill(house)
+    faked("-1d")
+    [grant] = json.loads(house.must("grants", "--json"))
+    assert grant["expires_at"] <= minted["expires_at"] - 86_000
+
+
+def test_a_daemon_that_was_suspended_knows_how_long(house: House) -> None:
+    minted = house.mint("--ttl", "3s")
+    assert house.process is not None
+    house.process.send_signal(signal.SIGSTOP)
+    time.sleep(max(0.0, minted["expires_at"] + 1 - time.time()))
+    house.process.send_signal(signal.SIGCONT)
+    assert status(minted) == (401, "expired")
