@@ -32,17 +32,18 @@ TRUST = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "CURL_CA_
 
 
 class Client:
-    """Something that runs scripts of users: a Python with a real client, a shell, Node."""
+    """What runs the scripts of users: a Python with a real client, a shell, Node. `first` comes first on its PATH."""
 
-    def __init__(self, program: str, hub: FakeHub, folder: Path) -> None:
+    def __init__(self, program: str, hub: FakeHub, folder: Path, first: Path | None = None) -> None:
         self.program, self.hub, self.folder = program, hub, folder
+        self.path = os.environ["PATH"] if first is None else f"{first}:{os.environ['PATH']}"
 
     def env(self, name: str, **more: str) -> dict[str, str]:
         """A home of its own, certificates of the test's CA for storage, and nothing of the developer's."""
         home = self.folder / name
         home.mkdir(parents=True, exist_ok=True)
         trusted = {key: value for key, value in self.hub.environment(None).items() if key != "HF_ENDPOINT"}
-        own = {"PATH": os.environ["PATH"], "HOME": str(home), "HF_HOME": str(home / "hf")}
+        own = {"PATH": self.path, "HOME": str(home), "HF_HOME": str(home / "hf")}
         trusted |= dict.fromkeys(TRUST, str(self.hub.ca_path))
         return {**own, **trusted, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", **more}
 

@@ -1,7 +1,6 @@
 """Stock clients, each straight at the Hub with the token and under `hf-proxy exec`: nothing may differ but the refusals."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from matrix.rows import ROWS, Row, Words, digest
 
 NARROW = ("--scope", "read:datasets/you/nothing")
 OURS = "hf-proxy exec"
+ClientAt = Callable[[FakeHub], Client]
 
 
 @pytest.fixture(params=ROWS)
@@ -22,10 +22,10 @@ def row(request: pytest.FixtureRequest) -> Row:
 
 
 @pytest.fixture
-def path(row: Row, interpreter: Callable[[str], str]) -> str:
-    """PATH as one has it with the row's environment activated."""
-    found = os.environ["PATH"]
-    return found if row.environment is None else f"{Path(interpreter(row.environment)).parent}:{found}"
+def client_at(row: Row, interpreter: Callable[[str], str], tmp_path: Path) -> ClientAt:
+    """Gives the row's client for a Hub, with the row's environment activated."""
+    first = Path(interpreter(row.environment)).parent if row.environment else None
+    return lambda hub: Client(row.program, hub, tmp_path / "clients", first)
 
 
 def in_folder(words: Words, folder: Path) -> Words:
@@ -61,12 +61,11 @@ def at_hub(hub: FakeHub) -> dict[str, str]:
 
 
 def test_the_client_does_the_same_with_a_credential_as_with_the_token(
-    row: Row, path: str, plain_hub: FakeHub, hub: FakeHub, house: House, tmp_path: Path
+    row: Row, client_at: ClientAt, plain_hub: FakeHub, hub: FakeHub, house: House, tmp_path: Path
 ) -> None:
-    plain = Client(row.program, plain_hub, tmp_path / "plain")
-    direct = results(plain.direct(*in_folder(row.work, tmp_path / "a"), PATH=path, **at_hub(plain_hub)))
-    client = Client(row.program, hub, tmp_path / "client")
-    proxied = results(client.proxied(house, *in_folder(row.work, tmp_path / "b"), options=OPTIONS, PATH=path))
+    plainly = in_folder(row.work, tmp_path / "plainly")
+    direct = results(client_at(plain_hub).direct(*plainly, **at_hub(plain_hub)))
+    proxied = results(client_at(hub).proxied(house, *in_folder(row.work, tmp_path / "proxied"), options=OPTIONS))
     assert proxied == direct
     assert row.seen.items() <= proxied.items()
     assert contents(hub) == contents(plain_hub)
@@ -75,10 +74,11 @@ def test_the_client_does_the_same_with_a_credential_as_with_the_token(
     assert not hub.saw(b"hf_px_"), "the credential went past the proxy"
 
 
-def attempt(row: Row, words: Words, path: str, hub: FakeHub, house: House, folder: Path, *options: str) -> str:
+def attempt(client: Client, words: Words, house: House, *options: str) -> str:
     """Try this with a credential for something else; gives what the client printed about it."""
+    hub = client.hub
     before = contents(hub)
-    done = Client(row.program, hub, folder).attempt(house, *words, options=(*NARROW, *options), PATH=path)
+    done = client.attempt(house, *words, options=(*NARROW, *options))
     assert done.returncode != 0, done.stdout
     assert contents(hub) == before
     assert not hub.saw(b"hf_px_"), "the credential went past the proxy"
@@ -87,12 +87,12 @@ def attempt(row: Row, words: Words, path: str, hub: FakeHub, house: House, folde
 
 @pytest.mark.parametrize("options", [(), ("--strict",)], ids=["anonymous", "strict"])
 def test_a_read_out_of_scope_is_refused_in_words_that_the_client_prints(
-    row: Row, path: str, hub: FakeHub, house: House, tmp_path: Path, options: tuple[str, ...]
+    row: Row, client_at: ClientAt, hub: FakeHub, house: House, options: tuple[str, ...]
 ) -> None:
-    assert OURS in attempt(row, row.read, path, hub, house, tmp_path, *options)
+    assert OURS in attempt(client_at(hub), row.read, house, *options)
 
 
 def test_a_write_out_of_scope_is_refused_in_words_that_the_client_prints(
-    row: Row, path: str, hub: FakeHub, house: House, tmp_path: Path
+    row: Row, client_at: ClientAt, hub: FakeHub, house: House
 ) -> None:
-    assert OURS in attempt(row, row.write, path, hub, house, tmp_path)
+    assert OURS in attempt(client_at(hub), row.write, house)
