@@ -1,7 +1,7 @@
 """The broker, against a model of its own rules that shares nothing with it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
@@ -22,8 +22,8 @@ from hfproxy.core.access import (
     RepoType,
     Target,
 )
-from hfproxy.core.broker import Broker, Grant, Order
-from hfproxy.core.caveats import Caveat, InScopes, MaxBytes, MaxRate, MaxUses
+from hfproxy.core.broker import Bind, Broker, Grant, Order
+from hfproxy.core.caveats import Caveat, InScopes, InTree, MaxBytes, MaxRate, MaxUses, Moment
 from hfproxy.core.scope import parse
 from hfproxy.errors import RefusedError
 
@@ -274,16 +274,16 @@ def test_when_a_request_was_is_kept_only_where_a_rate_is_limited(world: World) -
     for at in range(1000):
         world.broker.authorize(grant, READ_A, at)
         world.broker.authorize(limited, READ_A, at)
-    assert grant.moment(1000).lately == 0
-    assert limited.moment(1000).lately == 59
-    assert limited.moment(1059).lately == 0
+    assert grant.moment(1000, inside=False).lately == 0
+    assert limited.moment(1000, inside=False).lately == 59
+    assert limited.moment(1059, inside=False).lately == 0
 
 
 def test_considering_counts_nothing(world: World) -> None:
     grant, _ = world.mint(ordered("read", extra=(MaxUses(1), MaxRate(1))))
     for _ in range(3):
         assert world.broker.consider(grant, READ_A, 1) == Allow()
-    assert grant.moment(1) == replace(grant.moment(1), uses=0, lately=0)
+    assert grant.moment(1, inside=False) == Moment(1)
     # Two that were considered at once are not both let through.
     assert world.broker.authorize(grant, READ_A, 1) == Allow()
     assert refusal(world.broker.authorize(grant, READ_A, 1)) is Refusal.LIMIT
@@ -354,6 +354,35 @@ def test_the_holder_is_warned_in_the_last_tenth_and_ten_minutes_at_most(world: W
     assert grant.warning(1000 + ttl + 1) == grant.warning(1000 + ttl)
     said = grant.warning(1000 + first)
     assert said == (f"this hf-proxy credential ends in {ttl - first} seconds; get a new one: hf-proxy exec -- CMD")
+
+
+@pytest.mark.parametrize("bind", Bind)
+def test_from_inside_of_a_command_more_is_asked_for_outside_of_it(world: World, bind: Bind) -> None:
+    grant, _ = world.mint(Order("default", (parse("read:me/b"),), 100, bind=bind))
+    for decision in (world.broker.authorize(grant, WRITE_A, 1), world.broker.authorize(grant, READ_A, 1)):
+        assert isinstance(decision, Deny | AllowAnonymous)
+        assert decision.why.endswith("-- CMD" if bind is Bind.NONE else "-- CMD, outside of this command")
+
+
+def test_a_grant_of_a_tree_is_for_that_tree_and_so_are_those_minted_from_it(world: World) -> None:
+    top, _ = world.mint(ordered("read", extra=(InTree(),)))
+    low, _ = world.mint(ordered("read", parent=top.id))
+    for grant in (top, low):
+        assert world.broker.authorize(grant, READ_A, 1, frozenset({top.id})) == Allow()
+        for inside in (frozenset[str](), frozenset({low.id})):
+            assert refusal(world.broker.authorize(grant, READ_A, 1, inside)) is Refusal.HOLDER
+
+
+def test_a_renewed_grant_ends_no_later_than_the_one_it_was_minted_from(world: World) -> None:
+    top, _ = world.mint(ordered("read", ttl=100))
+    low, bearer = world.mint(ordered("read", ttl=10, parent=top.id))
+    assert world.broker.renew(low.id, 1000) is low
+    assert low.expires_at == 100
+    assert world.broker.verify(bearer, 99) is low
+    assert world.broker.authorize(low, READ_A, 99) == Allow()
+    world.broker.renew(top.id, 200)
+    assert refusal(world.broker.verify(bearer, 100)) is Refusal.EXPIRED
+    assert world.broker.renew(top.id, 200).expires_at == 200
 
 
 # --- revoke and expire ---------------------------------------------------------------------------------------------
@@ -496,6 +525,17 @@ class Life(RuleBasedStateMachine):
         with pytest.raises(RefusedError):
             self._mint(scopes, ttl, strict, limits, parent)
         return parent
+
+    @rule(name=known, ttl=ttls)
+    def renew(self, name: str, ttl: int) -> None:
+        it = self.model[name]
+        if it.ended is not None:
+            with pytest.raises(RefusedError):
+                self.broker.renew(name, self.at + ttl)
+        elif self.at < it.over_at:
+            above = [self.model[one].over_at for one in self._line(name)][1:]
+            it.over_at = min([max(it.over_at, self.at + ttl), *above])
+            assert self.broker.renew(name, max(it.over_at, self.at + ttl)).expires_at == it.over_at
 
     @rule(seconds=st.integers(1, 40))
     def time_goes_on(self, seconds: int) -> None:
