@@ -19,6 +19,7 @@ Git = Callable[..., bytes]
 Parents = dict[str, tuple[str, ...]]
 COMMIT, TREE, BLOB, TAG, OFS_DELTA, REF_DELTA = 1, 2, 3, 4, 6, 7
 names = count()
+TREE_ID = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # of nothing
 
 
 def found(body: bytes, *cuts: int) -> Parents:
@@ -121,6 +122,15 @@ def test_what_was_signed_or_has_other_lines_in_its_head_is_found(git: Git, tmp_p
     assert commits == parents_of(git, new, f"^{old}") == {new: (old,)}
 
 
+@pytest.mark.parametrize("late", ["parent {}\n", "x y\nparent {}\n", "parent {} \n", "parent\t{}\n", "Parent {}\n"])
+def test_a_parent_that_git_does_not_see_is_none(git: Git, tmp_path: Path, late: str) -> None:
+    old = history(git, tmp_path, [()])[0]
+    body = f"tree {TREE_ID}\nauthor a <b> 1 +0000\ncommitter a <b> 1 +0000\n{late.format(old)}\nsaid\n".encode()
+    git("hash-object", "-t", "tree", "-w", "--stdin", at="hub")
+    new = git("hash-object", "-t", "commit", "-w", "--literally", "--stdin", at="hub", given=body).decode().strip()
+    assert found(packed(git, new)) == parents_of(git, new) == {new: ()}
+
+
 def test_an_empty_pack_proves_nothing(git: Git) -> None:
     body = packed(git)
     assert body[8:12] == bytes(4)
@@ -214,8 +224,6 @@ def test_a_ladder_of_merges_is_walked_once() -> None:
 
 
 # --- packs that no git would make ---------------------------------------------------------------------------------------
-
-TREE_ID = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 
 
 def commit(*parents: str, said: bytes = b"") -> bytes:
