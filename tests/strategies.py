@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from hfproxy.core.access import NEW_PULL_REQUEST, Access, Action, Need, RepoType, Target
-from hfproxy.core.caveats import Caveat, Ceiling, Expires, InScopes, MaxUses
+from hfproxy.core.caveats import Caveat, Ceiling, Expires, InScopes, InTree, MaxBytes, MaxRate, MaxUses, Moment
 from hfproxy.core.scope import NAMESPACED, Scope, parse
 
 
@@ -93,6 +93,11 @@ caveats: st.SearchStrategy[Caveat] = st.one_of(
     st.builds(InScopes, scope_tuples, st.booleans()),
     st.builds(Ceiling, scope_tuples),
     st.builds(Expires, moments_s),
+    st.builds(InTree),
     st.builds(MaxUses, st.integers(min_value=0, max_value=4)),
+    st.builds(MaxRate, st.integers(min_value=0, max_value=4)),
+    st.builds(MaxBytes, st.none() | st.integers(0, 9), st.none() | st.integers(0, 9)),
 )
+counts = st.integers(min_value=0, max_value=5)
+moments = st.builds(Moment, moments_s, counts, counts, counts, counts, st.booleans())
 entropies = st.binary(min_size=24, max_size=24)

@@ -117,7 +117,9 @@ class PackReader:
             data = entry.inflate.decompress(self._buffer, PIECE_BYTES)
         except zlib.error:
             raise PackError("an object in it is damaged") from None
-        self._take(given - len(entry.inflate.unconsumed_tail) - len(entry.inflate.unused_data))
+        # At the end of a long object both hold what is left (CPython's zlib), so only one of them counts.
+        left = entry.inflate.unused_data if entry.inflate.eof else entry.inflate.unconsumed_tail
+        self._take(given - len(left))
         self._inflated += len(data)
         if self._inflated > MAX_INFLATED_BYTES:
             raise PackError("it inflates to too much")

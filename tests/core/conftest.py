@@ -22,11 +22,11 @@ def git(tmp_path: Path) -> Callable[..., bytes]:
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | alone
 
-    def run(*arguments: str | Path, at: str = ".", given: bytes = b"", rc: int = 0) -> bytes:
+    def run(*arguments: str | Path, at: str = ".", given: bytes = b"", rc: int | None = 0) -> bytes:
         command = ["git", "-C", str(tmp_path / at), *map(str, arguments)]
         ran = subprocess.run(command, input=given, capture_output=True, env=environment, check=False)
-        assert ran.returncode == rc, ran.stderr.decode()
-        return ran.stdout if rc == 0 else ran.stderr
+        assert rc is None or ran.returncode == rc, ran.stderr.decode()
+        return ran.stderr if rc else ran.stdout
 
     run("init", "--quiet", "--bare", "--initial-branch=main", "hub")
     run("init", "--quiet", "--initial-branch=main", "work")

@@ -112,3 +112,32 @@ def test_no_header_makes_the_reading_raise_and_none_is_repeated(value: str) -> N
         assert found is not None
         if isinstance(found, Deny) and len(value) > 40:
             assert value not in found.why
+
+
+HTML = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "is_one"),
+    [
+        ("GET", [HTML], True),
+        ("POST", [HTML], False),
+        ("HEAD", [HTML], False),
+        ("GET", [HTML, BEARER], False),
+        ("GET", [HTML, ("Authorization", "")], False),
+        ("GET", [("Accept", "*/*")], False),
+        ("GET", [("Accept", "application/json")], False),
+        ("GET", [], False),
+    ],
+)
+def test_a_person_s_browser_is_told_by_its_wish_for_a_page(
+    method: str, headers: list[tuple[str, str]], is_one: bool
+) -> None:
+    assert admission.is_navigation(method, Inbound.of([HOST, *headers])) is is_one
+
+
+@pytest.mark.parametrize("name", ["Origin", "sec-fetch-site", "Sec-Fetch-Mode", "SEC-FETCH-DEST", "sec-fetch-user"])
+def test_a_browser_is_known_by_headers_it_cannot_leave_out(name: str) -> None:
+    assert Inbound.of([HOST, (name, "")]).is_of_a_browser
+    assert Inbound.of([HOST, BEARER, (name, "none")]).is_of_a_browser
+    assert not Inbound.of([HOST, BEARER, HTML, ("Referer", "https://x"), ("X-Origin", "x")]).is_of_a_browser

@@ -1,7 +1,7 @@
 """The broker, against a model of its own rules that shares nothing with it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
@@ -22,8 +22,8 @@ from hfproxy.core.access import (
     RepoType,
     Target,
 )
-from hfproxy.core.broker import Broker, Grant, Order
-from hfproxy.core.caveats import Caveat, InScopes, MaxUses
+from hfproxy.core.broker import Bind, Broker, Grant, Order
+from hfproxy.core.caveats import Caveat, InScopes, InTree, MaxBytes, MaxRate, MaxUses, Moment
 from hfproxy.core.scope import parse
 from hfproxy.errors import RefusedError
 
@@ -236,6 +236,155 @@ def test_an_ended_child_allows_nothing_to_whoever_still_holds_it(world: World) -
     assert refusal(world.broker.authorize(child, WRITE_A, 1)) is Refusal.REVOKED
 
 
+# --- limits --------------------------------------------------------------------------------------------------------
+
+
+def test_a_use_is_recent_for_sixty_seconds(world: World) -> None:
+    grant, _ = world.mint(ordered("read", ttl=1000, extra=(MaxRate(2),)))
+    assert world.broker.authorize(grant, READ_A, 100) == Allow()
+    assert world.broker.authorize(grant, READ_A, 130) == Allow()
+    assert refusal(world.broker.authorize(grant, READ_A, 159)) is Refusal.LIMIT
+    assert world.broker.authorize(grant, READ_A, 160) == Allow()
+    assert refusal(world.broker.authorize(grant, READ_A, 189)) is Refusal.LIMIT
+    assert world.broker.authorize(grant, READ_A, 190) == Allow()
+    assert grant.uses == 4
+
+
+def test_what_was_refused_does_not_count_towards_the_rate(world: World) -> None:
+    grant, _ = world.mint(ordered("read", extra=(MaxRate(1),)))
+    assert isinstance(world.broker.authorize(grant, WRITE_A, 1), Deny)
+    assert world.broker.authorize(grant, READ_A, 1) == Allow()
+    for at in range(1, 61):
+        assert refusal(world.broker.authorize(grant, READ_A, at)) is Refusal.LIMIT
+    assert world.broker.authorize(grant, READ_A, 61) == Allow()
+
+
+def test_a_child_s_requests_count_towards_the_rate_of_all_above(world: World) -> None:
+    top, _ = world.mint(ordered("read", extra=(MaxRate(2),)))
+    one, _ = world.mint(ordered("read", parent=top.id, extra=(MaxRate(5),)))
+    two, _ = world.mint(ordered("read", parent=top.id))
+    assert world.broker.authorize(one, READ_A, 1) == Allow()
+    assert world.broker.authorize(two, READ_A, 1) == Allow()
+    assert [refusal(world.broker.authorize(grant, READ_A, 1)) for grant in (top, one, two)] == [Refusal.LIMIT] * 3
+
+
+def test_when_a_request_was_is_kept_only_where_a_rate_is_limited(world: World) -> None:
+    grant, _ = world.mint(ordered("read", ttl=10**6))
+    limited, _ = world.mint(ordered("read", ttl=10**6, extra=(MaxRate(10**6),)))
+    for at in range(1000):
+        world.broker.authorize(grant, READ_A, at)
+        world.broker.authorize(limited, READ_A, at)
+    assert grant.moment(1000, inside=False).lately == 0
+    assert limited.moment(1000, inside=False).lately == 59
+    assert limited.moment(1059, inside=False).lately == 0
+
+
+def test_considering_counts_nothing(world: World) -> None:
+    grant, _ = world.mint(ordered("read", extra=(MaxUses(1), MaxRate(1))))
+    for _ in range(3):
+        assert world.broker.consider(grant, READ_A, 1) == Allow()
+    assert grant.moment(1, inside=False) == Moment(1)
+    # Two that were considered at once are not both let through.
+    assert world.broker.authorize(grant, READ_A, 1) == Allow()
+    assert refusal(world.broker.authorize(grant, READ_A, 1)) is Refusal.LIMIT
+
+
+def test_bytes_pass_up_to_the_limit_and_are_counted_for_all_above(world: World) -> None:
+    top, _ = world.mint(ordered("write", extra=(MaxBytes(up=10),)))
+    low, _ = world.mint(ordered("write", parent=top.id, extra=(MaxBytes(down=5),)))
+    assert world.broker.spend(low, up=7, down=5) is None
+    assert [(grant.bytes_up, grant.bytes_down) for grant in (top, low)] == [(7, 5), (7, 5)]
+    refused = world.broker.spend(low, up=4)
+    assert refusal(refused) is Refusal.LIMIT
+    assert refusal(world.broker.spend(low, down=1)) is Refusal.LIMIT
+    assert [(grant.bytes_up, grant.bytes_down) for grant in (top, low)] == [(7, 5), (7, 5)]
+    assert world.broker.spend(low, up=3) is None
+    assert world.broker.spend(top, down=1000) is None
+    assert isinstance(refused, Deny)
+    assert refused.why == (
+        "the credential's limit of 10 bytes up is used up; run the command again under: hf-proxy exec"
+    )
+
+
+def test_asking_for_room_takes_none(world: World) -> None:
+    grant, _ = world.mint(ordered("write", extra=(MaxBytes(up=10),)))
+    for _ in range(3):
+        assert world.broker.room(grant, up=10) is None
+        assert refusal(world.broker.room(grant, up=11)) is Refusal.LIMIT
+    assert grant.bytes_up == 0
+
+
+def test_two_transfers_share_one_limit(world: World) -> None:
+    grant, _ = world.mint(ordered("read", extra=(MaxBytes(down=10),)))
+    assert world.broker.room(grant, down=8) is None  # one looks,
+    assert world.broker.room(grant, down=8) is None  # the other looks too,
+    assert world.broker.spend(grant, down=8) is None
+    assert refusal(world.broker.spend(grant, down=8)) is Refusal.LIMIT
+    assert grant.bytes_down == 8
+
+
+def test_a_request_is_refused_once_nothing_more_could_pass(world: World) -> None:
+    grant, _ = world.mint(ordered("write", extra=(MaxBytes(up=3, down=3),)))
+    assert world.broker.spend(grant, up=3) is None
+    assert refusal(world.broker.authorize(grant, WRITE_A, 1)) is Refusal.LIMIT
+    assert world.broker.authorize(grant, READ_A, 1) == Allow()
+    assert world.broker.spend(grant, down=3) is None
+    assert refusal(world.broker.authorize(grant, READ_A, 1)) is Refusal.LIMIT
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+def test_an_ended_grant_passes_no_byte(world: World, how: str) -> None:
+    parent, _ = world.mint(ordered("write", ttl=10))
+    child, _ = world.mint(ordered("write", ttl=10, parent=parent.id))
+    assert world.broker.room(child, up=1) is None
+    world.broker.revoke(parent.id) if how == "revoked" else world.broker.expire(10)
+    for grant in (parent, child):
+        assert refusal(world.broker.room(grant)).value == how
+        assert refusal(world.broker.spend(grant, up=1)).value == how
+        assert grant.bytes_up == 0
+
+
+@pytest.mark.parametrize(
+    ("ttl", "first"),
+    [(100, 90), (1000, 900), (6000, 5400), (86_400, 85_800), (10, 9), (9, 9), (1, 1)],
+)
+def test_the_holder_is_warned_in_the_last_tenth_and_ten_minutes_at_most(world: World, ttl: int, first: int) -> None:
+    grant, _ = world.mint(ordered("read", ttl=ttl), 1000)
+    assert [at for at in range(ttl + 3) if grant.warning(1000 + at)] == list(range(first, ttl + 3))
+    assert grant.warning(1000 + ttl + 1) == grant.warning(1000 + ttl)
+    said = grant.warning(1000 + first)
+    assert said == (f"this hf-proxy credential ends in {ttl - first} seconds; get a new one: hf-proxy exec -- CMD")
+
+
+@pytest.mark.parametrize("bind", Bind)
+def test_from_inside_of_a_command_more_is_asked_for_outside_of_it(world: World, bind: Bind) -> None:
+    grant, _ = world.mint(Order("default", (parse("read:me/b"),), 100, bind=bind))
+    for decision in (world.broker.authorize(grant, WRITE_A, 1), world.broker.authorize(grant, READ_A, 1)):
+        assert isinstance(decision, Deny | AllowAnonymous)
+        assert decision.why.endswith("-- CMD" if bind is Bind.NONE else "-- CMD, outside of this command")
+
+
+def test_a_grant_of_a_tree_is_for_that_tree_and_so_are_those_minted_from_it(world: World) -> None:
+    top, _ = world.mint(ordered("read", extra=(InTree(),)))
+    low, _ = world.mint(ordered("read", parent=top.id))
+    for grant in (top, low):
+        assert world.broker.authorize(grant, READ_A, 1, frozenset({top.id})) == Allow()
+        for inside in (frozenset[str](), frozenset({low.id})):
+            assert refusal(world.broker.authorize(grant, READ_A, 1, inside)) is Refusal.HOLDER
+
+
+def test_a_renewed_grant_ends_no_later_than_the_one_it_was_minted_from(world: World) -> None:
+    top, _ = world.mint(ordered("read", ttl=100))
+    low, bearer = world.mint(ordered("read", ttl=10, parent=top.id))
+    assert world.broker.renew(low.id, 1000) is low
+    assert low.expires_at == 100
+    assert world.broker.verify(bearer, 99) is low
+    assert world.broker.authorize(low, READ_A, 99) == Allow()
+    world.broker.renew(top.id, 200)
+    assert refusal(world.broker.verify(bearer, 100)) is Refusal.EXPIRED
+    assert world.broker.renew(top.id, 200).expires_at == 200
+
+
 # --- revoke and expire ---------------------------------------------------------------------------------------------
 
 
@@ -301,9 +450,28 @@ class Known:
     scopes: frozenset[str]
     strict: bool
     most: int | None
+    rate: int | None
+    bytes: tuple[int | None, int | None]
     over_at: int
     uses: int = 0
+    used_at: list[int] = field(default_factory=list)
+    up: int = 0
+    down: int = 0
     ended: str | None = None
+
+    def is_used_up(self, at: int, *, writes: bool) -> bool:
+        """Whether no request more is allowed at this moment."""
+        recent = [one for one in self.used_at if at - one < 60]
+        return (
+            (self.most is not None and self.uses >= self.most)
+            or (self.rate is not None and len(recent) >= self.rate)
+            or not self.has_room(1 if writes else 0, 1)
+        )
+
+    def has_room(self, up: int, down: int) -> bool:
+        """Whether so many bytes more may pass."""
+        most_up, most_down = self.bytes
+        return (most_up is None or self.up + up <= most_up) and (most_down is None or self.down + down <= most_down)
 
     def covers(self, name: str) -> bool:
         if name == "copy b to a":
@@ -311,8 +479,12 @@ class Known:
         return any(name in COVERS[scope] for scope in self.scopes)
 
 
+# Uses, requests a minute, bytes up, bytes down.
+Limits = tuple[int | None, int | None, int | None, int | None]
+
+
 class Life(RuleBasedStateMachine):
-    """Mint, narrow, use, expire and revoke in any order, with time going on."""
+    """Mint, narrow, use, pass bytes, expire and revoke in any order, with time going on."""
 
     known = Bundle("known")
 
@@ -320,36 +492,52 @@ class Life(RuleBasedStateMachine):
         super().__init__()
         self.broker = Broker()
         self.model: dict[str, Known] = {}
+        self.held: dict[str, Grant] = {}
         self.at = 1000
 
-    def _mint(self, scopes: frozenset[str], ttl: int, most: int | None, strict: bool, parent: str | None) -> str:
+    def _mint(self, scopes: frozenset[str], ttl: int, strict: bool, limits: Limits, parent: str | None) -> str:
         read = tuple(map(parse, sorted(scopes)))
-        extra: tuple[Caveat, ...] = () if most is None else (MaxUses(most),)
+        most, rate, up, down = limits
+        extra: list[Caveat] = [] if most is None else [MaxUses(most)]
+        extra += [] if rate is None else [MaxRate(rate)]
+        extra += [] if up is None and down is None else [MaxBytes(up, down)]
         order = Order("default", read, ttl, (InScopes(read, strict), *extra), parent)
         grant, bearer = self.broker.mint(order, entropy(len(self.model) + 1), self.at)
         over_at = self.at + ttl
         if parent is not None:
             over_at = min(over_at, self.model[parent].over_at)
-        self.model[grant.id] = Known(bearer, parent, scopes, strict, most, over_at)
+        self.model[grant.id] = Known(bearer, parent, scopes, strict, most, rate, (up, down), over_at)
+        self.held[grant.id] = grant
         return grant.id
 
     scope_sets = st.frozensets(st.sampled_from(sorted(COVERS)), min_size=1, max_size=2)
-    ttls = st.integers(1, 12)
-    mosts = st.none() | st.integers(1, 3)
+    ttls = st.integers(1, 120)
+    limits = st.tuples(*[st.none() | st.integers(1, 3)] * 2, *[st.none() | st.integers(1, 20)] * 2)
 
-    @rule(target=known, scopes=scope_sets, ttl=ttls, most=mosts, strict=st.booleans())
-    def mint(self, scopes: frozenset[str], ttl: int, most: int | None, strict: bool) -> str:
-        return self._mint(scopes, ttl, most, strict, None)
+    @rule(target=known, scopes=scope_sets, ttl=ttls, strict=st.booleans(), limits=limits)
+    def mint(self, scopes: frozenset[str], ttl: int, strict: bool, limits: Limits) -> str:
+        return self._mint(scopes, ttl, strict, limits, None)
 
-    @rule(target=known, parent=known, scopes=scope_sets, ttl=ttls, most=mosts, strict=st.booleans())
-    def narrow(self, parent: str, scopes: frozenset[str], ttl: int, most: int | None, strict: bool) -> str:
+    @rule(target=known, parent=known, scopes=scope_sets, ttl=ttls, strict=st.booleans(), limits=limits)
+    def narrow(self, parent: str, scopes: frozenset[str], ttl: int, strict: bool, limits: Limits) -> str:
         if self.model[parent].ended is None:
-            return self._mint(scopes, ttl, most, strict, parent)
+            return self._mint(scopes, ttl, strict, limits, parent)
         with pytest.raises(RefusedError):
-            self._mint(scopes, ttl, most, strict, parent)
+            self._mint(scopes, ttl, strict, limits, parent)
         return parent
 
-    @rule(seconds=st.integers(1, 5))
+    @rule(name=known, ttl=ttls)
+    def renew(self, name: str, ttl: int) -> None:
+        it = self.model[name]
+        if it.ended is not None:
+            with pytest.raises(RefusedError):
+                self.broker.renew(name, self.at + ttl)
+        elif self.at < it.over_at:
+            above = [self.model[one].over_at for one in self._line(name)][1:]
+            it.over_at = min([max(it.over_at, self.at + ttl), *above])
+            assert self.broker.renew(name, max(it.over_at, self.at + ttl)).expires_at == it.over_at
+
+    @rule(seconds=st.integers(1, 40))
     def time_goes_on(self, seconds: int) -> None:
         self.at += seconds
 
@@ -379,9 +567,12 @@ class Life(RuleBasedStateMachine):
             return
         assert isinstance(grant, Grant)
         assert grant.id == name
+        considered = self.broker.consider(grant, ACCESSES[attempt], self.at)
+        self.the_living_are_the_same()
         decision = self.broker.authorize(grant, ACCESSES[attempt], self.at)
+        assert decision == considered
         line = [self.model[one] for one in self._line(name)]
-        if any(one.most is not None and one.uses >= one.most for one in line):
+        if any(one.is_used_up(self.at, writes=not attempt.startswith("read")) for one in line):
             assert isinstance(decision, Deny)
             assert decision.refusal in {Refusal.LIMIT, Refusal.STRICT}
         elif all(one.covers(attempt) for one in line):
@@ -396,6 +587,22 @@ class Life(RuleBasedStateMachine):
         if not isinstance(decision, Deny):
             for one in line:
                 one.uses += 1
+                one.used_at.append(self.at)
+
+    @rule(name=known, up=st.integers(0, 9), down=st.integers(0, 9), only_looks=st.booleans())
+    def bytes_pass(self, name: str, up: int, down: int, only_looks: bool) -> None:
+        """Between the pieces of one transfer anything may happen: that is what concurrency is here."""
+        way = self.broker.room if only_looks else self.broker.spend
+        said = way(self.held[name], up=up, down=down)
+        line = [self.model[one] for one in self._line(name)]
+        if line[0].ended is not None:
+            assert refusal(said).value == line[0].ended
+        elif not all(one.has_room(up, down) for one in line):
+            assert refusal(said) is Refusal.LIMIT
+        else:
+            assert said is None
+            for one in line if not only_looks else ():
+                one.up, one.down = one.up + up, one.down + down
 
     @precondition(lambda self: self.model)
     @rule(text=st.text(max_size=3))
@@ -412,9 +619,8 @@ class Life(RuleBasedStateMachine):
     @invariant()
     def the_living_are_the_same(self) -> None:
         living = {name: it for name, it in self.model.items() if it.ended is None}
-        assert {grant.id: (grant.uses, grant.expires_at) for grant in self.broker.grants()} == {
-            name: (it.uses, it.over_at) for name, it in living.items()
-        }
+        kept = {one.id: (one.uses, one.bytes_up, one.bytes_down, one.expires_at) for one in self.broker.grants()}
+        assert kept == {name: (it.uses, it.up, it.down, it.over_at) for name, it in living.items()}
 
 
 TestAnyOrderOfEverything = Life.TestCase

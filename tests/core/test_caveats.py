@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import accesses, caveats, law, scope_tuples
+from strategies import accesses, caveats, law, moments, scope_tuples
 
 from hfproxy.core.access import (
     Access,
@@ -19,7 +19,7 @@ from hfproxy.core.access import (
     Target,
 )
 from hfproxy.core.broker import decide
-from hfproxy.core.caveats import Caveat, Ceiling, Expires, InScopes, MaxUses, Moment
+from hfproxy.core.caveats import Caveat, Ceiling, Expires, InScopes, MaxBytes, MaxRate, MaxUses, Moment
 from hfproxy.core.scope import parse
 
 READ_A = Need(Action.READ, Target(RepoType.MODELS, "me", "a"))
@@ -41,9 +41,6 @@ def rank(decision: Decision) -> int:
 
 def decided(access: Access, held: list[Caveat], moment: Moment) -> Decision:
     return decide(access, tuple(no for caveat in held for no in caveat.prohibits(access, moment)))
-
-
-moments = st.builds(Moment, st.integers(0, 20), st.integers(0, 5))
 
 
 @given(accesses, st.lists(caveats, max_size=4), caveats, moments, st.integers(0, 4))
@@ -137,6 +134,75 @@ def test_a_credential_is_over_at_its_last_second(at: int, objects: bool) -> None
 @pytest.mark.parametrize(("uses", "objects"), [(0, False), (1, False), (2, True), (3, True)])
 def test_so_many_uses_and_no_more(uses: int, objects: bool) -> None:
     assert bool(MaxUses(2).prohibits(Access((READ_A,)), Moment(0, uses))) is objects
+
+
+@pytest.mark.parametrize(("lately", "objects"), [(0, False), (1, False), (2, True), (3, True)])
+def test_so_many_requests_a_minute_and_no_more(lately: int, objects: bool) -> None:
+    assert bool(MaxRate(2).prohibits(Access((READ_A,)), Moment(0, 9, lately))) is objects
+
+
+def test_what_is_too_fast_is_told_to_wait_and_how_to_get_more() -> None:
+    refused = decided(Access((READ_A,)), [MaxRate(3)], Moment(0, 9, 3))
+    assert isinstance(refused, Deny)
+    assert refused.refusal is Refusal.LIMIT
+    assert refused.passes_in == 60
+    assert refused.why == (
+        "the credential allows 3 requests a minute; wait a minute, or ask for more: hf-proxy exec --max-rate N"
+    )
+
+
+@pytest.mark.parametrize("other", [MaxUses(0), InScopes(()), Expires(0), MaxBytes(up=0, down=0)])
+def test_a_wait_is_no_advice_where_something_else_objects_too(other: Caveat) -> None:
+    for held in ([MaxRate(0), other], [other, MaxRate(0)]):
+        refused = decided(Access((WRITE_A,)), held, NOW)
+        assert isinstance(refused, Deny)
+        assert refused.passes_in is None
+        assert "wait a minute" not in refused.why
+
+
+def test_a_decision_without_objections_passes_by_itself_never() -> None:
+    assert Deny(Refusal.LIMIT, "x").passes_in is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "up", "down", "read", "write"),
+    [
+        (MaxBytes(), 10**12, 10**12, True, True),
+        (MaxBytes(up=5), 4, 10**12, True, True),
+        (MaxBytes(up=5), 5, 0, True, False),
+        (MaxBytes(up=0), 0, 0, True, False),
+        (MaxBytes(down=5), 10**12, 4, True, True),
+        (MaxBytes(down=5), 0, 5, False, False),
+        (MaxBytes(down=0), 0, 0, False, False),
+        (MaxBytes(up=5, down=5), 5, 4, True, False),
+    ],
+)
+def test_a_request_that_could_not_pass_a_byte_any_more_is_refused(
+    limit: MaxBytes, up: int, down: int, read: bool, write: bool
+) -> None:
+    moment = Moment(0, bytes_up=up, bytes_down=down)
+    assert bool(limit.prohibits(Access((READ_A,)), moment)) is not read
+    assert bool(limit.prohibits(Access((WRITE_A,)), moment)) is not write
+
+
+@given(st.none() | st.integers(0, 9), st.none() | st.integers(0, 9), st.integers(0, 9), st.integers(0, 9))
+@law(200)
+def test_bytes_are_counted_each_way_by_itself(most_up: int | None, most_down: int | None, up: int, down: int) -> None:
+    fits = not (most_up is not None and up > most_up) and not (most_down is not None and down > most_down)
+    assert MaxBytes(most_up, most_down).admits(up, down) is fits
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (MaxBytes(up=5), "5 bytes up"),
+        (MaxBytes(down=7), "7 bytes down"),
+        (MaxBytes(0, 0), "0 bytes up and 0 bytes down"),
+    ],
+)
+def test_a_limit_says_which_it_is(limit: MaxBytes, said: str) -> None:
+    assert limit.objection.why == f"the credential's limit of {said} is used up"
+    assert limit.objection.refusal is Refusal.LIMIT
 
 
 @pytest.mark.parametrize("refusal", [Refusal.EXPIRED, Refusal.LIMIT, Refusal.HOLDER, Refusal.STRICT])
