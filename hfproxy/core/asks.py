@@ -27,6 +27,9 @@ JOB_KEYS = frozenset(
     "spaceId dockerImage arguments command environment secrets flavor arch timeoutSeconds attempts labels volumes"
     " expose ssh network resourceGroupId".split()
 )
+DELETE_KEYS = frozenset("name organization type".split())
+MOVE_KEYS = frozenset("fromRepo toRepo type".split())
+DUPLICATE_FILES_KEYS = frozenset("target files".split())
 SCHEDULE_KEYS = frozenset("jobSpec schedule suspend concurrency".split())
 WEBHOOK_KEYS = frozenset("watched url domains secret secrets job jobSourceId".split())
 
@@ -42,11 +45,13 @@ def creates(_: Target | None, body: Object) -> tuple[Need, ...]:
 
 def deletes(_: Target | None, body: Object) -> tuple[Need, ...]:
     """`DELETE /api/repos/delete`."""
+    _only(body, DELETE_KEYS)
     return (Need(Action.DELETE, _named(body)),)
 
 
 def moves(_: Target | None, body: Object) -> tuple[Need, ...]:
     """`POST /api/repos/move`: away from one place and to another."""
+    _only(body, MOVE_KEYS)
     kind = _type_or_model(body.get("type"))
     return tuple(Need(Action.MOVE, _repo(kind, end, body.get(end))) for end in ("fromRepo", "toRepo"))
 
@@ -67,6 +72,7 @@ def duplicates(source: Target | None, body: Object) -> tuple[Need, ...]:
 
 def duplicates_files(source: Target | None, body: Object) -> tuple[Need, ...]:
     """`POST /api/{T}/{R}/lfs-files/duplicate`: read in the path's repository, written in `target`'s."""
+    _only(body, DUPLICATE_FILES_KEYS)
     target = _object("target", body.get("target"))
     written = _repo(_type(target.get("type")), "target.name", target.get("name"))
     return Need(Action.READ, _in_path(source)), Need(Action.WRITE, written)

@@ -140,13 +140,15 @@ class Broker:
         """Tell a credential that ended before apart from one never seen."""
         self._ended[digest] = how
 
-    def renew(self, grant_id: str, expires_at: int) -> Grant:
+    def renew(self, grant_id: str, expires_at: int, at: int) -> Grant:
         """Move a grant's end, which is never after its parent's. Its credential stays what it is.
 
         Raises:
-            RefusedError: there is no such grant.
+            RefusedError: there is no such grant, or it is over already.
         """
         grant = self.grant(grant_id)
+        if at >= grant.expires_at:
+            raise RefusedError(f"grant '{grant_id[:64]}' has expired; get a new one: hf-proxy exec -- CMD")
         if grant.order.parent is not None:
             expires_at = min(expires_at, self.grant(grant.order.parent).expires_at)
         grant.expires_at = expires_at

@@ -30,8 +30,8 @@ NAMESPACED = frozenset(
 SEGMENT = re.compile(r"[A-Za-z0-9._*-]+")
 # git refuses these in a ref name (git-check-ref-format); a colon or a blank would not print back.
 REF = re.compile(r"(?:(?!\.\.)[!-9;=@-Z\]_`a-}])+")
-# git and the Hub take an abbreviated commit id of at least this many digits for the commit.
-COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
+# git takes an abbreviated commit id of at least four digits for the commit, and what `git describe` makes of it too.
+COMMIT = re.compile(r"(?:.*-g)?[0-9a-fA-F]{4,64}")
 EXAMPLE = "for example read:meta-llama/* or write:spaces/me/demo"
 
 

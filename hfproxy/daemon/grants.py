@@ -114,14 +114,14 @@ class Grants:
         """Move a grant's end away, in place: to `ttl` seconds from now, to the longest life there is at the most.
 
         Raises:
-            RefusedError: there is no such grant.
+            RefusedError: there is no such grant, or it is over already.
         """
         grant = self.broker.grant(grant_id)
         expires_at = max(grant.expires_at, min(now() + ttl, grant.minted_at + self._longest))
-        await self._journal.record(_event(Kind.RENEWED, grant, expires_at=expires_at))
-        renewed = self.broker.renew(grant_id, expires_at)
-        await self._store.keep([renewed], now())
-        return renewed
+        grant = self.broker.renew(grant_id, expires_at, now())
+        await self._journal.record(_event(Kind.RENEWED, grant, expires_at=grant.expires_at))
+        await self._store.keep([grant], now())
+        return grant
 
     async def used(self, grant: Grant) -> None:
         """A request was allowed. What is limited is on disk when this returns, so that no crash gives it back.

@@ -21,6 +21,7 @@ from hfproxy.daemon.proxy import DataPlane
 from hfproxy.daemon.record import MINUTE, Recorder
 from hfproxy.daemon.store import Store
 from hfproxy.daemon.upstream import MAX_HEADER_BYTES, Upstream
+from hfproxy.daemon.visitor import Door, Visitor
 from hfproxy.errors import UsageError
 from hfproxy.secret import Secret
 from hfproxy.vault import open_vault
@@ -108,17 +109,22 @@ async def _serve(
         journal,
         upstream,
     )
-    requests = web.Server(
-        DataPlane(port, uid, state, upstream, accounts, grants, recorder).serve,
-        handler_cancellation=True,
-        auto_decompress=False,
-        access_log=None,
-        max_line_size=MAX_HEADER_BYTES,
-        max_field_size=MAX_HEADER_BYTES,
-    )
+    plane = DataPlane(port, state, upstream, accounts, grants, recorder)
+    requests, door = web.Server(plane.serve, handler_cancellation=True), Door(uid)
+
+    def visitor() -> Visitor:
+        return Visitor(
+            requests,
+            door,
+            auto_decompress=False,
+            access_log=None,
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+        )
+
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(grants.sweep()), tasks.create_task(_every_minute(recorder))]
-        data_server = await asyncio.get_running_loop().create_server(requests, sock=data)
+        data_server = await asyncio.get_running_loop().create_server(visitor, sock=data)
         control_server = await asyncio.start_unix_server(commands.serve, sock=control, limit=wire.MAX_LINE)
         log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name)
         service.notify("READY=1")

@@ -5,7 +5,6 @@ not understood on the way is refused.
 """
 
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -16,15 +15,15 @@ from hfproxy.core.broker import Grant
 from hfproxy.core.rewrite import Places
 from hfproxy.core.routes import Classification, Classified, NeedBody, NeedCommands
 from hfproxy.core.table import Special
-from hfproxy.daemon import peers, push, refusals
+from hfproxy.daemon import push, refusals
 from hfproxy.daemon.accounts import Accounts, Held
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.exchange import Exchange, incoming, whole
 from hfproxy.daemon.forward import Forward
 from hfproxy.daemon.grants import Grants
-from hfproxy.daemon.peers import Peer
 from hfproxy.daemon.record import Recorder
 from hfproxy.daemon.upstream import Upstream
+from hfproxy.daemon.visitor import Visitor
 from hfproxy.errors import JournalError, StoreError
 
 
@@ -34,7 +33,6 @@ class DataPlane:
     def __init__(
         self,
         port: int,
-        uid: int,
         state: Path,
         upstream: Upstream,
         accounts: Accounts,
@@ -42,11 +40,10 @@ class DataPlane:
         recorder: Recorder,
     ) -> None:
         """`state` is where a push that has to be looked into is held back."""
-        self._port, self._uid, self._state = port, uid, state
+        self._port, self._state = port, state
         self._accounts, self._grants, self._recorder = accounts, grants, recorder
         self._places = Places(upstream.origin.url, f"http://127.0.0.1:{port}")
         self._forward = Forward(upstream, self._places, grants.broker, recorder)
-        self._peers: WeakKeyDictionary[object, Peer | None] = WeakKeyDictionary()
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Every no comes back from `_steps` as a value and is worded here."""
@@ -84,15 +81,13 @@ class DataPlane:
         return await self._decided(exchange, classified, holder)
 
     def _stranger(self, exchange: Exchange) -> Deny | None:
-        """Step 1: the connection belongs to our user, asked once of the kernel."""
-        transport = exchange.request.transport
-        if transport is None:
+        """Step 1: the connection belongs to our user."""
+        visitor = exchange.request.protocol
+        if not isinstance(visitor, Visitor):
             return STRANGER
-        if transport not in self._peers:
-            local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
-            self._peers[transport] = peers.look_up(local, remote)
-        exchange.peer = self._peers[transport]
-        return None if exchange.peer is not None and exchange.peer.uid == self._uid else STRANGER
+        visitor.came_to_the_point()
+        exchange.peer = visitor.peer
+        return None if visitor.is_ours else STRANGER
 
     async def _holder(self, exchange: Exchange, found: Classification) -> Grant | Deny:
         """Whose credential is it? Asked before a body is read, so that a stranger's body never is."""

@@ -149,14 +149,16 @@ class Relay:
         self, request: web.BaseRequest, upstream: aiohttp.ClientResponse, head: Headers, start: bytes
     ) -> web.StreamResponse:
         response = await _begun(request, self.status, head)
-        async for chunk in _chunks(start, upstream):
-            try:
+        try:
+            async for chunk in _chunks(start, upstream):
                 self.meter.pass_down(len(chunk))
-            except OverLimitError:
-                if request.transport is not None:
-                    request.transport.abort()  # half an answer must not look whole
+                await response.write(chunk)
+        except (OverLimitError, aiohttp.ClientError) as error:
+            if request.transport is not None:
+                request.transport.abort()  # half an answer must not look whole
+            if isinstance(error, OverLimitError):
                 raise
-            await response.write(chunk)
+            raise ConnectionResetError from None
         await response.write_eof()
         return response
 

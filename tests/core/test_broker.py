@@ -376,13 +376,13 @@ def test_a_grant_of_a_tree_is_for_that_tree_and_so_are_those_minted_from_it(worl
 def test_a_renewed_grant_ends_no_later_than_the_one_it_was_minted_from(world: World) -> None:
     top, _ = world.mint(ordered("read", ttl=100))
     low, bearer = world.mint(ordered("read", ttl=10, parent=top.id))
-    assert world.broker.renew(low.id, 1000) is low
+    assert world.broker.renew(low.id, 1000, 9) is low
     assert low.expires_at == 100
     assert world.broker.verify(bearer, 99) is low
     assert world.broker.authorize(low, READ_A, 99) == Allow()
-    world.broker.renew(top.id, 200)
+    world.broker.renew(top.id, 200, 99)
     assert refusal(world.broker.verify(bearer, 100)) is Refusal.EXPIRED
-    assert world.broker.renew(top.id, 200).expires_at == 200
+    assert world.broker.renew(top.id, 200, 99).expires_at == 200
 
 
 # --- revoke and expire ---------------------------------------------------------------------------------------------
@@ -529,13 +529,13 @@ class Life(RuleBasedStateMachine):
     @rule(name=known, ttl=ttls)
     def renew(self, name: str, ttl: int) -> None:
         it = self.model[name]
-        if it.ended is not None:
+        if it.ended is not None or self.at >= it.over_at:
             with pytest.raises(RefusedError):
-                self.broker.renew(name, self.at + ttl)
-        elif self.at < it.over_at:
+                self.broker.renew(name, self.at + ttl, self.at)
+        else:
             above = [self.model[one].over_at for one in self._line(name)][1:]
             it.over_at = min([max(it.over_at, self.at + ttl), *above])
-            assert self.broker.renew(name, max(it.over_at, self.at + ttl)).expires_at == it.over_at
+            assert self.broker.renew(name, max(it.over_at, self.at + ttl), self.at).expires_at == it.over_at
 
     @rule(seconds=st.integers(1, 40))
     def time_goes_on(self, seconds: int) -> None:
