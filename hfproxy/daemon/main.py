@@ -16,9 +16,13 @@ from hfproxy.daemon.accounts import Accounts
 from hfproxy.daemon.control import ControlPlane
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.lockdown import Lockdown
 from hfproxy.daemon.minting import Mint
 from hfproxy.daemon.proxy import DataPlane
+from hfproxy.daemon.recall import Recalls
 from hfproxy.daemon.record import MINUTE, Recorder
+from hfproxy.daemon.rotation import Rotation
+from hfproxy.daemon.standing import Standing
 from hfproxy.daemon.store import Store
 from hfproxy.daemon.upstream import MAX_HEADER_BYTES, Upstream
 from hfproxy.errors import UsageError
@@ -99,6 +103,9 @@ async def _serve(
     endpoint, uid = f"http://127.0.0.1:{port}", os.getuid()
     grants, recorder = Grants(journal, store, config.duration(settings.grants.max_ttl)), Recorder(journal)
     await grants.restore()
+    recalls = Recalls(state, upstream)
+    lockdown = Lockdown(state, accounts, grants, journal, recalls)
+    await lockdown.resume()
     commands = ControlPlane(
         uid,
         endpoint,
@@ -107,9 +114,11 @@ async def _serve(
         Mint(settings, endpoint, upstream.origin.url, accounts, grants),
         journal,
         upstream,
+        lockdown,
+        Rotation(accounts, journal, recalls, upstream),
     )
     requests = web.Server(
-        DataPlane(port, uid, state, upstream, accounts, grants, recorder).serve,
+        DataPlane(port, uid, state, upstream, accounts, grants, recorder, Standing(upstream, accounts, journal)).serve,
         handler_cancellation=True,
         auto_decompress=False,
         access_log=None,
@@ -118,6 +127,7 @@ async def _serve(
     )
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(grants.sweep()), tasks.create_task(_every_minute(recorder))]
+        background.append(tasks.create_task(lockdown.resend()))
         data_server = await asyncio.get_running_loop().create_server(requests, sock=data)
         control_server = await asyncio.start_unix_server(commands.serve, sock=control, limit=wire.MAX_LINE)
         log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name)
