@@ -9,7 +9,7 @@ one object, but for `audit`, which it answers with one object a journal line, en
     status                                                             as `hf-proxy status --json`
     login     account, token                                           account
     accounts                                                           {"accounts": [account]}
-    logout    [account]                                                {"account": name}
+    logout    [account]                                                {"account": name, "warnings": [text]}
     unlock    [passphrase]                                             {"locked": false, "recalled": [outcome]}, or
                                                                        without a passphrase
                                                                        {"locked": bool, "exists": bool, ...}
