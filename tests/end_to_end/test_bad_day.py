@@ -312,7 +312,9 @@ class TestTokensRevokedAtTheHub:
 
 
 class TestWhoMayNot:
-    @pytest.mark.parametrize("command", ["lockdown --yes --revoke-upstream", "lockdown --dry-run", "rotate --token-stdin"])
+    @pytest.mark.parametrize(
+        "command", ["lockdown --yes --revoke-upstream", "lockdown --dry-run", "rotate --token-stdin"]
+    )
     def test_a_command_inside_of_a_grant(self, house: House, hub: FakeHub, command: str) -> None:
         script = f"echo hf_x | {' '.join(HFPROXY)} {command}"
         done = subprocess.run(
@@ -477,7 +479,9 @@ class TestATokenThatTheHubNoLongerAccepts:
 
     def test_a_401_alone_proves_nothing_and_is_asked_about_once_a_minute(self, house: House, hub: FakeHub) -> None:
         minted = house.mint("--scope", "read:me/*")
-        hub.inject("GET", INFO, 401, headers={"X-Error-Message": "Invalid credentials in Authorization header"}, times=5)
+        hub.inject(
+            "GET", INFO, 401, headers={"X-Error-Message": "Invalid credentials in Authorization header"}, times=5
+        )
         assert {read(minted) for _ in range(5)} == {(401, None)}
         until(lambda: "/api/whoami-v2" in [record.path for record in hub.requests])
         assert read(minted) == (200, None)
@@ -501,7 +505,7 @@ class TestATokenThatTheHubNoLongerAccepts:
 
 
 class TestReport:
-    EVIL = '<img src=x onerror=alert(1)>"\'&</svg><script>alert(2)</script>'
+    EVIL = "<img src=x onerror=alert(1)>\"'&</svg><script>alert(2)</script>"
 
     @pytest.fixture
     def day(self, house: House, hub: FakeHub) -> House:
