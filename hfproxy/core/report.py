@@ -149,18 +149,19 @@ def touches(entry: Entry) -> tuple[Touch, ...]:
 
 
 def _take(report: Report, entry: Entry) -> None:
-    kind, at = entry.get("kind"), _at(entry)
+    kind, at = _text(entry.get("kind")), _at(entry)
     if kind == Kind.MINTED:
         _minted(report, entry)
     elif kind in ENDS:
         grant = _grant(report, entry)
-        grant.ended_at, grant.ended = at, str(kind)
+        grant.ended_at, grant.ended = at, kind
     if report.since is not None and at < report.since:
         return
-    report.first = at if report.first is None else report.first
-    report.last = at
+    # A clock that was set back is no reason to end before the beginning.
+    report.first = at if report.first is None else min(report.first, at)
+    report.last = at if report.last is None else max(report.last, at)
     if kind in EVENTS:
-        report.events.append((at, str(kind), _text(entry.get("account"))))
+        report.events.append((at, kind, _text(entry.get("account"))))
     elif kind == Kind.DENIED_UNKNOWN:
         report.strangers[_text(entry.get("refusal"))] += _number(entry.get("count"))
     elif kind in {Kind.DECIDED, Kind.COMPLETED} and entry.get("grant"):
@@ -185,10 +186,10 @@ def _grant(report: Report, entry: Entry) -> Grant:
 
 def _what(entry: Entry, action: str) -> str:
     """Which of a tally's counts. To look at settings, or at the names of secrets, is to read."""
-    decision = entry.get("decision")
+    decision = _text(entry.get("decision"))
     if decision in {"deny", "anonymous"}:
         return "refused" if decision == "deny" else "anonymous"
-    if action in {Action.READ, ""} or (action != Action.WRITE and entry.get("method") in SAFE):
+    if action in {Action.READ, ""} or (action != Action.WRITE and _text(entry.get("method")) in SAFE):
         return "read"
     return "secrets_set" if action == Action.SECRETS else "changed"
 

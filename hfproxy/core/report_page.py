@@ -4,12 +4,11 @@ Labels, programs and repositories were named by whoever the report is about, so 
 well: a mistake in the escaping would be ugly, and no more.
 """
 
-from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
 from hfproxy.core.report import Grant, Holder, Report, Tally
-from hfproxy.core.timeline import COLOURS, drawn, timeline
+from hfproxy.core.timeline import COLOURS, drawn, timeline, utc
 
 STYLE: Final = """
 body{font:14px/1.5 system-ui,sans-serif;color:#1d2630;max-width:1160px;margin:2em auto;padding:0 1em}
@@ -88,8 +87,16 @@ def _places(did: Holder) -> str:
 
 
 def _line(place: str, tally: Tally) -> str:
-    counts = "".join(f'<td class="n">{getattr(tally, count) or ""}</td>' for count in COUNTS)
+    counts = "".join(f'<td class="n">{_count(count, getattr(tally, count))}</td>' for count in COUNTS)
     return f"<tr><td>{escape(place)}</td>{counts}<td>{_moment(tally.first)}</td><td>{_moment(tally.last)}</td></tr>"
+
+
+def _count(what: str, number: int) -> str:
+    """Nothing for zero; bytes in thousands and millions, as far as a person reads them."""
+    if not what.startswith("bytes") or number < 1000:
+        return str(number or "")
+    power = min((len(str(number)) - 1) // 3, 4)
+    return f"{number / 1000**power:.1f} {' kMGT'[power]}B"
 
 
 def _events(report: Report) -> str:
@@ -110,10 +117,4 @@ def _heading(what: str) -> str:
 
 
 def _moment(at: int | None) -> str:
-    """In UTC; of a damaged journal also what is no moment."""
-    if at is None:
-        return ""
-    try:
-        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError, OSError):
-        return str(at)
+    return "" if at is None else utc(at, "%Y-%m-%d %H:%M:%S")

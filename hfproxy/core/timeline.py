@@ -101,9 +101,17 @@ def _ticks(scale: _Scale, height: int) -> str:
     return "".join(
         f'<line x1="{scale.x(at)}" y1="{HEAD - 6}" x2="{scale.x(at)}" y2="{height}" stroke="#eceff2"/>'
         f'<text x="{scale.x(at)}" y="{HEAD - 14}" text-anchor="middle" fill="#667">'
-        f"{datetime.fromtimestamp(at, UTC).strftime(form)}</text>"
+        f"{utc(at, form)}</text>"
         for at in moments
     )
+
+
+def utc(at: int, form: str) -> str:
+    """A moment in words; in a damaged journal there are also such that no calendar has."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime(form)
+    except (ValueError, OverflowError, OSError):
+        return str(at)
 
 
 def _short(text: str, most: int) -> str:

@@ -141,6 +141,23 @@ class TestLockdown:
         assert house.status()["locked"] is True
         assert (house.state / "lockdown").exists()
 
+    def test_what_could_not_be_written_down_is_ended_by_the_next_daemon_before_anybody_unlocks(
+        self, house: House
+    ) -> None:
+        minted = house.mint("--scope", "read:me/*")
+        limit_files(house, 100)  # neither the grants' store nor the journal takes another byte; the marker is shorter
+        house.must(*LOCKDOWN)
+        assert "start the daemon again" in house.cli("unlock").stderr
+        assert house.status()["locked"] is True
+        house.stop()
+        house.start()
+        assert house.status()["lockdown"] is True
+        house.must("unlock")
+        assert read(minted) == (401, "revoked")
+        house.stop()
+        house.start()
+        assert read(minted) == (401, "revoked")
+
     def test_a_state_directory_that_cannot_be_written_keeps_nothing_alive_and_is_said(self, house: House) -> None:
         minted = house.mint("--scope", "read:me/*")
         (house.state / "lockdown").mkdir()  # a file cannot take the place of a directory, not even root's
