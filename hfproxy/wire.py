@@ -9,10 +9,18 @@ one object, but for `audit`, which it answers with one object a journal line, en
     status                                                             as `hf-proxy status --json`
     login     account, token                                           account
     accounts                                                           {"accounts": [account]}
-    logout    [account]                                                {"account": name}
-    unlock    [passphrase]                                             {"locked": false}, or without a passphrase
-                                                                       {"locked": bool, "exists": bool}
+    logout    [account]                                                {"account": name, "warnings": [text]}
+    unlock    [passphrase]                                             {"locked": false, "recalled": [outcome]}, or
+                                                                       without a passphrase
+                                                                       {"locked": bool, "exists": bool, ...}
     lock                                                               {"locked": true}
+    lockdown  [recall, account, dry]                                   {"ended": [id], "recalled": [outcome],
+                                                                       "recorded": bool}, or with dry
+                                                                       {"grants": [grant], "tokens": [{"account",
+                                                                       "user", "origin"}], null in a closed vault}
+    rotate    token, [account]                                         {"account", "user", "dead": true, false or null,
+                                                                       "why"}: of the old token, null where the Hub did
+                                                                       not say
     mint      [scopes, profile, ttl, account, label, bind, strict,     {"id", "credential", "endpoint", "hub",
               ambient, max_uses, max_rate, max_up, max_down,           "expires_at", "scopes", "replace"}
               program, found]
@@ -24,7 +32,8 @@ one object, but for `audit`, which it answers with one object a journal line, en
 
 An account is `{"name", "user", "role", "orgs": [name], "scopes": [text], "origin", "warnings": [text]}`; a grant as in
 `hf-proxy grants --json`. `bind` is none, pid or tree, `of` whose process that means: the caller's (`exec`), or its
-parent's (`mint` and `env`, which end at once). Durations (`ttl`, `since`), sizes and scopes travel as they were typed:
+parent's (`mint` and `env`, which end at once). An outcome is `{"account", "state", "why"}`, state one of revoked,
+waiting and gone. Durations (`ttl`, `since`), sizes and scopes travel as they were typed:
 the daemon reads them. `found` lists the token-shaped strings of the caller's environment; `replace` those of them that
 are tokens of this vault. A caller that runs inside of a grant is served less (design §5).
 

@@ -10,7 +10,7 @@ from hfproxy.wire import Message
 
 SYNTAX = Syntax(
     "audit",
-    "Read the journal. Also: hf-proxy audit verify, hf-proxy audit anchor.",
+    "Read the journal. Also: hf-proxy audit report, hf-proxy audit verify, hf-proxy audit anchor.",
     ("--since", "TIME", "only the last 90s, 15m, 1h, 2d"),
     ("--grant", "ID", "only what one grant did"),
     ("--repo", "REPO", "only what touched one repository, like models/ns/name"),
@@ -27,8 +27,8 @@ COLUMNS = ("kind", "grant", "account", "program", "decision", "method", "target"
 
 def run(words: list[str]) -> int:
     """Raises as `client.ask`."""
-    if words[:1] == ["verify"]:
-        code: int = import_module("hfproxy.cli.audit_verify").run(words[1:])
+    if words[:1] in (["verify"], ["report"]):
+        code: int = import_module(f"hfproxy.cli.audit_{words[0]}").run(words[1:])
         return code
     if words[:1] == ["anchor"]:
         return _anchor(words[1:])

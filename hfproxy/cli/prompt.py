@@ -34,6 +34,19 @@ def hidden(question: str, *, instead: str) -> str:
     return typed
 
 
+def needs_terminal(instead: str) -> None:
+    """Raises UsageError: there is no terminal to ask on."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"there is no terminal to ask on; use: {instead}")
+
+
+def agreed(question: str) -> bool:
+    """Ask a person on the terminal for a yes; anything else is a no."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
 def from_descriptor(number: int, option: str) -> str:
     """What an open file descriptor holds, without one newline at its end.
 

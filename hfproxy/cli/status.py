@@ -23,6 +23,8 @@ def _tell(status: Message) -> None:
     accounts = [f"{a.get('name')} ({a.get('user')}, {a.get('role')})" for a in rows(status, "accounts")]
     since = moment(status.get("started_at"))
     vault = "locked; open it with: hf-proxy unlock" if status.get("locked") else "open"
+    if status.get("lockdown"):
+        vault = "locked down: nothing is granted until: hf-proxy unlock"
     show(f"hf-proxy {status.get('version')} at {status.get('endpoint')}, since {since}")
     show(f"process: {status.get('pid')}")
     show(f"vault: {status.get('vault')}, {vault}")

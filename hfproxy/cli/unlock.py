@@ -1,6 +1,7 @@
 """`unlock`: open a sealed vault, or make its first passphrase."""
 
 from hfproxy.cli import prompt
+from hfproxy.cli.lockdown import tell_recalled
 from hfproxy.cli.options import Syntax
 from hfproxy.cli.render import show
 from hfproxy.client import ask
@@ -21,11 +22,14 @@ def run(words: list[str]) -> int:
     state = ask({"do": "unlock"}, patient=True)
     if not state.get("locked"):
         show("the vault is open")
+        tell_recalled(state)
         return 0
     passphrase = _passphrase(descriptor, new=state.get("exists") is False)
-    if ask({"do": "unlock", "passphrase": passphrase}, patient=True).get("locked"):
+    state = ask({"do": "unlock", "passphrase": passphrase}, patient=True)
+    if state.get("locked"):
         raise RefusedError("the vault is still locked; look at the daemon's log, then try again: hf-proxy unlock")
     show("the vault is open now")
+    tell_recalled(state)
     return 0
 
 

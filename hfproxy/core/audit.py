@@ -36,6 +36,9 @@ class Kind(StrEnum):
     LOGIN = "login"
     LOGOUT = "logout"
     DENIED_UNKNOWN = "denied_unknown"
+    LOCKDOWN = "lockdown"
+    ROTATED = "rotated"
+    REVOKED_UPSTREAM = "revoked_upstream"
 
 
 @dataclass(frozen=True, slots=True)

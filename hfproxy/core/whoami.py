@@ -13,15 +13,19 @@ from hfproxy.core.broker import Grant
 from hfproxy.core.scope import Scope
 
 READS = ("repo.content.read",)
+WRITES = (*READS, "repo.write")
 # The Hub has nothing finer than `repo.write` for most of our words (hub-wire §1.1).
 PERMISSIONS = {
     Action.READ: READS,
     Action.DISCUSS: ("discussion.write",),
+    Action.SETTINGS: (*WRITES, "repo.access.read"),
     Action.INFER: ("inference.serverless.write",),
+    Action.ENDPOINTS: ("inference.endpoints.write",),
     Action.JOBS: ("job.write",),
+    Action.WEBHOOKS: ("user.webhooks.write",),
     Action.COLLECTIONS: ("collection.write",),
+    Action.BILLING: ("user.billing.read",),
 }
-WRITES = (*READS, "repo.write")
 ENTITIES = {
     "models": "model",
     "datasets": "dataset",

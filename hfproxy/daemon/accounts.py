@@ -17,6 +17,7 @@ from hfproxy.vault import Vault
 
 DEFAULT = "default"
 TOKENS_PAGE = "https://huggingface.co/settings/tokens/new?tokenType=fineGrained"
+LOCKED = "the vault is locked; run: hf-proxy unlock"
 CLASSIC_ROLES = frozenset({"read", "write", "god"})
 
 
@@ -39,6 +40,17 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     orgs: tuple[tuple[str, str], ...] = ()
     scopes: tuple[str, ...] = ()
+    revoked_at: int | None = None  # when the Hub was found not to accept the token any more
+
+    @property
+    def revoked(self) -> str | None:
+        """What there is to say of a token that the Hub does not accept any more; None: it does, for all we know."""
+        if self.revoked_at is None:
+            return None
+        return (
+            f"the Hub no longer accepts the token of account '{self.name}' (revoked, or expired); replace it:"
+            f" hf-proxy rotate --account {self.name}, or: hf-proxy login --account {self.name}"
+        )
 
     @property
     def identity(self) -> Identity:
@@ -47,7 +59,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def warnings(self) -> list[str]:
-        """What is not as safe as it could be."""
+        """What is not as it should be."""
+        if self.revoked is not None:
+            return [self.revoked]
         if self.role not in CLASSIC_ROLES:
             return []
         advice = f"make a fine-grained one at {TOKENS_PAGE} and run: hf-proxy login"
@@ -89,7 +103,7 @@ class Accounts:
 
     def __init__(self, vault: Vault) -> None:
         self.vault = vault
-        self._held: dict[str, Held] | None = None
+        self._held: Mapping[str, Held] | None = None
         self._shut = False
         self._changing = asyncio.Lock()
 
@@ -135,6 +149,17 @@ class Accounts:
         async with self._changing:
             await self._write({**await self._read(), held.account.name: held})
 
+    async def mark_revoked(self, held: Held, at: int) -> bool:
+        """Note that the Hub no longer accepts a token; False if the account has another one by now, or is gone."""
+        async with self._changing:
+            known = await self._read()
+            there = known.get(held.account.name)
+            if there is None or there.token != held.token:
+                return False
+            marked = Held(msgspec.structs.replace(there.account, revoked_at=at), there.token)
+            await self._write({**known, there.account.name: marked})
+            return True
+
     async def remove(self, name: str) -> None:
         """Forget an account and its token.
 
@@ -159,22 +184,43 @@ class Accounts:
             self._shut = False
             await self._read()
 
+    def shut(self) -> Mapping[str, Held] | None:
+        """Forget every token until `unlock`, and wait for nobody; returns what was open, None if nothing was."""
+        held, self._held, self._shut = self._held, None, True
+        return held
+
     async def lock(self) -> None:
-        """Forget every token until `unlock`."""
+        """The same, and close the vault."""
+        self.shut()
         async with self._changing:
-            self._held, self._shut = None, True
             await asyncio.to_thread(self.vault.lock)
+
+    async def look(self) -> Mapping[str, Held]:
+        """What the vault holds, though it may be shut: for what has to be done about tokens that are not to be used.
+
+        Raises:
+            VaultError: it is sealed, absent or damaged.
+        """
+        async with self._changing:
+            return self._held or _parse(await asyncio.to_thread(self.vault.read))
 
     async def _read(self) -> Mapping[str, Held]:
         if self.locked:
-            raise VaultLockedError("the vault is locked; run: hf-proxy unlock")
-        if self._held is None:
-            self._held = _parse(await asyncio.to_thread(self.vault.read))
-        return self._held
+            raise VaultLockedError(LOCKED)
+        if self._held is not None:
+            return self._held
+        held = _parse(await asyncio.to_thread(self.vault.read))
+        return self._keep(held)
 
     async def _write(self, held: dict[str, Held]) -> None:
         await asyncio.to_thread(self.vault.write, _print(held))
+        self._keep(held)
+
+    def _keep(self, held: Mapping[str, Held]) -> Mapping[str, Held]:
+        if self._shut:  # while the vault took its time
+            raise VaultLockedError(LOCKED)
         self._held = held
+        return held
 
 
 def _parse(document: Secret | None) -> dict[str, Held]:

@@ -22,8 +22,11 @@ from hfproxy.daemon.clock import now
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.leases import is_alive
+from hfproxy.daemon.lockdown import Lockdown
 from hfproxy.daemon.minting import Mint, public
 from hfproxy.daemon.reading import entries
+from hfproxy.daemon.recall import Outcome
+from hfproxy.daemon.rotation import Rotation
 from hfproxy.daemon.upstream import Upstream
 from hfproxy.errors import HFProxyError, RefusedError, UsageError
 from hfproxy.secret import Secret
@@ -71,10 +74,13 @@ class ControlPlane:
         mint: Mint,
         journal: Journal,
         upstream: Upstream,
+        lockdown: Lockdown,
+        rotation: Rotation,
     ) -> None:
         self._uid, self._endpoint = uid, endpoint
         self._accounts, self._grants, self._mint = accounts, grants, mint
         self._journal, self._upstream = journal, upstream
+        self._lockdown, self._rotation = lockdown, rotation
         self._started_at = now()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -123,6 +129,10 @@ class ControlPlane:
             case messages.Lock():
                 await self._accounts.lock()
                 yield {"locked": True}
+            case messages.Lockdown():
+                yield await (self._plan(message) if message.dry else self._lock_down(message))
+            case messages.Rotate():
+                yield await self._rotation.serve(message.account, _token(message.token))
             case messages.Mint():
                 yield await self._mint.serve(message, caller.pid, caller.holder)
             case messages.Grants():
@@ -146,6 +156,7 @@ class ControlPlane:
             "endpoint": self._endpoint,
             "vault": self._accounts.vault.name,
             "locked": self._accounts.locked,
+            "lockdown": self._lockdown.on,
             "accounts": [{"name": one.name, "user": one.user, "role": one.role} for one in known],
             "grants": len(self._grants.broker.grants()),
             "started_at": self._started_at,
@@ -155,22 +166,40 @@ class ControlPlane:
         name = _name(message.account)
         await self._accounts.open()  # a locked or absent vault is found before the token is used
         held = await identity.identify(self._upstream, name, _token(message.token))
+        left = await self._rotation.unrevoked(name)
         await self._journal.record({"at": now(), "kind": Kind.LOGIN.value, "account": name})
         await self._accounts.put(held)
-        return held.account.public()
+        return {**held.account.public(), "warnings": [*held.account.warnings, *left]}
 
     async def _logout(self, message: messages.Logout) -> wire.Message:
         account = await self._accounts.choose(message.account)
+        left = await self._rotation.unrevoked(account.name)
         await self._journal.record({"at": now(), "kind": Kind.LOGOUT.value, "account": account.name})
         await self._accounts.remove(account.name)
-        return {"account": account.name}
+        return {"account": account.name, "warnings": left}
 
     async def _unlock(self, message: messages.Unlock) -> wire.Message:
         vault = self._accounts.vault
         if message.passphrase is None and vault.locked:
             return {"locked": True, "exists": vault.exists}
-        await self._accounts.unlock(Secret(message.passphrase) if message.passphrase is not None else None)
-        return {"locked": False, "exists": True}
+        passphrase = Secret(message.passphrase) if message.passphrase is not None else None
+        recalled = await self._lockdown.unlock(passphrase)
+        return {"locked": self._accounts.locked, "exists": True, "recalled": _shown(recalled)}
+
+    async def _plan(self, message: messages.Lockdown) -> wire.Message:
+        """What a lockdown would do. `tokens` is null where a closed vault hides whose there are."""
+        held = {} if not message.recall else None if self._accounts.locked else await self._accounts.open()
+        wanted = [one.account for name, one in (held or {}).items() if message.account in {None, name}]
+        return {
+            "grants": [public(grant) for grant in self._grants.broker.grants()],
+            "tokens": None
+            if held is None
+            else [{"account": one.name, "user": one.user, "origin": one.origin.url} for one in wanted],
+        }
+
+    async def _lock_down(self, message: messages.Lockdown) -> wire.Message:
+        ended, recalled, recorded = await self._lockdown.engage(recall=message.recall, account=message.account)
+        return {"ended": ended, "recalled": _shown(recalled), "recorded": recorded}
 
     async def _renew(self, message: messages.Renew, caller: Caller) -> wire.Message:
         self._one_of(caller, message.id)
@@ -217,6 +246,10 @@ class ControlPlane:
         """Raises RefusedError, in the same words for one that is not there and one that is out of reach."""
         if grant_id not in {grant.id for grant in self._reach(caller)}:
             raise RefusedError(f"no living grant '{grant_id[:64]}'; see: hf-proxy grants")
+
+
+def _shown(outcomes: list[Outcome]) -> list[wire.Message]:
+    return [{"account": one.account, "state": one.state, "why": one.why} for one in outcomes]
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:

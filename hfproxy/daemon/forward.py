@@ -12,7 +12,9 @@ from hfproxy.daemon.clock import now
 from hfproxy.daemon.exchange import Exchange
 from hfproxy.daemon.meter import Meter, OverLimitError
 from hfproxy.daemon.record import Recorder
+from hfproxy.daemon.refusals import UNAUTHORIZED
 from hfproxy.daemon.relay import Relay
+from hfproxy.daemon.standing import Standing
 from hfproxy.daemon.upstream import Upstream
 from hfproxy.errors import AccountError, UpstreamError
 
@@ -20,8 +22,11 @@ from hfproxy.errors import AccountError, UpstreamError
 class Forward:
     """Sends what was allowed, passes the answer on, and writes down how it ended."""
 
-    def __init__(self, upstream: Upstream, places: Places, broker: Broker, recorder: Recorder) -> None:
+    def __init__(
+        self, upstream: Upstream, places: Places, broker: Broker, recorder: Recorder, standing: Standing
+    ) -> None:
         self._upstream, self._places, self._broker, self._recorder = upstream, places, broker, recorder
+        self._standing = standing
 
     async def serve(self, exchange: Exchange, decision: Decision, held: Held | None) -> web.StreamResponse | Deny:
         """Forward one request; `held` is whose token must not come back, and is sent if the decision is Allow."""
@@ -66,5 +71,7 @@ class Forward:
         elif body is not None:
             body = relay.meter.upward(body)
         upstream = await self._upstream.send(request.method, request.raw_path, up, body, token_of)
+        if upstream.status == UNAUTHORIZED and token_of is not None:
+            self._standing.doubt(token_of)
         async with upstream:
             return await relay.pass_on(request, upstream)

@@ -102,7 +102,9 @@ class Grants:
             self._leases.take(grant.id, held, self._process_ended)
         try:
             await self._store.keep([grant], now())
-            await self._journal.record(_event(Kind.MINTED, grant, scopes=[str(scope) for scope in order.scopes]))
+            await self._journal.record(
+                _event(Kind.MINTED, grant, scopes=[str(scope) for scope in order.scopes], label=order.label)
+            )
         except BaseException:
             self._cut(self.broker.revoke(grant.id))
             with suppress(StoreError):

@@ -1,4 +1,4 @@
-"""Asking the Hub whose a token is, at login."""
+"""Asking the Hub whose a token is: at login, and where there is doubt whether it is still anybody's."""
 
 import asyncio
 import json
@@ -28,27 +28,40 @@ async def identify(upstream: Upstream, name: str, token: Secret) -> Held:
         AccountError: the Hub does not accept the token.
         UpstreamError: the Hub cannot be asked, or answers something else.
     """
-    asking = Held(_unknown(name, upstream.origin), token)
-    try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            status, body = await _ask(upstream, asking)
-    except TimeoutError:
-        raise UpstreamError(f"{upstream.origin.url} does not answer; try again") from None
+    status, body = await _ask(upstream, Held(_unknown(name, upstream.origin), token))
     if status in {401, 403}:
         raise AccountError("the Hub does not accept this token; copy it again and run: hf-proxy login")
     try:
         return Held(_account(name, upstream.origin, json.loads(body)), token)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UpstreamError(f"{upstream.origin.url} answered whoami with status {status}; try again") from None
+        raise _unclear(upstream, status) from None
+
+
+async def is_dead(upstream: Upstream, held: Held) -> bool:
+    """Whether the Hub no longer accepts an account's token. Only its plain yes or no counts.
+
+    Raises:
+        AccountError: the account was logged in for another origin.
+        UpstreamError: the Hub cannot be asked, or answers something else.
+    """
+    status, _ = await _ask(upstream, held)
+    if status not in {200, 401}:
+        raise _unclear(upstream, status)
+    return status == 401
 
 
 async def _ask(upstream: Upstream, asking: Held) -> tuple[int, bytes]:
-    answer = await upstream.send("GET", TARGET, HEADERS, None, asking)
-    async with answer:
-        try:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS), await upstream.send("GET", TARGET, HEADERS, None, asking) as answer:
             return answer.status, await answer.read()
-        except aiohttp.ClientError:
-            raise UpstreamError(f"{upstream.origin.url} broke off its answer; try again") from None
+    except TimeoutError:
+        raise UpstreamError(f"{upstream.origin.url} does not answer; try again") from None
+    except aiohttp.ClientError:
+        raise UpstreamError(f"{upstream.origin.url} broke off its answer; try again") from None
+
+
+def _unclear(upstream: Upstream, status: int) -> UpstreamError:
+    return UpstreamError(f"{upstream.origin.url} answered whoami with status {status}; try again")
 
 
 def _unknown(name: str, origin: Origin) -> Account:

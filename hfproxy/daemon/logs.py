@@ -8,6 +8,8 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
+from typing import TextIO, cast
 
 import structlog
 
@@ -33,10 +35,22 @@ def set_up(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
     )
     # aiohttp and asyncio log through the standard module; they pass the same gate.
     logging.basicConfig(level=logging.WARNING, handlers=[_Through()], force=True)
+
+
+class _Stderr:
+    """Standard error, which may be a file on a full disk: then a line is lost, and nothing else."""
+
+    def write(self, text: str) -> None:
+        with suppress(OSError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            sys.stderr.flush()
 
 
 class _Through(logging.Handler):

@@ -16,9 +16,13 @@ from hfproxy.daemon.accounts import Accounts
 from hfproxy.daemon.control import ControlPlane
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.lockdown import Lockdown
 from hfproxy.daemon.minting import Mint
 from hfproxy.daemon.proxy import DataPlane
+from hfproxy.daemon.recall import Recalls
 from hfproxy.daemon.record import MINUTE, Recorder
+from hfproxy.daemon.rotation import Rotation
+from hfproxy.daemon.standing import Standing
 from hfproxy.daemon.store import Store
 from hfproxy.daemon.upstream import MAX_HEADER_BYTES, Upstream
 from hfproxy.daemon.visitor import Door, Visitor
@@ -100,6 +104,9 @@ async def _serve(
     endpoint, uid = f"http://127.0.0.1:{port}", os.getuid()
     grants, recorder = Grants(journal, store, config.duration(settings.grants.max_ttl)), Recorder(journal)
     await grants.restore()
+    recalls = Recalls(state, upstream)
+    lockdown = Lockdown(state, accounts, grants, journal, recalls)
+    await lockdown.resume()
     commands = ControlPlane(
         uid,
         endpoint,
@@ -108,8 +115,11 @@ async def _serve(
         Mint(settings, endpoint, upstream.origin.url, accounts, grants),
         journal,
         upstream,
+        lockdown,
+        Rotation(accounts, journal, recalls, upstream),
     )
-    plane = DataPlane(port, state, upstream, accounts, grants, recorder)
+    standing = Standing(upstream, accounts, journal)
+    plane = DataPlane(port, state, upstream, accounts, grants, recorder, standing)
     requests, door = web.Server(plane.serve, handler_cancellation=True), Door(uid)
 
     def visitor() -> Visitor:
@@ -124,6 +134,7 @@ async def _serve(
 
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(grants.sweep()), tasks.create_task(_every_minute(recorder))]
+        background.append(tasks.create_task(lockdown.resend()))
         data_server = await asyncio.get_running_loop().create_server(visitor, sock=data)
         control_server = await asyncio.start_unix_server(commands.serve, sock=control, limit=wire.MAX_LINE)
         log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name)

@@ -45,6 +45,22 @@ class Lock(Message, frozen=True, tag="lock"):
     """Forget every token until `unlock`."""
 
 
+class Lockdown(Message, frozen=True, tag="lockdown"):
+    """End everything, until `unlock`. `recall`: tokens at the Hub as well, of one account or of all; `dry`: only say
+    what would be done."""
+
+    recall: bool = False
+    account: str | None = None
+    dry: bool = False
+
+
+class Rotate(Message, frozen=True, tag="rotate"):
+    """A new token in the place of an account's old one."""
+
+    token: str
+    account: str | None = None
+
+
 class Mint(Message, frozen=True, tag="mint"):
     """A new grant. `found`: token-shaped strings of the caller's environment; `of` the parent is how a command
     that ends at once (`mint`, `env`) binds to the shell that called it."""
@@ -99,7 +115,22 @@ class Anchor(Message, frozen=True, tag="anchor"):
     """Where the journal's chain stands."""
 
 
-Any = Status | Login | Accounts | Logout | Unlock | Lock | Mint | Grants | Renew | Revoke | Audit | Anchor
+Any = (
+    Status
+    | Login
+    | Accounts
+    | Logout
+    | Unlock
+    | Lock
+    | Lockdown
+    | Rotate
+    | Mint
+    | Grants
+    | Renew
+    | Revoke
+    | Audit
+    | Anchor
+)
 
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
 

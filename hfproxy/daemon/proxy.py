@@ -22,6 +22,7 @@ from hfproxy.daemon.exchange import Exchange, incoming, whole
 from hfproxy.daemon.forward import Forward
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.record import Recorder
+from hfproxy.daemon.standing import Standing
 from hfproxy.daemon.upstream import Upstream
 from hfproxy.daemon.visitor import Visitor
 from hfproxy.errors import JournalError, StoreError
@@ -38,12 +39,13 @@ class DataPlane:
         accounts: Accounts,
         grants: Grants,
         recorder: Recorder,
+        standing: Standing,
     ) -> None:
         """`state` is where a push that has to be looked into is held back."""
         self._port, self._state = port, state
         self._accounts, self._grants, self._recorder = accounts, grants, recorder
         self._places = Places(upstream.origin.url, f"http://127.0.0.1:{port}")
-        self._forward = Forward(upstream, self._places, grants.broker, recorder)
+        self._forward = Forward(upstream, self._places, grants.broker, recorder, standing)
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request. Every no comes back from `_steps` as a value and is worded here."""
@@ -128,6 +130,8 @@ class DataPlane:
         held = self._held(grant)
         if isinstance(held, Deny):
             return self._refuse(exchange, held)
+        if held.account.revoked is not None:
+            return self._refuse(exchange, Deny(Refusal.ACCOUNT, held.account.revoked))
         await self._recorder.decided(exchange, Allow())
         return web.json_response(whoami.answer(held.account.identity, grant))
 
@@ -142,6 +146,8 @@ class DataPlane:
         if isinstance(access, Deny):
             return self._refuse(exchange, access)
         exchange.classified = Classified(classified.route, access)
+        if held.account.revoked is not None and not self._goes_without(exchange, grant, access):
+            return self._refuse(exchange, Deny(Refusal.ACCOUNT, held.account.revoked))
         decision = self._grants.broker.authorize(grant, access, now(), exchange.inside)
         if isinstance(decision, Deny):
             return self._refuse(exchange, decision)
@@ -172,6 +178,11 @@ class DataPlane:
 
     def _would_allow(self, exchange: Exchange, grant: Grant, access: Access) -> bool:
         return not isinstance(self._grants.broker.consider(grant, access, now(), exchange.inside), Deny)
+
+    def _goes_without(self, exchange: Exchange, grant: Grant, access: Access) -> bool:
+        """Whether this is a read that is forwarded without a token anyway."""
+        decision = self._grants.broker.consider(grant, access, now(), exchange.inside)
+        return isinstance(decision, AllowAnonymous)
 
     def _held(self, grant: Grant) -> Held | Deny:
         """The grant's account, if its token may be used now."""

@@ -12,6 +12,7 @@ import structlog
 
 from hfproxy.core.access import Allow, AllowAnonymous, Deny, Need, Refusal
 from hfproxy.core.audit import Kind
+from hfproxy.core.scope import scope_for
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.logs import hide
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 SAFE: Final = frozenset({"GET", "HEAD"})
 MINUTE: Final = 60
 MAX_TARGET: Final = 2048
+# One commit to a bucket may copy from a thousand places; a line of the journal stays a line.
+MAX_NEEDS: Final = 100
 
 
 class Recorder:
@@ -106,4 +109,14 @@ def _about(exchange: "Exchange") -> dict[str, object]:
         "target": hide(exchange.request.raw_path.partition("?")[0][:MAX_TARGET]),
         "action": needs[0].action.value if needs else None,
         "repo": next((need.target.repo for need in needs if need.target.repo), None),
+        **_all_needs(needs),
     }
+
+
+def _all_needs(needs: tuple[Need, ...]) -> dict[str, object]:
+    """Everything a request needed, as scopes, where one action on one repository does not say it."""
+    if len(needs) < 2 and not any(need.target.type is None and need.target.namespace for need in needs):
+        return {}
+    texts = list(dict.fromkeys(str(scope_for(need)) for need in needs))
+    more = len(texts) - MAX_NEEDS
+    return {"needs": texts[:MAX_NEEDS], "more_needs": more if more > 0 else None}

@@ -6,6 +6,7 @@ else: no redirect is followed, no cookie kept, no netrc read, no key log written
 
 import asyncio
 import hashlib
+import json
 import ssl
 from collections.abc import AsyncIterable
 from pathlib import Path
@@ -27,6 +28,14 @@ CONNECT_SECONDS: Final = 10
 MAX_HEADER_BYTES: Final = 256 * 1024
 # What the client library would add by itself; the client's own headers go up, and nothing else.
 AUTOMATIC: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+
+REVOKE: Final = "/api/credentials/revoke"
+REVOKE_HEADERS: Final[Headers] = (
+    ("Accept", "application/json"),
+    ("Accept-Encoding", "identity"),
+    ("Content-Type", "application/json"),
+    ("User-Agent", "hf-proxy"),
+)
 
 Body = AsyncIterable[bytes] | bytes | None
 
@@ -87,14 +96,25 @@ class Upstream:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise UpstreamError(_in_words(error, self.origin.url)) from None
 
+    async def revoke(self, held: Held) -> aiohttp.ClientResponse:
+        """Ask the Hub to end an account's token, which needs no other proof than the token itself (hub-wire §1.3).
+
+        Raises as `send`.
+        """
+        body = json.dumps({"credentials": [self._token(held)]}).encode()
+        return await self.send("POST", REVOKE, REVOKE_HEADERS, body, None)
+
     def _with_token(self, headers: Headers, held: Held) -> Headers:
-        """The only use of a token on a request."""
+        return replaced(headers, "Authorization", f"Bearer {self._token(held)}")
+
+    def _token(self, held: Held) -> str:
+        """The only way of a token to a request: `send` puts it into the header, `revoke` into the body."""
         if not self.admits(held):
             raise AccountError(
                 f"account '{held.account.name}' was logged in for {held.account.origin.url} with its certificates of"
                 f" then, not for {self.origin.url}; run: hf-proxy login"
             )
-        return replaced(headers, "Authorization", f"Bearer {held.token.reveal()}")
+        return held.token.reveal()
 
 
 def _tls(settings: Settings) -> tuple[ssl.SSLContext, str | None]:

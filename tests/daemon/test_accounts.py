@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -175,3 +176,78 @@ def test_what_is_shown_of_an_account_holds_no_token() -> None:
         "warnings": [],
     }
     assert TOKEN not in json.dumps(shown) + repr(held("default").__dict__)
+
+
+class SlowVault(MemoryVault):
+    """One that answers when it is told to: a keyring that asks a person first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.answer = threading.Event(), threading.Event()
+
+    def read(self) -> Secret | None:
+        self.asked.set()
+        assert self.answer.wait(20)
+        return super().read()
+
+
+class TestShut:
+    async def test_it_waits_for_nobody_and_what_was_asked_before_gives_nothing_out(self) -> None:
+        vault = SlowVault()
+        accounts = Accounts(vault)
+        opening = asyncio.create_task(accounts.choose(None))
+        await asyncio.to_thread(vault.asked.wait, 20)
+        assert accounts.shut() is None
+        vault.answer.set()
+        with pytest.raises(VaultLockedError):
+            await opening
+        assert accounts.get("default") is None
+        assert accounts.known() == []
+
+    async def test_it_returns_what_was_open_for_what_has_to_be_done_about_it(self, accounts: Accounts) -> None:
+        await accounts.put(held("default"))
+        was = accounts.shut()
+        assert was is not None
+        assert was["default"].token.reveal() == TOKEN
+        assert accounts.shut() is None
+        assert (await accounts.look())["default"].token.reveal() == TOKEN
+        assert accounts.locked
+        assert accounts.get("default") is None
+
+    async def test_a_change_under_way_does_not_open_it(self, accounts: Accounts) -> None:
+        await accounts.open()
+        changing = asyncio.create_task(accounts.put(held("default")))
+        while not accounts._changing.locked():
+            await asyncio.sleep(0)
+        accounts.shut()
+        with pytest.raises(VaultLockedError):
+            await changing
+        assert accounts.get("default") is None
+
+
+class TestRevokedAtTheHub:
+    async def test_is_kept_in_the_vault_and_said_with_what_helps(self, accounts: Accounts, vault: FailingVault) -> None:
+        await accounts.put(held("work"))
+        assert await accounts.mark_revoked(held("work"), 1_800_000_000)
+        account = (await Accounts(vault).open())["work"].account
+        (warning,) = account.warnings
+        assert warning == account.revoked
+        assert "hf-proxy rotate --account work" in warning
+        assert "hf-proxy login --account work" in warning
+        assert TOKEN not in warning
+
+    @pytest.mark.parametrize("there", [held("work", "hf_newer"), held("home")], ids=["another token", "gone"])
+    async def test_is_not_said_of_another_token(self, accounts: Accounts, there: Held) -> None:
+        await accounts.put(there)
+        assert not await accounts.mark_revoked(held("work"), 1_800_000_000)
+        assert there.account.name in await accounts.open()
+        assert all(one.account.revoked is None for one in (await accounts.open()).values())
+
+    async def test_a_document_from_before_is_read(self, vault: FailingVault) -> None:
+        vault.write(
+            Secret(
+                '{"version":1,"accounts":[{"account":{"name":"default","origin":{"url":"https://hub"},"user":"me",'
+                '"user_id":"1","fullname":"Me","role":"read"},"token":"hf_x"}]}'
+            )
+        )
+        assert (await Accounts(vault).open())["default"].account.revoked is None

@@ -1,6 +1,7 @@
 """The way to the Hub, against real servers over real TLS: what is sent, to whom, and what is made of failures."""
 
 import asyncio
+import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -205,6 +206,24 @@ class TestTheToken:
         ]
         assert "theirs" not in first
         assert "authorization" not in second.lower()
+
+    async def test_to_be_revoked_it_goes_into_the_body_and_nowhere_else(self) -> None:
+        async with Server().listening() as hub, upstream(f"http://127.0.0.1:{hub.port}") as to:
+            async with await to.revoke(held(to.origin)) as answer:
+                assert answer.status == 200
+        (request,) = hub.requests
+        head, _, body = request.decode().partition("\r\n\r\n")
+        assert head.startswith("POST /api/credentials/revoke HTTP/1.1\r\n")
+        assert "authorization" not in head.lower()
+        assert TOKEN not in head
+        assert json.loads(body) == {"credentials": [TOKEN]}
+
+    async def test_nor_is_it_sent_to_another_origin_to_be_revoked_there(self) -> None:
+        async with Server().listening() as hub, upstream(f"http://127.0.0.1:{hub.port}") as to:
+            for origin in (Origin("https://huggingface.co"), Origin(to.origin.url, "another authority")):
+                with pytest.raises(AccountError, match="was logged in for"):
+                    await to.revoke(held(origin))
+        assert hub.connections == 0
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     @pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])

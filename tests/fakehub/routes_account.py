@@ -81,6 +81,17 @@ def _fine_grained(token: Token) -> dict[str, Any]:
     return {"canReadGatedRepos": True, "global": ["discussion.write"], "scoped": token.scoped or own}
 
 
+@ROUTES.on("POST", "/api/credentials/revoke")
+async def revoke(call: Call) -> web.Response:
+    """End every token whose value is sent; needs no other proof, and says the same of one that nobody knows."""
+    values = call.json().get("credentials")
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise Refusal(400, "credentials: a list of tokens was expected")
+    for token in filter(None, map(call.world.tokens.get, values)):
+        token.live = False
+    return answer(call, {})
+
+
 @ROUTES.on("GET", "/api/users/{name}/overview")
 async def user_overview(call: Call) -> web.Response:
     """Return a public profile."""

@@ -1,0 +1,121 @@
+"""`audit report`: what was accessed, and what could have been, from the journal."""
+
+import os
+import time
+from dataclasses import asdict
+
+from hfproxy.cli.options import Syntax
+from hfproxy.cli.render import moment, show, show_json, show_table
+from hfproxy.client import entries
+from hfproxy.config import duration
+from hfproxy.core.report import Grant, Holder, Report, Tally, fold
+from hfproxy.core.report_page import COUNTS, page
+from hfproxy.errors import HFProxyError
+
+SYNTAX = Syntax(
+    "audit report",
+    "Sum up the journal: for each account and each grant what was read, written and refused, where, when, by what.",
+    ("--since", "TIME", "only the last 90s, 15m, 1h, 2d"),
+    ("--json", "", "as one object"),
+    ("--html", "FILE", "as a page with a picture, which needs nothing else to be looked at"),
+)
+
+HEADINGS = ("WHERE", "READ", "CHANGED", "SECRETS", "NO TOKEN", "REFUSED", "FAILED", "UP", "DOWN", "FIRST", "LAST")
+
+
+def run(words: list[str]) -> int:
+    """Raises as `client.ask`; HFProxyError also for a file that cannot be written."""
+    arguments = SYNTAX.read(words)
+    since, file = arguments.text("--since"), arguments.text("--html")
+    if file is not None and arguments.switch("--json"):
+        raise SYNTAX.wrong("--json and --html exclude each other")
+    # All of the journal: what a grant is was written down when it was minted.
+    report = fold(entries({"do": "audit"}), None if since is None else int(time.time()) - duration(since))
+    if file is not None:
+        _write(file, page(report))
+        show(f"written: {file}")
+    elif arguments.switch("--json"):
+        show_json(_plain(report))
+    else:
+        _tell(report)
+    return 0
+
+
+def _write(file: str, text: str) -> None:
+    """For nobody else to read: it names private repositories."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as target:
+            target.write(text)
+    except OSError as error:
+        raise HFProxyError(f"{file} cannot be written ({error.strerror}); name another: --html FILE") from None
+
+
+def _plain(report: Report) -> dict[str, object]:
+    return {
+        "since": report.since,
+        "first": report.first,
+        "last": report.last,
+        "accounts": [
+            {"account": name, "programs": report.programs(name), **_did(did)}
+            for name, did in sorted(report.accounts.items())
+        ],
+        "grants": [_plain_grant(grant) for grant in report.grants.values()],
+        "events": [{"at": at, "kind": kind, "account": account} for at, kind, account in report.events],
+        "strangers": dict(report.strangers),
+    }
+
+
+def _plain_grant(grant: Grant) -> dict[str, object]:
+    return {
+        "grant": grant.id,
+        "account": grant.account,
+        "program": grant.program,
+        "label": grant.label,
+        "parent": grant.parent,
+        "scopes": list(grant.scopes),
+        "minted_at": grant.minted_at,
+        "ended_at": grant.ended_at,
+        "ended": grant.ended,
+        **_did(grant.did),
+    }
+
+
+def _did(did: Holder) -> dict[str, object]:
+    places = [{"place": place, **asdict(tally)} for place, tally in sorted(did.places.items())]
+    return {"total": asdict(did.total), "actions": dict(did.actions), "places": places}
+
+
+def _tell(report: Report) -> None:
+    if report.first is None:
+        show("the journal holds nothing of this time")
+        return
+    show(f"from {moment(report.first)} to {moment(report.last)}")
+    for name, did in sorted(report.accounts.items()):
+        _tell_holder(f"account {name}, used by {', '.join(report.programs(name)) or 'unknown programs'}", did)
+    for grant in report.grants.values():
+        _tell_holder(_title(grant), grant.did)
+    for at, kind, account in report.events:
+        show(f"{moment(at)} {kind} {account}".rstrip())
+    for refusal, count in sorted(report.strangers.items()):
+        show(f"refused without a known credential: {count} {refusal}")
+
+
+def _title(grant: Grant) -> str:
+    name = " ".join(filter(None, (grant.id, grant.program, grant.label)))
+    life = f"minted {moment(grant.minted_at)}, {grant.ended or 'no end is recorded'} {moment(grant.ended_at)}".rstrip()
+    return f"grant {name} (account {grant.account}; {life}) could: {', '.join(grant.scopes) or 'not recorded'}"
+
+
+def _tell_holder(title: str, did: Holder) -> None:
+    show("")
+    show(title)
+    if did.places:
+        show_table(HEADINGS, [_row(place, tally) for place, tally in sorted(did.places.items())])
+    else:
+        show("it sent nothing")
+
+
+def _row(place: str, tally: Tally) -> tuple[object, ...]:
+    counts = (getattr(tally, name) or None for name in COUNTS)
+    return place, *counts, moment(tally.first), moment(tally.last)

@@ -1,0 +1,161 @@
+"""Lockdown where things happen at the same moment, or never answer."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hfproxy.config import Upstream as Settings
+from hfproxy.core.broker import Order
+from hfproxy.core.scope import parse
+from hfproxy.daemon import lockdown as module
+from hfproxy.daemon.accounts import Account, Accounts, Held
+from hfproxy.daemon.grants import Grants
+from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.lockdown import Lockdown
+from hfproxy.daemon.recall import Recalls
+from hfproxy.daemon.store import Store
+from hfproxy.daemon.upstream import Upstream
+from hfproxy.errors import RefusedError, VaultLockedError
+from hfproxy.secret import Secret
+from hfproxy.vault.memory import MemoryVault
+
+ORDER = Order(account="default", scopes=(parse("read:me/*"),), ttl=600)
+PASSPHRASE = Secret("x")
+
+
+class Vault(MemoryVault):
+    """A sealed one; `read` and `unlock` wait until they may go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.goes_on = threading.Event(), threading.Event()
+        self.goes_on.set()
+
+    def read(self) -> Secret | None:
+        self._wait()
+        return super().read()
+
+    def unlock(self, passphrase: Secret) -> None:
+        self._wait()
+
+    def _wait(self) -> None:
+        self.asked.set()
+        assert self.goes_on.wait(30)
+
+    def stop(self) -> None:
+        self.asked.clear()
+        self.goes_on.clear()
+
+
+@dataclass
+class Rig:
+    vault: Vault
+    accounts: Accounts
+    grants: Grants
+    lockdown: Lockdown
+    recalls: Recalls
+    state: Path
+
+
+@pytest.fixture
+async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    journal, store = Journal(tmp_path / "journal"), Store(tmp_path)
+    upstream = Upstream(Settings(hub="http://127.0.0.1:9"))  # where nobody listens
+    vault = Vault()
+    accounts, grants, recalls = Accounts(vault), Grants(journal, store, 43_200), Recalls(tmp_path, upstream)
+    account = Account(name="default", origin=upstream.origin, user="me", user_id="1", fullname="Me", role="read")
+    await accounts.put(Held(account, Secret("hf_of_the_lockdown_test")))
+    yield Rig(vault, accounts, grants, Lockdown(tmp_path, accounts, grants, journal, recalls), recalls, tmp_path)
+    vault.goes_on.set()
+    await upstream.close()
+    store.close()
+    journal.close()
+
+
+async def test_one_that_comes_while_somebody_unlocks_wins(rig: Rig) -> None:
+    await rig.lockdown.engage(recall=False, account=None)
+    rig.vault.stop()
+    unlocking = asyncio.create_task(rig.lockdown.unlock(PASSPHRASE))
+    await asyncio.to_thread(rig.vault.asked.wait, 20)
+    again = asyncio.create_task(rig.lockdown.engage(recall=False, account=None))
+    await asyncio.sleep(0)
+    rig.vault.goes_on.set()
+    with pytest.raises(RefusedError, match="locked down again"):
+        await unlocking
+    await again
+    assert rig.lockdown.on
+    assert rig.accounts.locked
+    assert (rig.state / "lockdown").exists()
+
+
+async def test_what_is_minted_in_the_gap_of_such_an_unlock_ends_as_well(rig: Rig) -> None:
+    await rig.lockdown.engage(recall=False, account=None)
+    rig.vault.stop()
+    unlocking = asyncio.create_task(rig.lockdown.unlock(PASSPHRASE))
+    await asyncio.to_thread(rig.vault.asked.wait, 20)
+    again = asyncio.create_task(rig.lockdown.engage(recall=False, account=None))
+    await asyncio.sleep(0)
+
+    async def mint() -> None:
+        await rig.accounts.choose(None)
+        await rig.grants.mint(ORDER)
+
+    minting = asyncio.create_task(mint())
+    rig.vault.goes_on.set()
+    await asyncio.gather(unlocking, again, minting, return_exceptions=True)
+    assert rig.grants.broker.grants() == ()
+    assert rig.accounts.locked
+
+
+async def test_a_vault_that_never_answers_keeps_nothing_alive_and_nobody_waiting(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "VAULT_SECONDS", 0.05)
+    await rig.grants.mint(ORDER)
+    await rig.accounts.lock()
+    await rig.accounts.unlock(None)
+    rig.accounts.shut()  # as a daemon is that has not read its keyring yet
+    rig.vault.stop()
+    ended, outcomes, recorded = await rig.lockdown.engage(recall=True, account=None)
+    assert (len(ended), recorded) == (1, True)
+    assert [(one.state, one.why) for one in outcomes] == [("waiting", "the vault does not answer")]
+    assert rig.accounts.locked
+    assert rig.recalls.wanted != ()
+
+
+async def test_what_waits_is_there_for_the_next_daemon_by_name_and_digest_alone(rig: Rig) -> None:
+    _, outcomes, _ = await rig.lockdown.engage(recall=True, account="default")
+    assert [(one.account, one.state) for one in outcomes] == [("default", "waiting")]
+    assert "cannot be reached" in outcomes[0].why
+    assert "hf_of_the_lockdown_test" not in (rig.state / "to-revoke.json").read_text()
+    upstream = Upstream(Settings(hub="http://127.0.0.1:9"))
+    (wanted,) = Recalls(rig.state, upstream).wanted
+    await upstream.close()
+    assert wanted.account == "default"
+    assert len(wanted.token or "") == 64
+
+
+async def test_what_is_asked_for_while_another_is_sent_is_not_lost(rig: Rig) -> None:
+    held = await rig.accounts.open()
+    await rig.recalls.ask("default")
+    sending = asyncio.create_task(rig.recalls.carry_out(held))
+    await asyncio.sleep(0)
+    await rig.recalls.ask("work")
+    await sending
+    assert {one.account for one in rig.recalls.wanted} == {"default", "work"}
+
+
+async def test_a_marker_that_was_left_is_in_force_before_anything_is_served(rig: Rig) -> None:
+    await rig.grants.mint(ORDER)
+    (rig.state / "lockdown").touch()
+    journal = Journal(rig.state / "other")
+    later = Lockdown(rig.state, rig.accounts, rig.grants, journal, rig.recalls)
+    await later.resume()
+    journal.close()
+    assert rig.grants.broker.grants() == ()
+    with pytest.raises(VaultLockedError):
+        await rig.accounts.open()
