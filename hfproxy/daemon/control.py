@@ -25,7 +25,7 @@ from hfproxy.daemon.leases import is_alive
 from hfproxy.daemon.minting import Mint, public
 from hfproxy.daemon.reading import entries
 from hfproxy.daemon.upstream import Upstream
-from hfproxy.errors import HFProxyError, RefusedError, UsageError
+from hfproxy.errors import HFProxyError, JournalError, RefusedError, UsageError
 from hfproxy.secret import Secret
 
 log = structlog.get_logger()
@@ -121,6 +121,7 @@ class ControlPlane:
             case messages.Unlock():
                 yield await self._unlock(message)
             case messages.Lock():
+                self._note(Kind.LOCK)  # while there is a key to MAC it with
                 await self._accounts.lock()
                 yield {"locked": True}
             case messages.Mint():
@@ -137,6 +138,9 @@ class ControlPlane:
             case messages.Anchor():
                 head = await self._journal.flush()
                 yield {"seq": head.seq, "hash": head.hash}
+            case messages.Vouch():
+                key, fit = self._journal.vouch(message.macs)
+                yield {"key": key, "fit": fit}
 
     def _status(self) -> wire.Message:
         known = self._accounts.known()
@@ -170,7 +174,15 @@ class ControlPlane:
         if message.passphrase is None and vault.locked:
             return {"locked": True, "exists": vault.exists}
         await self._accounts.unlock(Secret(message.passphrase) if message.passphrase is not None else None)
+        self._note(Kind.UNLOCK)
         return {"locked": False, "exists": True}
+
+    def _note(self, kind: Kind) -> None:
+        """Write down what is done whether or not it can be written down."""
+        try:
+            self._journal.note({"at": now(), "kind": kind.value})
+        except JournalError:
+            log.warning("not_recorded", kind=kind.value)
 
     async def _renew(self, message: messages.Renew, caller: Caller) -> wire.Message:
         self._one_of(caller, message.id)
