@@ -20,7 +20,10 @@ END = re.compile(rb'(?:,"mac":"(?P<mac>[0-9a-f]{16}:[0-9a-f]{64})")?(?P<seal>,"h
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line that is whole in itself. `digest` is the SHA-256 of what it says, which its MAC is made of; `mac` is empty if it has none."""
+    """One line that is whole in itself.
+
+    `digest` is the SHA-256 of what it says, which its MAC is made of; `mac` is empty if it has none.
+    """
 
     seq: int
     prev: str
