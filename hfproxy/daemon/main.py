@@ -14,8 +14,9 @@ from hfproxy import config, paths, wire
 from hfproxy.core.audit import Head, Kind
 from hfproxy.daemon import hardening, logs, peers, service
 from hfproxy.daemon.accounts import Accounts
+from hfproxy.daemon.clock import now
 from hfproxy.daemon.control import ControlPlane
-from hfproxy.daemon.grants import Grants, now
+from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.minting import Mint
 from hfproxy.daemon.proxy import DataPlane

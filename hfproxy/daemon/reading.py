@@ -1,11 +1,12 @@
 """Reading the journal back, for `hf-proxy audit`."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from hfproxy import wire
 from hfproxy.config import duration
@@ -18,6 +19,7 @@ FOLLOW_SECONDS: Final = 0.2
 # So many entries are read before requests get their turn: a year's journal takes seconds.
 TURN: Final = 100
 CHAIN: Final = ("prev", "mac", "hash")
+_decoder: Final = msgspec.json.Decoder(wire.Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +120,12 @@ class _Reader:
 
 def _entry(path: Path, line: bytes) -> wire.Message:
     try:
-        return {name: value for name, value in json.loads(line).items() if name not in CHAIN}
-    except (ValueError, AttributeError, RecursionError):
+        entry = _decoder.decode(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         raise _damaged(path) from None
+    for name in CHAIN:
+        entry.pop(name, None)
+    return entry
 
 
 def _damaged(path: Path) -> JournalError:

@@ -141,7 +141,9 @@ def check_that_nothing_is_done(house: House, hub: FakeHub, minted: dict[str, str
     for _ in range(2):
         assert [reply.refusal for reply in requests(house, minted)] == ["journal"] * 4
     assert hub.requests == []
-    assert "the journal cannot be written" in house.cli("mint").stderr
+    mint = house.cli("mint")
+    assert (mint.returncode, mint.stdout) == (1, "")
+    assert "cannot be written" in mint.stderr
     assert house.cli("status").returncode == 0
 
 
@@ -389,8 +391,6 @@ def test_a_long_journal_is_read_in_turns_and_from_file_to_file(long_house: House
     assert [entry["kind"] for entry in long_house.audit("--since", "1h")][:3] == ["started", "login", "minted"]
     assert {entry["action"] for entry in long_house.audit("--action", "read", "--repo", "me/secret-model")} == {"read"}
     assert long_house.audit("--denied") == []
-    with subprocess.Popen([*HFPROXY, "audit", "--json"], env=long_house.env, stdout=subprocess.PIPE) as everything:
-        assert everything.stdout is not None
-        assert sum(1 for _ in everything.stdout) > MANY
+    assert long_house.must("audit", "--repo", "nobody/nothing") == ""
     assert resident_peak_kib(long_house) - before < 20_000
     assert f"without a MAC: {MANY + 2} (entries 1-{MANY + 2})" in long_house.must("audit", "verify")
