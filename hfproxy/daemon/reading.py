@@ -16,8 +16,8 @@ from hfproxy.daemon.journal import Journal
 from hfproxy.errors import JournalError
 
 FOLLOW_SECONDS: Final = 0.2
-# So many entries are read before requests get their turn: a year's journal takes seconds.
-TURN: Final = 100
+# So many entries are read before requests get their turn: a year's journal takes seconds, and a request several turns.
+TURN: Final = 20
 CHAIN: Final = ("prev", "mac", "hash")
 _decoder: Final = msgspec.json.Decoder(wire.Message)
 
