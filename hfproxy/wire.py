@@ -29,13 +29,15 @@ one object, but for `audit`, which it answers with one object a journal line, en
     revoke    ids, or all                                              {"revoked": [id]}
     audit     [since, grant, repo, action, denied, follow]             journal entries
     anchor                                                             {"seq", "hash"} of the journal's last line
+    vouch     macs: [[digest, mac]]                                    {"key": its name, "fit": [bool]}
 
 An account is `{"name", "user", "role", "orgs": [name], "scopes": [text], "origin", "warnings": [text]}`; a grant as in
 `hf-proxy grants --json`. `bind` is none, pid or tree, `of` whose process that means: the caller's (`exec`), or its
 parent's (`mint` and `env`, which end at once). An outcome is `{"account", "state", "why"}`, state one of revoked,
 waiting and gone. Durations (`ttl`, `since`), sizes and scopes travel as they were typed:
 the daemon reads them. `found` lists the token-shaped strings of the caller's environment; `replace` those of them that
-are tokens of this vault. A caller that runs inside of a grant is served less (design §5).
+are tokens of this vault. `vouch` says of journal lines, each given by the SHA-256 of what it says, which MACs were made
+with the journal's key, and never makes one. A caller that runs inside of a grant is served less (design §5).
 
 This page imports nothing heavy: it is on the way of every `exec`.
 """

@@ -1,21 +1,22 @@
 """`audit verify`: follow the journal's chain from its first line to its last, without key or daemon.
 
-The chain shows any change but one: that its end was cut off. For that a hash from elsewhere is needed: an
-anchor that was written down, or, where the daemon is up, the one it holds. Each has to be an entry's hash.
+The chain shows any change but two. That its end was cut off: for that a hash from elsewhere is needed, an anchor that
+was written down, or, where the daemon is up, the one it holds. Each has to be an entry's hash. And that all was made
+anew: for that the entries carry MACs, and the daemon, if it is up and its vault is open, is asked about them.
 """
 
-import glob
 import os
 import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from hfproxy import paths
+from hfproxy.cli import chain
+from hfproxy.cli.chain import Chain
+from hfproxy.cli.macs import Macs
 from hfproxy.cli.options import Syntax
 from hfproxy.cli.render import show
 from hfproxy.client import ask, text
-from hfproxy.core import audit
-from hfproxy.core.audit import Head
 from hfproxy.errors import HFProxyError, JournalError
 from hfproxy.wire import MAX_LINE
 
@@ -38,17 +39,28 @@ def run(words: list[str]) -> int:
         raise SYNTAX.wrong("an anchor is 64 hexadecimal digits")
     running = "" if arguments.rest else _hash_of_the_daemon()
     files = arguments.rest or _journal_files()
-    chain = _Chain({anchor, running} - {""}, running)
-    head = chain.check(files)
-    if anchor in chain.missing:
+    check = _Check({anchor, running}, running)
+    check.all(files)
+    if anchor in check.missing:
         raise JournalError(f"no entry has the hash {anchor}: the end was cut off, or all rewritten; {ADVICE}")
-    if running in chain.missing:
+    if running in check.missing:
         raise JournalError(f"the daemon's last entry is not in {files[-1]}: its end was cut off; {ADVICE}")
-    show(f"entries: {head.seq}")
-    show(f"head: {head.hash}")
-    show(f"compared with the daemon: {'yes' if running else 'no'}")
-    show("authenticity: not checked")
+    _tell(check, compared=bool(running))
     return 0
+
+
+def _tell(check: "_Check", *, compared: bool) -> None:
+    macs, entries = check.macs, check.chain.seq
+    show(f"entries: {entries}")
+    show(f"head: {check.chain.hash}")
+    show(f"compared with the daemon: {'yes' if compared else 'no'}")
+    for number, seconds in check.chain.set_back:
+        show(f"clock: went back at entry {number} by {seconds} seconds")
+    show(f"authenticity: {f'{macs.fitting} of {entries} entries' if macs.key else 'not checked'}")
+    if macs.without.count and (macs.key or macs.without.count < entries):
+        show(f"without a MAC: {macs.without.count} (entries {macs.without})")
+    if macs.key and macs.foreign.count:
+        show(f"with the MAC of another key: {macs.foreign.count} (entries {macs.foreign})")
 
 
 def _hash_of_the_daemon() -> str:
@@ -59,64 +71,88 @@ def _hash_of_the_daemon() -> str:
         return ""
 
 
+def _key_of_the_daemon() -> str:
+    """The name of the key that the daemon can be asked about; empty if there is none."""
+    try:
+        return text(ask({"do": "vouch", "macs": []}), "key")
+    except HFProxyError:
+        return ""
+
+
+def _fitting(macs: list[tuple[str, str]]) -> list[bool] | None:
+    try:
+        fit = ask({"do": "vouch", "macs": macs}).get("fit")
+    except HFProxyError:
+        return None
+    return fit if isinstance(fit, list) and len(fit) == len(macs) else None
+
+
 def _journal_files() -> list[str]:
     directory = paths.journal_dir()
-    files = sorted(glob.glob(os.path.join(glob.escape(directory), "[0-9]*.jsonl")))
-    if not files:
+    try:
+        names = sorted(name for name in os.listdir(directory) if re.fullmatch(r"[0-9]{8}\.jsonl", name))
+    except OSError:
+        names = []
+    if not names:
         raise JournalError(f"there is no journal in {directory}; the daemon writes it: hf-proxy daemon")
-    return files
+    return [os.path.join(directory, name) for name in names]
 
 
-class _Chain:
+class _Check:
     """One way through all files, that looks for hashes as it goes."""
 
     def __init__(self, sought: set[str], running: str) -> None:
-        self.missing = sought - {audit.START}
+        self.missing = sought - {"", chain.BEGINNING}
+        self.chain = Chain()
+        self.macs = Macs(_key_of_the_daemon(), _fitting)
         self._running = running
+        self._path = ""
 
-    def check(self, files: list[str]) -> Head:
-        """Where the chain ends.
+    def all(self, files: list[str]) -> None:
+        """Read them all.
 
         Raises:
-            JournalError: names the file and what is wrong.
+            JournalError: names the file, the first entry that is wrong, and what is wrong with it.
         """
-        head = Head()
-        for path in files:
-            try:
-                with open(path, "rb") as file:
-                    head = audit.check(self._lines(file, head), head)
-            except OSError as error:
-                raise JournalError(f"{path} cannot be read ({error.strerror}); see: hf-proxy status") from None
-            except JournalError as error:
-                raise JournalError(f"{path}: {error}; {ADVICE}") from None
-        return head
+        try:
+            for path in files:
+                self._path = path
+                self._one(path, is_last=path == files[-1])
+            self.macs.settle()
+        except OSError as error:
+            raise JournalError(f"{self._path} cannot be read ({error.strerror}); see: hf-proxy status") from None
+        except JournalError as error:
+            raise JournalError(f"{self._earlier() or error}; {ADVICE}") from None
 
-    def _lines(self, file: BinaryIO, head: Head) -> Iterator[bytes]:
-        number = head.seq
+    def _earlier(self) -> JournalError | None:
+        """What is wrong with an entry before the one that broke the chain."""
+        try:
+            self.macs.settle()
+        except JournalError as error:
+            return error
+        return None
+
+    def _one(self, path: str, *, is_last: bool) -> None:
+        with open(path, "rb") as file:
+            for place, line in enumerate(self._lines(file, is_last=is_last)):
+                try:
+                    entry = chain.read(line)
+                    if place == 0:
+                        self.chain.begin(entry, path)
+                    self.chain.follow(entry)
+                except JournalError as error:
+                    raise self._wrong(str(error)) from None
+                self.macs.take(entry, path)
+                self.missing.discard(entry.hash)
+
+    def _lines(self, file: BinaryIO, *, is_last: bool) -> Iterator[bytes]:
         while line := file.readline(MAX_LINE + 1):
-            number += 1
             if not line.endswith(b"\n"):
-                if self._running and self._running not in self.missing:
+                if is_last and self._running and self._running not in self.missing:
                     # The daemon is writing this one now: all that it told of is before it.
                     return
-                raise JournalError(f"entry {number} is wrong: it has no end (the file was cut, or a write was)")
-            line = line[:-1]
-            if number == 1:
-                _refuse_late_start(line)
-            self.missing.discard(_claimed_hash(line))
-            yield line
+                raise self._wrong("it has no end (the file was cut, or a write was)")
+            yield line[:-1]
 
-
-def _claimed_hash(line: bytes) -> str:
-    """The hash at the end of a line; that it is the line's own is for `audit.check` to find."""
-    return line[-66:-2].decode("ascii", "replace")
-
-
-def _refuse_late_start(line: bytes) -> None:
-    """A later file alone would only say that its first line follows nothing."""
-    try:
-        seq = audit.standing(line).seq
-    except JournalError:
-        return
-    if seq != 1:
-        raise JournalError(f"it begins with entry {seq}: the files before it are missing")
+    def _wrong(self, why: str) -> JournalError:
+        return JournalError(f"{self._path}: entry {self.chain.seq + 1} is wrong: {why}")

@@ -6,6 +6,7 @@ document and not of the config, so that a changed config cannot send a token els
 """
 
 import asyncio
+import secrets
 from collections.abc import Mapping
 
 import msgspec
@@ -16,6 +17,7 @@ from hfproxy.secret import Secret
 from hfproxy.vault import Vault
 
 DEFAULT = "default"
+KEY_BYTES = 32
 TOKENS_PAGE = "https://huggingface.co/settings/tokens/new?tokenType=fineGrained"
 LOCKED = "the vault is locked; run: hf-proxy unlock"
 CLASSIC_ROLES = frozenset({"read", "write", "god"})
@@ -96,6 +98,7 @@ class _Stored(msgspec.Struct, frozen=True):
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int
     accounts: tuple[_Stored, ...]
+    journal_key: str | None = None
 
 
 class Accounts:
@@ -104,6 +107,7 @@ class Accounts:
     def __init__(self, vault: Vault) -> None:
         self.vault = vault
         self._held: Mapping[str, Held] | None = None
+        self._journal_key: Secret | None = None
         self._shut = False
         self._changing = asyncio.Lock()
 
@@ -115,6 +119,11 @@ class Accounts:
     def get(self, name: str) -> Held | None:
         """The account of that name, if the vault has been opened and holds it. Never waits."""
         return None if self._held is None else self._held.get(name)
+
+    @property
+    def journal_key(self) -> Secret | None:
+        """What journal lines are MACed with; None while the vault is not open, and before anything was put into it."""
+        return self._journal_key
 
     def known(self) -> list[Account]:
         """What has been read from the vault so far; empty until it is opened."""
@@ -186,7 +195,8 @@ class Accounts:
 
     def shut(self) -> Mapping[str, Held] | None:
         """Forget every token until `unlock`, and wait for nobody; returns what was open, None if nothing was."""
-        held, self._held, self._shut = self._held, None, True
+        held = self._held
+        self._held, self._journal_key, self._shut = None, None, True
         return held
 
     async def lock(self) -> None:
@@ -202,37 +212,38 @@ class Accounts:
             VaultError: it is sealed, absent or damaged.
         """
         async with self._changing:
-            return self._held or _parse(await asyncio.to_thread(self.vault.read))
+            return self._held or _parse(await asyncio.to_thread(self.vault.read))[0]
 
     async def _read(self) -> Mapping[str, Held]:
         if self.locked:
             raise VaultLockedError(LOCKED)
         if self._held is not None:
             return self._held
-        held = _parse(await asyncio.to_thread(self.vault.read))
-        return self._keep(held)
+        return self._keep(*_parse(await asyncio.to_thread(self.vault.read)))
 
     async def _write(self, held: dict[str, Held]) -> None:
-        await asyncio.to_thread(self.vault.write, _print(held))
-        self._keep(held)
+        key = self._journal_key or Secret(secrets.token_hex(KEY_BYTES))
+        await asyncio.to_thread(self.vault.write, _print(held, key))
+        self._keep(held, key)
 
-    def _keep(self, held: Mapping[str, Held]) -> Mapping[str, Held]:
+    def _keep(self, held: Mapping[str, Held], key: Secret | None) -> Mapping[str, Held]:
         if self._shut:  # while the vault took its time
             raise VaultLockedError(LOCKED)
-        self._held = held
+        self._held, self._journal_key = held, key
         return held
 
 
-def _parse(document: Secret | None) -> dict[str, Held]:
+def _parse(document: Secret | None) -> tuple[dict[str, Held], Secret | None]:
     if document is None:
-        return {}
+        return {}, None
     try:
         stored = msgspec.json.decode(document.reveal(), type=_Document)
     except msgspec.MsgspecError:
         raise VaultError("what the vault holds was not written by this hf-proxy; nothing is overwritten") from None
-    return {one.account.name: Held(one.account, Secret(one.token)) for one in stored.accounts}
+    held = {one.account.name: Held(one.account, Secret(one.token)) for one in stored.accounts}
+    return held, Secret(stored.journal_key) if stored.journal_key else None
 
 
-def _print(held: Mapping[str, Held]) -> Secret:
+def _print(held: Mapping[str, Held], key: Secret) -> Secret:
     stored = tuple(_Stored(one.account, one.token.reveal()) for one in held.values())
-    return Secret(msgspec.json.encode(_Document(1, stored)).decode())
+    return Secret(msgspec.json.encode(_Document(1, stored, key.reveal())).decode())

@@ -3,22 +3,30 @@
 Events are sealed (`core.audit`) in the order in which they happened, and a thread of its own writes them: all
 that is waiting in one `write`, one `fdatasync` for the lot when any of them must be durable (group
 commit). After a failed write nothing is accepted any more: what cannot be recorded is not done.
+
+The chain runs on from file to file. A file that is full is put on disk before the next is made, and that one's
+name before a line goes into it; so a crash leaves at worst a newest file that is empty or ends in a torn line.
 """
 
 import asyncio
 import os
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from hfproxy.core import audit
 from hfproxy.core.audit import Event, Head
-from hfproxy.errors import JournalError
+from hfproxy.errors import JournalError, RefusedError
+from hfproxy.secret import Secret
 
+NAMES: Final = "[0-9]" * 8 + ".jsonl"
 FIRST: Final = "00000001.jsonl"
+# A file that is longer than this is full; it is exceeded by what one write holds.
+FULL_BYTES: Final = 64 * 1024 * 1024
+FLAGS: Final = os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 # A line holds an address of at most some kilobytes; the last one is looked for this far from the end.
 TAIL_BYTES: Final = 1024 * 1024
 
@@ -30,16 +38,19 @@ class _Entry:
 
 
 class Journal:
-    """An append-only file of sealed lines, and where its chain stands."""
+    """Append-only files of sealed lines, and where their chain stands."""
 
-    def __init__(self, directory: Path) -> None:
-        """Open the journal for appending; makes it if there is none.
+    def __init__(
+        self, directory: Path, key: Callable[[], Secret | None] = lambda: None, full_bytes: int = FULL_BYTES
+    ) -> None:
+        """Open the journal for appending; makes it if there is none. `key` gives what lines are MACed with, if it is
+        to be had at that moment.
 
         Raises:
             JournalError: it cannot be opened, or its last line is not what this program wrote.
         """
-        self.directory = directory
-        self._file, self.head = _open(directory)
+        self.directory, self._key, self._full_bytes = directory, key, full_bytes
+        self._path, self._file, self.head = _open(directory)
         self._queue: queue.SimpleQueue[_Entry | None] = queue.SimpleQueue()
         self._failed = False
         self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
@@ -69,7 +80,18 @@ class Journal:
 
     def files(self) -> list[Path]:
         """The journal's files, oldest first."""
-        return sorted(self.directory.glob("[0-9]*.jsonl"))
+        return _files(self.directory)
+
+    def vouch(self, macs: Iterable[tuple[str, str]]) -> tuple[str, list[bool]]:
+        """The name of the key, and of each digest and MAC (`core.audit`) whether that MAC was made with it.
+
+        Raises:
+            RefusedError: the key is not to be had.
+        """
+        key = self._key_bytes()
+        if key is None:
+            raise RefusedError("the journal's key is in the vault, which is not open; run: hf-proxy unlock")
+        return audit.name_of(key), [audit.fits(digest, mac, key) for digest, mac in macs]
 
     def close(self) -> None:
         """Write what is waiting and stop."""
@@ -80,8 +102,12 @@ class Journal:
     def _seal(self, event: Event) -> bytes:
         if self._failed:
             raise _failure()
-        line, self.head = audit.seal(event, self.head)
+        line, self.head = audit.seal(event, self.head, self._key_bytes())
         return line
+
+    def _key_bytes(self) -> bytes | None:
+        key = self._key()
+        return None if key is None else key.reveal().encode()
 
     async def _put(self, line: bytes) -> None:
         done = asyncio.get_running_loop().create_future()
@@ -109,15 +135,28 @@ class Journal:
         if self._failed:
             return _failure()
         try:
-            data = memoryview(b"".join(entry.line for entry in batch))
-            while data:
-                data = data[os.write(self._file, data) :]
+            self._append(b"".join(entry.line for entry in batch))
             if any(entry.done is not None and entry.line for entry in batch):
                 os.fdatasync(self._file)
         except OSError:
             self._failed = True
             return _failure()
         return None
+
+    def _append(self, data: bytes) -> None:
+        if data and os.fstat(self._file).st_size >= self._full_bytes:
+            self._begin_the_next_file()
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._file, rest) :]
+
+    def _begin_the_next_file(self) -> None:
+        os.fdatasync(self._file)
+        full = self._file
+        self._path = self.directory / f"{int(self._path.stem) + 1:08}.jsonl"
+        self._file = os.open(self._path, FLAGS | os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.close(full)
+        _sync_directory(self.directory)
 
 
 def _failure() -> JournalError:
@@ -139,18 +178,23 @@ def _tell(done: asyncio.Future[None], error: JournalError | None) -> None:
     done.get_loop().call_soon_threadsafe(settle)
 
 
-def _open(directory: Path) -> tuple[int, Head]:
-    """Open the newest file and read where its chain stands."""
+def _files(directory: Path) -> list[Path]:
+    return sorted(directory.glob(NAMES))
+
+
+def _open(directory: Path) -> tuple[Path, int, Head]:
+    """Open the newest file and read where the chain stands: in the newest that holds a line."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        newest = max(directory.glob("[0-9]*.jsonl"), default=directory / FIRST)
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        file = os.open(newest, flags, 0o600)
+        *older, newest = _files(directory) or [directory / FIRST]
+        file = os.open(newest, FLAGS | os.O_RDWR | os.O_CREAT, 0o600)
         head = _head(file, newest)
+        while head == Head() and older:
+            head = _head_of_full(older.pop())
         _sync_directory(directory)
     except OSError as error:
         raise JournalError(f"the journal in {directory} cannot be opened: {error.strerror}") from None
-    return file, head
+    return newest, file, head
 
 
 def _head(file: int, path: Path) -> Head:
@@ -159,20 +203,44 @@ def _head(file: int, path: Path) -> Head:
     Raises:
         JournalError: the last line is not a sealed one; nothing is appended to a damaged journal.
     """
-    size = os.fstat(file).st_size
-    tail = os.pread(file, TAIL_BYTES, max(0, size - TAIL_BYTES))
-    whole, newline, torn = tail.rpartition(b"\n")
-    if len(torn) == TAIL_BYTES:
-        raise JournalError(f"{path} is damaged (no line ends in it); move it away to start a new one")
+    last, torn = _end(file, path)
     if torn:
-        os.ftruncate(file, size - len(torn))
-    if not newline:
+        os.ftruncate(file, os.fstat(file).st_size - torn)
+    return _standing(last, path)
+
+
+def _head_of_full(path: Path) -> Head:
+    """The same for a file that another follows, which was on disk as a whole before that one was made."""
+    file = os.open(path, FLAGS | os.O_RDONLY)
+    try:
+        last, torn = _end(file, path)
+    finally:
+        os.close(file)
+    if torn:
+        raise _damaged(path, "its last line has no end")
+    return _standing(last, path)
+
+
+def _end(file: int, path: Path) -> tuple[bytes | None, int]:
+    """The last whole line, None if there is none, and the number of bytes after it."""
+    size = os.fstat(file).st_size
+    whole, newline, torn = os.pread(file, TAIL_BYTES, max(0, size - TAIL_BYTES)).rpartition(b"\n")
+    if len(torn) == TAIL_BYTES:
+        raise _damaged(path, "no line ends in it")
+    return whole.rpartition(b"\n")[2] if newline else None, len(torn)
+
+
+def _standing(last: bytes | None, path: Path) -> Head:
+    if last is None:
         return Head()
-    last = whole.rpartition(b"\n")[2]
     try:
         return audit.standing(last)
     except JournalError as error:
-        raise JournalError(f"{path} is damaged ({error}); move it away to start a new one") from None
+        raise _damaged(path, str(error)) from None
+
+
+def _damaged(path: Path, why: str) -> JournalError:
+    return JournalError(f"{path} is damaged ({why}); move {path.parent} away to start a new journal")
 
 
 def _sync_directory(directory: Path) -> None:

@@ -11,8 +11,10 @@ import structlog
 from aiohttp import web
 
 from hfproxy import config, paths, wire
+from hfproxy.core.audit import Head, Kind
 from hfproxy.daemon import hardening, logs, peers, service
 from hfproxy.daemon.accounts import Accounts
+from hfproxy.daemon.clock import now
 from hfproxy.daemon.control import ControlPlane
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
@@ -76,7 +78,9 @@ async def _run(settings: config.Config, state: Path, passphrase: Secret | None) 
     accounts = Accounts(open_vault(settings.vault.backend, state))
     if passphrase is not None:
         await accounts.unlock(passphrase)
-    journal = Journal(state / "journal")
+    journal = Journal(state / "journal", lambda: accounts.journal_key)
+    if journal.head != Head():  # until the vault is open again, entries lack the MAC that those before had
+        journal.note({"at": now(), "kind": Kind.STARTED.value})
     store = Store(state)
     upstream = Upstream(settings.upstream)
     try:

@@ -3,7 +3,7 @@
 Unknown words, unknown members and wrong types are refused by the decoder.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -115,6 +115,16 @@ class Anchor(Message, frozen=True, tag="anchor"):
     """Where the journal's chain stands."""
 
 
+Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Mac = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{16}:[0-9a-f]{64}\Z")]
+
+
+class Vouch(Message, frozen=True, tag="vouch"):
+    """Which of these journal lines were MACed with the journal's key; each by the digest of what it says."""
+
+    macs: tuple[tuple[Digest, Mac], ...]
+
+
 Any = (
     Status
     | Login
@@ -130,6 +140,7 @@ Any = (
     | Revoke
     | Audit
     | Anchor
+    | Vouch
 )
 
 _decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)

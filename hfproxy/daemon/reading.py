@@ -1,11 +1,12 @@
 """Reading the journal back, for `hf-proxy audit`."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from hfproxy import wire
 from hfproxy.config import duration
@@ -15,9 +16,10 @@ from hfproxy.daemon.journal import Journal
 from hfproxy.errors import JournalError
 
 FOLLOW_SECONDS: Final = 0.2
-# So many entries are read before requests get their turn: a year's journal takes seconds.
-TURN: Final = 100
-CHAIN: Final = ("prev", "hash")
+# So many entries are read before requests get their turn: a year's journal takes seconds, and a request several turns.
+TURN: Final = 20
+CHAIN: Final = ("prev", "mac", "hash")
+_decoder: Final = msgspec.json.Decoder(wire.Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,10 @@ async def entries(journal: Journal, asked: messages.Audit, below: str | None = N
     """
     since = None if asked.since is None else now() - duration(asked.since)
     fitting, reach = Filter(since, asked.grant, asked.repo, asked.action, asked.denied), Below(below)
-    places: dict[Path, int] = {}
+    reader = _Reader(journal)
     while True:
         await journal.flush()
-        for number, entry in enumerate(_new(journal, places)):
+        for number, entry in enumerate(reader.new()):
             if number % TURN == 0:
                 await asyncio.sleep(0)
             if reach.reaches(entry) and fitting.wants(entry):
@@ -84,23 +86,50 @@ async def entries(journal: Journal, asked: messages.Audit, below: str | None = N
         await asyncio.sleep(FOLLOW_SECONDS)
 
 
-def _new(journal: Journal, places: dict[Path, int]) -> Iterator[wire.Message]:
-    """Whole lines that came since the last look; `places` remembers how far each file was read."""
-    for path in journal.files():
-        with path.open("rb") as file:
-            file.seek(places.get(path, 0))
-            for line in file:
-                if not line.endswith(b"\n"):
-                    break
-                places[path] = places.get(path, 0) + len(line)
-                yield _entry(path, line)
+class _Reader:
+    """Reads on from where it stopped, from file to file."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._path, self._place = Path(), 0
+
+    def new(self) -> Iterator[wire.Message]:
+        """Whole lines that came since the last look. What is listed as followed by another file is complete.
+
+        Raises:
+            JournalError: a file is damaged, or was taken away.
+        """
+        for path in self._journal.files():
+            if path > self._path:
+                self._path, self._place = path, 0
+            if path == self._path:
+                yield from self._rest()
+
+    def _rest(self) -> Iterator[wire.Message]:
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._place)
+                while (line := file.readline(wire.MAX_LINE)).endswith(b"\n"):
+                    self._place += len(line)
+                    yield _entry(self._path, line)
+        except OSError as error:
+            raise JournalError(f"{self._path} cannot be read ({error.strerror}); see: hf-proxy status") from None
+        if len(line) == wire.MAX_LINE:
+            raise _damaged(self._path)
 
 
 def _entry(path: Path, line: bytes) -> wire.Message:
     try:
-        return {name: value for name, value in json.loads(line).items() if name not in CHAIN}
-    except (ValueError, AttributeError, RecursionError):
-        raise JournalError(f"{path} is damaged; find the place with: hf-proxy audit verify") from None
+        entry = _decoder.decode(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise _damaged(path) from None
+    for name in CHAIN:
+        entry.pop(name, None)
+    return entry
+
+
+def _damaged(path: Path) -> JournalError:
+    return JournalError(f"{path} is damaged; find the place with: hf-proxy audit verify")
 
 
 def _at(entry: wire.Message) -> int:

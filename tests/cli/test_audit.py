@@ -1,15 +1,17 @@
 """`audit` as the daemon tells it, and `audit verify`, which believes nobody."""
 
+import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from outcome import HfProxy, done, failed
 from scripted_daemon import ScriptedDaemon
 
-from hfproxy.core.audit import START, Head, seal
+from hfproxy.core.audit import START, Head, fits, name_of, seal
 
 ENTRIES = [
     {"seq": 1, "at": 1_790_000_000, "kind": "minted", "grant": "g1", "scopes": ["read"], "program": "sh"},
@@ -124,6 +126,35 @@ def test_a_torn_last_line_is_found(hf_proxy: HfProxy, journal: list[Path]) -> No
     assert "entry 7 is wrong: it has no end" in failed(hf_proxy("audit", "verify"), 1)
 
 
+def test_a_fork_of_the_files_names_both(hf_proxy: HfProxy, journal: list[Path]) -> None:
+    (journal[1].parent / "00000003.jsonl").write_bytes(journal[1].read_bytes())
+    said = failed(hf_proxy("audit", "verify"), 1)
+    assert f"00000003.jsonl: entry 8 is wrong: a fork: it and {journal[1]} both follow entry 5" in said
+
+
+def test_an_older_file_with_a_torn_end_is_wrong_even_while_the_daemon_writes(
+    hf_proxy: HfProxy, journal: list[Path], daemon: ScriptedDaemon
+) -> None:
+    daemon.answers["anchor"] = {"seq": 3, "hash": hashes(journal)[2]}
+    journal[0].write_bytes(journal[0].read_bytes() + b'{"seq"')
+    assert f"{journal[0]}: entry 6 is wrong: it has no end" in failed(hf_proxy("audit", "verify"), 1)
+
+
+def test_a_missing_file_is_found(hf_proxy: HfProxy, journal: list[Path]) -> None:
+    journal[0].unlink()
+    assert "it begins with entry 6: the files before it are missing" in failed(hf_proxy("audit", "verify"), 1)
+
+
+def test_a_clock_that_was_set_back_is_said_and_is_no_failure(hf_proxy: HfProxy, tmp_path: Path) -> None:
+    """The order of entries is the chain's; `at` only says what the machine's clock said. A forger would take care of it."""
+    head = Head()
+    with (tmp_path / "copy").open("wb") as file:
+        for at in (1000, 1001, 900, 901):
+            line, head = seal({"at": at, "kind": "expired"}, head)
+            file.write(line)
+    assert "clock: went back at entry 3 by 101 seconds\n" in done(hf_proxy("audit", "verify", str(tmp_path / "copy")))
+
+
 @pytest.mark.parametrize("change", ["edit", "drop", "swap", "blank", "repeat", "long", "first", "zeros"])
 def test_a_change_is_named_with_its_file_and_entry(hf_proxy: HfProxy, journal: list[Path], change: str) -> None:
     first, second, third, fourth, fifth = journal[0].read_bytes().splitlines(keepends=True)
@@ -153,3 +184,147 @@ def test_an_empty_journal_is_whole(hf_proxy: HfProxy, tmp_path: Path, daemon: Sc
     (tmp_path / "state" / "journal" / "00000001.jsonl").touch()
     daemon.answers["anchor"] = {"seq": 0, "hash": START}
     assert f"entries: 0\nhead: {START}\n" in done(hf_proxy("audit", "verify"))
+
+
+# --- who wrote it --------------------------------------------------------------------------------------------------
+
+KEY = b"the journal's key"
+
+
+def kinds(*said: str) -> list[tuple[str, bytes | None]]:
+    """`minted` is an entry with a MAC, `minted?` one without, `minted!` one with that of another key."""
+    keys = {"?": None, "!": b"another key"}
+    return [(word.rstrip("?!"), keys.get(word[-1], KEY)) for word in said]
+
+
+@pytest.fixture
+def write(environment: dict[str, str]) -> Callable[..., list[bytes]]:
+    def write(*said: str) -> list[bytes]:
+        directory = Path(environment["HFPROXY_STATE_DIR"]) / "journal"
+        directory.mkdir(exist_ok=True)
+        head, lines = Head(), []
+        for number, (kind, key) in enumerate(kinds(*said)):
+            line, head = seal({"at": number, "kind": kind}, head, key)
+            lines.append(line)
+        (directory / "00000001.jsonl").write_bytes(b"".join(lines))
+        return lines
+
+    return write
+
+
+@pytest.fixture
+def vouching(daemon: ScriptedDaemon) -> ScriptedDaemon:
+    """A daemon that has the key."""
+    daemon.answers["vouch"] = lambda asked: {"key": name_of(KEY), "fit": [fits(*pair, KEY) for pair in asked["macs"]]}
+    return daemon
+
+
+def told(output: str) -> list[str]:
+    return output.splitlines()[3:]
+
+
+def test_entries_are_vouched_for_by_the_daemon(
+    hf_proxy: HfProxy, write: Callable[..., list[bytes]], vouching: ScriptedDaemon
+) -> None:
+    write("login?", "minted", "decided", "started?", "expired?", "minted", "minted!")
+    assert told(done(hf_proxy("audit", "verify"))) == [
+        "authenticity: 3 of 7 entries",
+        "without a MAC: 3 (entries 1, 4-5)",
+        "with the MAC of another key: 1 (entries 7)",
+    ]
+
+
+def test_without_the_key_it_is_said_that_authenticity_was_not_checked(
+    hf_proxy: HfProxy, write: Callable[..., list[bytes]], daemon: ScriptedDaemon
+) -> None:
+    write("login?", "minted")
+    daemon.answers["vouch"] = {"error": "the vault is not open", "code": 1}
+    assert told(done(hf_proxy("audit", "verify"))) == ["authenticity: not checked", "without a MAC: 1 (entries 1)"]
+
+
+def test_a_daemon_that_hangs_up_on_the_way_leaves_it_unchecked(
+    hf_proxy: HfProxy, write: Callable[..., list[bytes]], vouching: ScriptedDaemon
+) -> None:
+    write("minted")
+    vouching.answers["vouch"] = lambda asked: b"" if asked["macs"] else {"key": name_of(KEY), "fit": []}
+    assert told(done(hf_proxy("audit", "verify"))) == ["authenticity: not checked"]
+
+
+@pytest.mark.parametrize("count", [3, 1001, 2500])
+def test_the_first_entry_whose_mac_does_not_fit_is_named(
+    hf_proxy: HfProxy, write: Callable[..., list[bytes]], vouching: ScriptedDaemon, count: int
+) -> None:
+    """Somebody without the key changed an entry and made the chain anew from there, with the MACs that there were."""
+    lines = write(*["minted"] * count)
+    head, forged = Head(), []
+    for number, line in enumerate(lines, start=1):
+        event = json.loads(line)
+        mac, _, _ = (event.pop(name) for name in ("mac", "prev", "hash"))
+        if number == count - 1:
+            event["grant"] = "somebody else's"
+        body = json.dumps({**event, "prev": head.hash, "mac": mac}, separators=(",", ":"))[:-1].encode()
+        head = Head(number, hashlib.sha256(body).hexdigest())
+        forged.append(body + f',"hash":"{head.hash}"}}\n'.encode())
+    assert forged[: count - 2] == lines[: count - 2]
+    (vouching.directory.parent / "state/journal/00000001.jsonl").write_bytes(b"".join(forged))
+    said = failed(hf_proxy("audit", "verify"), 1)
+    assert f"entry {count - 1} is wrong: its MAC does not fit" in said
+
+
+def test_a_wrong_mac_is_named_before_a_chain_that_breaks_later(
+    hf_proxy: HfProxy, write: Callable[..., list[bytes]], vouching: ScriptedDaemon, tmp_path: Path
+) -> None:
+    first, second = write("minted", "minted")
+    body = first.partition(b',"mac":')[0] + f',"mac":"{name_of(KEY)}:{"0" * 64}"'.encode()
+    forged = body + f',"hash":"{hashlib.sha256(body).hexdigest()}"}}\n'.encode()
+    (tmp_path / "copy").write_bytes(forged + second)
+    assert "entry 1 is wrong: its MAC" in failed(hf_proxy("audit", "verify", str(tmp_path / "copy")), 1)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "login? minted decided",
+        "minted started? denied_unknown? minted",
+        "minted started minted",
+        "minted lock denied_unknown? expired? unlock minted",
+        "minted lock completed completed decided? started?",  # what was under way when the lock came
+        "minted lockdown revoked revoked? denied_unknown?",
+        "minted lock unlock minted started? started? minted",
+        "login? lock? login? minted",
+        "minted! minted lock minted! started? minted!",  # another vault, and back
+    ],
+)
+def test_a_mac_may_be_lacking_where_there_was_no_key(
+    hf_proxy: HfProxy, write: Callable[..., list[bytes]], said: str
+) -> None:
+    write(*said.split())
+    done(hf_proxy("audit", "verify"))
+
+
+@pytest.mark.parametrize(
+    ("said", "entry"),
+    [
+        ("login? minted decided?", 3),
+        ("minted decided? minted", 2),
+        ("minted lock?", 2),
+        ("minted lockdown? revoked?", 2),
+        ("minted unlock?", 2),
+        ("minted started? expired? minted expired?", 5),
+        ("minted lock expired? minted expired?", 5),
+        ("minted lock unlock expired?", 4),
+        ("minted! decided?", 2),
+    ],
+)
+def test_a_mac_that_was_taken_off_is_found_without_the_key(
+    hf_proxy: HfProxy, write: Callable[..., list[bytes]], said: str, entry: int
+) -> None:
+    write(*said.split())
+    assert f"entry {entry} is wrong: it lacks its MAC" in failed(hf_proxy("audit", "verify"), 1)
+
+
+def test_many_gaps_are_shown_shortly(
+    hf_proxy: HfProxy, write: Callable[..., list[bytes]], vouching: ScriptedDaemon
+) -> None:
+    write(*["started?", "minted"] * 7)
+    assert told(done(hf_proxy("audit", "verify")))[1] == "without a MAC: 7 (entries 1, 3, 5, 7, 9, ...)"

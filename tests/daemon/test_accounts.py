@@ -251,3 +251,56 @@ class TestRevokedAtTheHub:
             )
         )
         assert (await Accounts(vault).open())["default"].account.revoked is None
+
+
+class TestJournalKey:
+    async def test_it_is_made_with_the_first_account_and_stays(self, accounts: Accounts, vault: FailingVault) -> None:
+        await accounts.open()
+        assert accounts.journal_key is None
+        await accounts.put(held("default"))
+        made = accounts.journal_key
+        assert made is not None
+        assert len(made.reveal()) == 64
+        await accounts.put(held("work"))
+        await accounts.remove("default")
+        await accounts.remove("work")
+        assert accounts.journal_key == made
+        later = Accounts(vault)
+        assert later.journal_key is None
+        await later.open()
+        assert later.journal_key == made
+
+    async def test_every_vault_has_its_own(self) -> None:
+        keys = []
+        for _ in range(2):
+            accounts = Accounts(MemoryVault())
+            await accounts.put(held("default"))
+            keys.append(accounts.journal_key)
+        assert keys[0] != keys[1]
+
+    async def test_a_document_of_before_opens_and_gets_one_when_it_is_written(
+        self, accounts: Accounts, vault: FailingVault
+    ) -> None:
+        await accounts.put(held("default"))
+        document = json.loads(vault.read().reveal())  # type: ignore[union-attr]
+        del document["journal_key"]
+        vault.write(Secret(json.dumps(document)))
+        later = Accounts(vault)
+        assert list(await later.open()) == ["default"]
+        assert later.journal_key is None
+        await later.put(held("work"))
+        assert later.journal_key is not None
+
+    async def test_it_is_gone_while_the_vault_is_locked(self, accounts: Accounts) -> None:
+        await accounts.put(held("default"))
+        made = accounts.journal_key
+        await accounts.lock()
+        assert accounts.journal_key is None
+        await accounts.unlock(None)
+        assert accounts.journal_key == made
+
+    async def test_one_that_could_not_be_stored_is_not_used(self, accounts: Accounts, vault: FailingVault) -> None:
+        vault.failing = True
+        with pytest.raises(VaultError):
+            await accounts.put(held("default"))
+        assert accounts.journal_key is None

@@ -68,6 +68,41 @@ async def test_following_gives_what_comes_later_and_nothing_twice(journal: Journ
     await coming.aclose()
 
 
+class TestFromFileToFile:
+    """A journal whose files are full after every second entry."""
+
+    @pytest.fixture
+    async def journal(self, tmp_path: Path) -> "Journal":
+        journal = Journal(tmp_path / "journal", full_bytes=300)
+        for number in range(1, 8):
+            await journal.record({"at": number, "kind": "decided", "grant": "odd" if number % 2 else "even"})
+        yield journal
+        journal.close()
+
+    async def test_all_are_read_in_order(self, journal: Journal) -> None:
+        assert len(journal.files()) == 4
+        assert await numbers(journal) == [1, 2, 3, 4, 5, 6, 7]
+        assert await numbers(journal, grant="odd") == [1, 3, 5, 7]
+
+    async def test_following_goes_on_in_the_next_file_and_gives_nothing_twice(self, journal: Journal) -> None:
+        coming = entries(journal, Audit(follow=True, grant="odd"))
+        seen = [(await anext(coming))["seq"] for _ in range(4)]
+        for number in range(8, 18):
+            waiting = asyncio.ensure_future(anext(coming))
+            journal.note({"at": number, "kind": "decided", "grant": "odd"})
+            seen.append((await waiting)["seq"])
+        assert seen == [1, 3, 5, 7, *range(8, 18)]
+        assert len(journal.files()) == 9
+        await coming.aclose()
+
+    async def test_a_file_that_was_taken_away_is_named(self, journal: Journal) -> None:
+        taken = journal.files()[1]
+        taken.unlink()
+        taken.mkdir()
+        with pytest.raises(JournalError, match=r"00000002.jsonl cannot be read \(Is a directory\)"):
+            await numbers(journal)
+
+
 async def test_a_line_without_its_end_is_left_for_later(journal: Journal) -> None:
     await journal.flush()
     with journal.files()[0].open("ab") as file:
@@ -94,7 +129,10 @@ async def test_requests_get_their_turn_while_a_long_journal_is_read(journal: Jou
     waiting.cancel()
 
 
-@pytest.mark.parametrize("line", [b"not json\n", b"[]\n", b"\xff\n", b"[" * 100_000 + b"\n"])
+@pytest.mark.parametrize(
+    "line",
+    [b"not json\n", b"[]\n", b"\xff\n", b"[" * 100_000 + b"\n", b"x" * 3_000_000],
+)
 async def test_a_damaged_line_is_a_failure_that_names_the_next_step(journal: Journal, line: bytes) -> None:
     await journal.flush()
     with journal.files()[0].open("ab") as file:

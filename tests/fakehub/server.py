@@ -9,6 +9,7 @@ import asyncio
 import ssl
 import tempfile
 import uuid
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -74,10 +75,13 @@ class FakeHub(SeededHub):
         ...
         assert not hub.saw(b"hf_px_") and hub.unknown == []
     ```
+
+    `on_arrival` is called with each request when its head has come, before anything else is done about it.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        self.on_arrival: Callable[[Record], None] = lambda _: None
         self._ca = trustme.CA()
         self._runners: list[web.AppRunner] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
@@ -136,6 +140,7 @@ class FakeHub(SeededHub):
         record = Record(host, request.method, request.raw_path, headers)
         self.recorder.requests.append(record)
         request[RECORD] = record
+        self.on_arrival(record)
         return await dispatch(routes, self.world, self.recorder, request)
 
     # Addresses
