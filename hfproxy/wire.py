@@ -1,8 +1,8 @@
 """The words between the command line and the daemon, over the control socket.
 
 One JSON object a line, one request a connection. The client sends `{"do": WORD, ...}`; the daemon answers
-one object, but for `audit`, which it answers with one object a journal line, ended by an empty one
-(`{}`), or never ended with `follow`. A failure is `{"error": "one line for a person", "code": 1 or 2}`
+one object, but for `grants` and `audit`, which it answers with one object a grant or journal line, ended by an empty
+one (`{}`), or never ended with `follow`. A failure is `{"error": "one line for a person", "code": 1 or 2}`
 (2: what was typed cannot mean anything). Unknown words and unknown members are failures.
 
     do        members (those in brackets may be missing)               answer
@@ -24,7 +24,7 @@ one object, but for `audit`, which it answers with one object a journal line, en
     mint      [scopes, profile, ttl, account, label, bind, strict,     {"id", "credential", "endpoint", "hub",
               ambient, max_uses, max_rate, max_up, max_down,           "expires_at", "scopes", "replace"}
               program, found]
-    grants                                                             {"grants": [grant]}
+    grants                                                             grants
     renew     id, ttl                                                  grant
     revoke    ids, or all                                              {"revoked": [id]}
     audit     [since, grant, repo, action, denied, follow]             journal entries

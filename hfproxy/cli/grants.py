@@ -2,7 +2,7 @@
 
 from hfproxy.cli.options import Syntax
 from hfproxy.cli.render import listing, moment, show, show_json, show_table
-from hfproxy.client import ask, rows
+from hfproxy.client import entries
 from hfproxy.wire import Message
 
 SYNTAX = Syntax("grants", "List what is granted now.", ("--json", "", "as a list of objects"))
@@ -13,7 +13,7 @@ HEADINGS = ("ID", "LABEL", "SCOPES", "ACCOUNT", "PARENT", "BIND", "PID", "PROGRA
 def run(words: list[str]) -> int:
     """Raises as `client.ask`."""
     arguments = SYNTAX.read(words)
-    grants = rows(ask({"do": "grants"}), "grants")
+    grants = list(entries({"do": "grants"}))
     if arguments.switch("--json"):
         show_json(grants)
     elif not grants:

@@ -43,7 +43,7 @@ class Order:
     """What is asked of `mint`. `ttl` in seconds; `program` is a base name, never a command line.
 
     `pid` and `start` name the process it is bound to; with `ambient` the tree of that process needs no credential, and
-    with `renews` its end moves away as long as the process lives.
+    with `renews` its end moves away as long as the process lives. `login` tells one login of the account from another.
     """
 
     account: str
@@ -59,6 +59,7 @@ class Order:
     start: int | None = None
     ambient: bool = False
     renews: bool = False
+    login: str = ""
 
 
 @dataclass(slots=True)

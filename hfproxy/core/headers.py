@@ -63,6 +63,14 @@ def replaced(headers: Iterable[tuple[str, str]], name: str, value: str) -> Heade
     return (*((key, old) for key, old in headers if key.lower() != name.lower()), (name, value))
 
 
+def readable(headers: Iterable[tuple[str, str]]) -> Headers:
+    """The same headers, asking for no compression but the one that we can look into (`core.leak`)."""
+    return tuple(
+        (name, ("gzip" if "gzip" in value.lower() else "identity") if name.lower() == "accept-encoding" else value)
+        for name, value in headers
+    )
+
+
 def _crossing(headers: Iterable[tuple[str, str]], never: frozenset[str], prefixes: tuple[str, ...]) -> Headers:
     given = tuple(headers)
     named = {token.strip().lower() for key, value in given if key.lower() == "connection" for token in value.split(",")}

@@ -42,6 +42,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     orgs: tuple[tuple[str, str], ...] = ()
     scopes: tuple[str, ...] = ()
+    login: str = ""  # which login this is: what was granted under another one is over
     revoked_at: int | None = None  # when the Hub was found not to accept the token any more
 
     @property
@@ -53,6 +54,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
             f"the Hub no longer accepts the token of account '{self.name}' (revoked, or expired); replace it:"
             f" hf-proxy rotate --account {self.name}, or: hf-proxy login --account {self.name}"
         )
+
+    @property
+    def owner(self) -> tuple[str, str, Origin]:
+        """Whose token it is, and where."""
+        return self.user, self.user_id, self.origin
 
     @property
     def identity(self) -> Identity:
@@ -156,7 +162,8 @@ class Accounts:
     async def put(self, held: Held) -> None:
         """Store an account, in place of one of the same name."""
         async with self._changing:
-            await self._write({**await self._read(), held.account.name: held})
+            known = await self._read()
+            await self._write({**known, held.account.name: _continued(held, known.get(held.account.name))})
 
     async def mark_revoked(self, held: Held, at: int) -> bool:
         """Note that the Hub no longer accepts a token; False if the account has another one by now, or is gone."""
@@ -231,6 +238,13 @@ class Accounts:
             raise VaultLockedError(LOCKED)
         self._held, self._journal_key = held, key
         return held
+
+
+def _continued(held: Held, before: Held | None) -> Held:
+    """Another token of the same user in the same place goes on with what was granted; anything else begins anew."""
+    same = before is not None and before.account.owner == held.account.owner
+    login = before.account.login if before is not None and same else secrets.token_hex(8)
+    return Held(msgspec.structs.replace(held.account, login=login), held.token)
 
 
 def _parse(document: Secret | None) -> tuple[dict[str, Held], Secret | None]:

@@ -128,6 +128,7 @@ class ControlPlane:
                 yield await self._unlock(message)
             case messages.Lock():
                 self._note(Kind.LOCK)  # while there is a key to MAC it with
+                self._grants.cut()
                 await self._accounts.lock()
                 yield {"locked": True}
             case messages.Lockdown():
@@ -137,7 +138,9 @@ class ControlPlane:
             case messages.Mint():
                 yield await self._mint.serve(message, caller.pid, caller.holder)
             case messages.Grants():
-                yield {"grants": [public(grant) for grant in self._reach(caller)]}
+                for grant in self._reach(caller):
+                    yield public(grant)
+                yield {}
             case messages.Renew():
                 yield await self._renew(message, caller)
             case messages.Revoke():
@@ -161,6 +164,7 @@ class ControlPlane:
             "vault": self._accounts.vault.name,
             "locked": self._accounts.locked,
             "lockdown": self._lockdown.on,
+            "journal": "failed" if self._journal.failed else "ok",
             "accounts": [{"name": one.name, "user": one.user, "role": one.role} for one in known],
             "grants": len(self._grants.broker.grants()),
             "started_at": self._started_at,
@@ -180,6 +184,7 @@ class ControlPlane:
         left = await self._rotation.unrevoked(account.name)
         await self._journal.record({"at": now(), "kind": Kind.LOGOUT.value, "account": account.name})
         await self._accounts.remove(account.name)
+        self._grants.cut(account.name)
         return {"account": account.name, "warnings": left}
 
     async def _unlock(self, message: messages.Unlock) -> wire.Message:

@@ -6,6 +6,7 @@ from hfproxy.core import headers
 from hfproxy.core.access import Allow, Decision, Deny, Refusal
 from hfproxy.core.broker import Broker
 from hfproxy.core.rewrite import Places
+from hfproxy.core.table import Answer
 from hfproxy.daemon import refusals
 from hfproxy.daemon.accounts import Held
 from hfproxy.daemon.clock import now
@@ -65,6 +66,8 @@ class Forward:
         up = headers.upward(request.headers.items())
         if relay.wants_plain:
             up = headers.replaced(up, "Accept-Encoding", "identity")
+        elif exchange.answer is Answer.API:
+            up = headers.readable(up)
         body = exchange.outgoing()
         if isinstance(body, bytes):
             relay.meter.pass_up(len(body))

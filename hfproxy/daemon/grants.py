@@ -180,6 +180,12 @@ class Grants:
         await self._bury(ended, Refusal.REVOKED)
         return [grant.id for grant in ended]
 
+    def cut(self, account: str | None = None) -> None:
+        """Break off what runs at this moment, of one account or of all; the grants stay what they are."""
+        for grant in self.broker.grants():
+            if account in {None, grant.order.account}:
+                self.running.cut(grant.id)
+
     async def sweep(self) -> None:
         """Every second, for as long as the daemon runs: end what is over, look at trees, renew, write down."""
         while True:

@@ -56,6 +56,11 @@ class Journal:
         self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
         self._thread.start()
 
+    @property
+    def failed(self) -> bool:
+        """Whether a write has failed, so that nothing is accepted any more."""
+        return self._failed
+
     def note(self, event: Event) -> None:
         """Record what needs no waiting for. It is written within milliseconds.
 

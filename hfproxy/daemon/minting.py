@@ -53,6 +53,7 @@ class Mint:
             parent=None if holder is None else holder.id,
             ambient=asked.ambient,
             renews=bound is not None and asked.ttl is None,
+            login=account.login,
             program=asked.program and asked.program[:MAX_TEXT],
         )
         grant, credential = await self._grants.mint(order)

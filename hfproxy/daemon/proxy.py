@@ -189,7 +189,7 @@ class DataPlane:
         held = self._accounts.get(grant.order.account)
         if self._accounts.locked:
             return Deny(Refusal.LOCKED, "the vault is locked; run: hf-proxy unlock")
-        if held is None:
+        if held is None or held.account.login != grant.order.login:
             return Deny(Refusal.ACCOUNT, f"account '{grant.order.account}' was logged out; run: hf-proxy login")
         return held
 

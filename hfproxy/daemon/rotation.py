@@ -3,7 +3,7 @@
 from hfproxy import wire
 from hfproxy.core.audit import Kind
 from hfproxy.daemon import identity
-from hfproxy.daemon.accounts import Account, Accounts, Held
+from hfproxy.daemon.accounts import Accounts, Held
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.recall import Recalls
@@ -50,7 +50,7 @@ class Rotation:
         if token == old.token:
             raise RefusedError("this is the token that the account has already; make a new one, then: hf-proxy rotate")
         new = await identity.identify(self._upstream, old.account.name, token)
-        if _owner(new.account) != _owner(old.account):
+        if new.account.owner != old.account.owner:
             raise RefusedError(
                 f"this token is of '{new.account.user}', and account '{old.account.name}' of '{old.account.user}';"
                 " for another user: hf-proxy login --account NAME"
@@ -62,7 +62,3 @@ class Rotation:
             return await identity.is_dead(self._upstream, old), ""
         except (AccountError, UpstreamError) as error:
             return None, str(error)
-
-
-def _owner(account: Account) -> tuple[str, str]:
-    return account.user, account.user_id

@@ -140,7 +140,7 @@ def test_a_name_that_is_no_variable_of_a_shell_is_not_evaluated(hf_proxy: HfProx
 
 
 def test_grants(hf_proxy: HfProxy, daemon: ScriptedDaemon) -> None:
-    daemon.answers["grants"] = {"grants": [GRANT]}
+    daemon.answers["grants"] = [GRANT, {}]
     assert json.loads(done(hf_proxy("grants", "--json"))) == [GRANT]
     head, row = done(hf_proxy("grants", extra={"TZ": "UTC"})).splitlines()
     assert head.split()[:3] == ["ID", "LABEL", "SCOPES"]
@@ -151,7 +151,7 @@ def test_grants(hf_proxy: HfProxy, daemon: ScriptedDaemon) -> None:
 
 
 def test_no_grants_is_an_empty_list(hf_proxy: HfProxy, daemon: ScriptedDaemon) -> None:
-    daemon.answers["grants"] = {"grants": []}
+    daemon.answers["grants"] = [{}]
     assert done(hf_proxy("grants", "--json")) == "[]\n"
     assert "nothing is granted" in done(hf_proxy("grants"))
 

@@ -164,7 +164,7 @@ def test_a_reader_that_has_enough_is_no_failure_to_talk_of(environment: dict[str
 def test_output_that_goes_nowhere_is_no_traceback(
     environment: dict[str, str], daemon: ScriptedDaemon, where: str, code: int
 ) -> None:
-    daemon.answers["grants"] = {"grants": []}
+    daemon.answers["grants"] = [{}]
     result = subprocess.run(
         ["sh", "-c", f"{sys.executable} -m hfproxy grants {where}"],
         env=environment,

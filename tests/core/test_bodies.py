@@ -126,6 +126,10 @@ UNKNOWN_REFUSED = {
     "/api/scheduled-jobs/{ns}",
     "/api/settings/webhooks",
     "/api/settings/webhooks/{id}",
+    "/api/repos/delete",
+    "/api/repos/move",
+    "/api/{T}/{R}/lfs-files/duplicate",
+    "/api/{B}/lfs-files/duplicate",
 }
 
 

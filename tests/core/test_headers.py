@@ -125,3 +125,24 @@ def test_a_replaced_header_is_there_once() -> None:
         ("A", "1"),
         ("ACCEPT-Encoding", "identity"),
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ("gzip, deflate, br, zstd", "gzip"),
+        ("br", "identity"),
+        ("identity", "identity"),
+        ("GZIP;q=1.0", "gzip"),
+        ("", "identity"),
+    ],
+)
+def test_only_what_can_be_looked_into_is_asked_for(asked: str, wanted: str) -> None:
+    assert headers.readable([("Accept", "br"), ("accept-Encoding", asked)]) == (
+        ("Accept", "br"),
+        ("accept-Encoding", wanted),
+    )
+
+
+def test_who_asks_for_no_compression_in_particular_still_does_not() -> None:
+    assert headers.readable([("Accept", "*/*")]) == (("Accept", "*/*"),)

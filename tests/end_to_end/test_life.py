@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from fakehub import FakeHub
@@ -116,6 +117,51 @@ class TestGrants:
         house.must("logout")
         reply = ask(minted["endpoint"], "GET", INFO, bearer(minted["credential"]))
         assert (reply.status, reply.refusal) == (403, "account")
+
+    def test_and_another_login_does_not_revive_it(self, house: House, canary: str) -> None:
+        minted = house.mint("--scope", "read:me/*")
+        house.must("logout")
+        house.login(canary)
+        reply = ask(minted["endpoint"], "GET", INFO, bearer(minted["credential"]))
+        assert (reply.status, reply.refusal) == (403, "account")
+
+    def test_another_token_of_the_same_user_goes_on_with_what_was_granted(self, house: House, hub: FakeHub) -> None:
+        minted = house.mint("--scope", "read:me/*")
+        hub.add_user("me", "hf_AnotherTokenOfMine", orgs=("acme",))
+        house.login("hf_AnotherTokenOfMine")
+        assert ask(minted["endpoint"], "GET", INFO, bearer(minted["credential"])).status == 200
+
+    @pytest.mark.parametrize("command", ["lock", "logout"])
+    def test_what_is_running_is_cut(self, house: House, hub: FakeHub, command: str) -> None:
+        hub.world.settings.idle_seconds = 60
+        hub.add_space("me/demo")
+        minted = house.mint()
+        place = urlsplit(minted["endpoint"])
+        with socket.create_connection((place.hostname, place.port), timeout=30) as client:
+            client.sendall(
+                f"GET /api/spaces/me/demo/events HTTP/1.1\r\nHost: {place.netloc}\r\n"
+                f"Authorization: Bearer {minted['credential']}\r\n\r\n".encode()
+            )
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+            house.must(command)
+            try:
+                while client.recv(65536):
+                    pass
+            except ConnectionResetError:
+                pass
+
+    def test_any_number_of_grants_can_be_listed(self, house: House) -> None:
+        with socket.socket(socket.AF_UNIX) as daemon:
+            daemon.connect(str(house.runtime / "control.sock"))
+        for _ in range(300):
+            with socket.socket(socket.AF_UNIX) as daemon:
+                daemon.connect(str(house.runtime / "control.sock"))
+                daemon.sendall(
+                    json.dumps({"do": "mint", "label": "\u00e9" * 300, "scopes": ["read:" + "a" * 90] * 9}).encode()
+                )
+                daemon.sendall(b"\n")
+                daemon.makefile().readline()
+        assert len(json.loads(house.must("grants", "--json"))) == 300
 
 
 class TestDaemon:
