@@ -103,7 +103,13 @@ class Config(_Strict, frozen=True):
     upstream: Upstream = Upstream()
     vault: Vault = Vault()
     grants: Grants = Grants()
+    accounts: dict[str, str] = {}
     profiles: dict[str, Profile] = {}
+
+    @property
+    def rules(self) -> dict[str, str]:
+        """`[accounts]` with its namespaces in lower case: ids compare so."""
+        return {namespace.lower(): account for namespace, account in self.accounts.items()}
 
     def profile(self, name: str) -> tuple[str, ...]:
         """The scopes of a profile; `default` is `read` unless the file says otherwise.

@@ -43,7 +43,8 @@ class Order:
     """What is asked of `mint`. `ttl` in seconds; `program` is a base name, never a command line.
 
     `pid` and `start` name the process it is bound to; with `ambient` the tree of that process needs no credential, and
-    with `renews` its end moves away as long as the process lives. `login` tells one login of the account from another.
+    with `renews` its end moves away as long as the process lives. `login` tells one login of the account from another;
+    `named`: the account was asked for, so no other's token is spent (`core.spending`).
     """
 
     account: str
@@ -60,6 +61,7 @@ class Order:
     ambient: bool = False
     renews: bool = False
     login: str = ""
+    named: bool = False
 
 
 @dataclass(slots=True)

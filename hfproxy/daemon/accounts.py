@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from hfproxy.core.spending import Purse
 from hfproxy.core.whoami import Identity
 from hfproxy.errors import AccountError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
@@ -59,6 +60,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     def owner(self) -> tuple[str, str, Origin]:
         """Whose token it is, and where."""
         return self.user, self.user_id, self.origin
+
+    @property
+    def purse(self) -> Purse:
+        """For the choice of whose token is spent."""
+        return Purse(self.name, self.owner, self.role, self.scopes)
 
     @property
     def identity(self) -> Identity:
@@ -130,6 +136,12 @@ class Accounts:
     def journal_key(self) -> Secret | None:
         """What journal lines are MACed with; None while the vault is not open, and before anything was put into it."""
         return self._journal_key
+
+    def purses(self) -> dict[str, Purse]:
+        """The accounts whose tokens may be spent now. Never waits."""
+        return {
+            name: held.account.purse for name, held in (self._held or {}).items() if held.account.revoked_at is None
+        }
 
     def known(self) -> list[Account]:
         """What has been read from the vault so far; empty until it is opened."""

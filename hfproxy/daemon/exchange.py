@@ -28,6 +28,11 @@ class Exchange:
     classified: Classified | None = None
     body: bytes | None = None  # read already, because it decided
     push: Push | None = None
+    spent: str | None = None  # the account whose token is used for it, if not the grant's
+
+    @property
+    def account(self) -> str | None:
+        return self.spent or (None if self.grant is None else self.grant.order.account)
 
     @property
     def answer(self) -> Answer:

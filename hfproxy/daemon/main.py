@@ -123,7 +123,7 @@ async def _serve(
         Rotation(accounts, journal, recalls, upstream),
     )
     standing = Standing(upstream, accounts, journal)
-    plane = DataPlane(port, state, upstream, accounts, grants, recorder, standing)
+    plane = DataPlane(port, state, upstream, accounts, grants, recorder, standing, settings.rules)
     requests, door = web.Server(plane.serve, handler_cancellation=True), Door(uid)
 
     def visitor() -> Visitor:

@@ -54,6 +54,7 @@ class Mint:
             ambient=asked.ambient,
             renews=bound is not None and asked.ttl is None,
             login=account.login,
+            named=asked.account is not None or (holder is not None and holder.order.named),
             program=asked.program and asked.program[:MAX_TEXT],
         )
         grant, credential = await self._grants.mint(order)

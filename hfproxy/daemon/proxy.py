@@ -4,11 +4,12 @@ The steps are those of design §4, in this order: peer, admit, classify, authori
 not understood on the way is refused.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from aiohttp import web
 
-from hfproxy.core import admission, routes, target, whoami
+from hfproxy.core import admission, routes, spending, target, whoami
 from hfproxy.core.access import Access, Allow, AllowAnonymous, Deny, Refusal
 from hfproxy.core.admission import Inbound
 from hfproxy.core.broker import Grant
@@ -40,9 +41,10 @@ class DataPlane:
         grants: Grants,
         recorder: Recorder,
         standing: Standing,
+        rules: Mapping[str, str],
     ) -> None:
-        """`state` is where a push that has to be looked into is held back."""
-        self._port, self._state = port, state
+        """`state` is where a push that has to be looked into is held back; `rules`: namespace → account."""
+        self._port, self._state, self._rules = port, state, rules
         self._accounts, self._grants, self._recorder = accounts, grants, recorder
         self._places = Places(upstream.origin.url, f"http://127.0.0.1:{port}")
         self._forward = Forward(upstream, self._places, grants.broker, recorder, standing)
@@ -146,6 +148,7 @@ class DataPlane:
         if isinstance(access, Deny):
             return self._refuse(exchange, access)
         exchange.classified = Classified(classified.route, access)
+        held = self._spent(exchange, grant, access, held)
         if held.account.revoked is not None and not self._goes_without(exchange, grant, access):
             return self._refuse(exchange, Deny(Refusal.ACCOUNT, held.account.revoked))
         decision = self._grants.broker.authorize(grant, access, now(), exchange.inside)
@@ -158,6 +161,15 @@ class DataPlane:
                 return await self._forward.serve(exchange, decision, held)
             finally:
                 self._grants.touched(grant)
+
+    def _spent(self, exchange: Exchange, grant: Grant, access: Access, own: Held) -> Held:
+        """Whose token is put on it: the account that was asked for, else the least powerful that can do it."""
+        if grant.order.named:
+            return own
+        name = spending.choose(access, grant.order.account, self._accounts.purses(), self._rules)
+        held = self._accounts.get(name) or own
+        exchange.spent = held.account.name
+        return held
 
     async def _access(self, exchange: Exchange, classified: Classified, grant: Grant, held: Held) -> Access | Deny:
         """What is attempted, by this account. A push needs less where it can be proven to lose nothing.

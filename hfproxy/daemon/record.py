@@ -104,7 +104,7 @@ def _about(exchange: "Exchange") -> dict[str, object]:
     return {
         "at": now(),
         "grant": grant and grant.id,
-        "account": grant and grant.order.account,
+        "account": exchange.account,
         "method": exchange.request.method,
         "target": hide(exchange.request.raw_path.partition("?")[0][:MAX_TARGET]),
         "action": needs[0].action.value if needs else None,

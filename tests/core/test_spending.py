@@ -1,0 +1,93 @@
+"""Whose token is spent: the least powerful that can do it, and never one that cannot."""
+
+import pytest
+
+from hfproxy.core.access import Access, Action, Need, RepoType, Target
+from hfproxy.core.spending import Purse, choose
+
+ME = ("me", "1", "https://hub")
+ACME = ("bot", "2", "https://hub")
+MODEL = Target(RepoType.MODELS, "me", "a")
+READ = Access((Need(Action.READ, MODEL),))
+WRITE = Access((Need(Action.WRITE, MODEL),))
+JOB = Access((Need(Action.JOBS, Target(None, "me")),))
+
+ALL = {
+    purse.name: purse
+    for purse in (
+        Purse("default", ME, "write"),
+        Purse("reader", ME, "read"),
+        Purse("one", ME, "fineGrained", ("model me/a: repo.content.read, repo.write",)),
+        Purse("lists", ME, "fineGrained", ("user me: repo.content.read", "everywhere: discussion.write")),
+        Purse("work", ACME, "write"),
+        Purse("work-reader", ACME, "read"),
+    )
+}
+
+
+def held(*names: str) -> dict[str, Purse]:
+    return {name: ALL[name] for name in names}
+
+
+@pytest.mark.parametrize(
+    ("access", "names", "spent"),
+    [
+        (READ, ["default"], "default"),
+        (READ, ["default", "reader"], "reader"),
+        (WRITE, ["default", "reader"], "default"),
+        (READ, ["default", "reader", "lists"], "lists"),
+        (WRITE, ["default", "reader", "lists"], "default"),
+        (READ, ["default", "reader", "one"], "reader"),
+        (READ, ["default", "one"], "one"),
+        (WRITE, ["default", "reader", "one"], "one"),
+        (JOB, ["default", "reader", "one", "lists"], "default"),
+        (READ, ["default", "work", "work-reader"], "default"),
+        (READ, ["reader"], "default"),
+    ],
+)
+def test_the_least_powerful_token_of_the_same_user_is_spent(access: Access, names: list[str], spent: str) -> None:
+    assert choose(access, "default", held(*names), {}) == spent
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Target(RepoType.MODELS, "me", "b"),
+        Target(RepoType.DATASETS, "me", "a"),
+        Target(RepoType.MODELS, "you", "a"),
+        Target(None, "", ""),
+    ],
+)
+def test_a_fine_grained_token_is_not_spent_on_what_it_does_not_cover(target: Target) -> None:
+    assert choose(Access((Need(Action.READ, target),)), "default", held("default", "one"), {}) == "default"
+
+
+def test_a_request_for_two_things_needs_a_token_that_covers_both() -> None:
+    both = Access((Need(Action.READ, MODEL), Need(Action.READ, Target(RepoType.MODELS, "me", "b"))))
+    assert choose(both, "default", held("default", "one"), {}) == "default"
+    assert choose(both, "default", held("default", "one", "lists"), {}) == "lists"
+
+
+def test_ids_compare_without_regard_to_case() -> None:
+    access = Access((Need(Action.WRITE, Target(RepoType.MODELS, "ME", "A")),))
+    assert choose(access, "default", held("default", "one"), {}) == "one"
+
+
+class TestRules:
+    RULES = {"acme": "work"}
+
+    def access(self, *namespaces: str, action: Action = Action.WRITE) -> Access:
+        return Access(tuple(Need(action, Target(RepoType.MODELS, namespace, "x")) for namespace in namespaces))
+
+    def test_a_namespace_has_its_account(self) -> None:
+        assert choose(self.access("Acme"), "default", ALL, self.RULES) == "work"
+        assert choose(self.access("me"), "default", held("default", "work"), self.RULES) == "default"
+
+    def test_and_of_that_users_tokens_the_least_powerful_one(self) -> None:
+        assert choose(self.access("acme", action=Action.READ), "default", ALL, self.RULES) == "work-reader"
+
+    def test_a_request_about_two_namespaces_follows_no_rule(self) -> None:
+        assert choose(self.access("acme", "me"), "default", held("default", "work"), self.RULES) == "default"
+
+    def test_a_rule_for_an_account_that_is_not_there_is_none(self) -> None:
+        assert choose(self.access("acme"), "default", held("default"), self.RULES) == "default"
