@@ -7,7 +7,7 @@ document and not of the config, so that a changed config cannot send a token els
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -116,8 +116,9 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Accounts:
     """The open vault. One change at a time."""
 
-    def __init__(self, vault: Vault) -> None:
-        self.vault = vault
+    def __init__(self, vault: Vault, before_shut: Callable[[], None] = lambda: None) -> None:
+        """`before_shut` is called whenever it is shut, while there still is a journal key; it must not fail."""
+        self.vault, self._before_shut = vault, before_shut
         self._held: Mapping[str, Held] | None = None
         self._journal_key: Secret | None = None
         self._shut = False
@@ -214,6 +215,8 @@ class Accounts:
 
     def shut(self) -> Mapping[str, Held] | None:
         """Forget every token until `unlock`, and wait for nobody; returns what was open, None if nothing was."""
+        if not self._shut:
+            self._before_shut()
         held = self._held
         self._held, self._journal_key, self._shut = None, None, True
         return held

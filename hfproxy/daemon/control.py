@@ -28,7 +28,7 @@ from hfproxy.daemon.reading import entries
 from hfproxy.daemon.recall import Outcome
 from hfproxy.daemon.rotation import Rotation
 from hfproxy.daemon.upstream import Upstream
-from hfproxy.errors import HFProxyError, JournalError, RefusedError, UsageError
+from hfproxy.errors import HFProxyError, RefusedError, UsageError
 from hfproxy.secret import Secret
 
 log = structlog.get_logger()
@@ -127,7 +127,6 @@ class ControlPlane:
             case messages.Unlock():
                 yield await self._unlock(message)
             case messages.Lock():
-                self._note(Kind.LOCK)  # while there is a key to MAC it with
                 self._grants.cut()
                 await self._accounts.lock()
                 yield {"locked": True}
@@ -193,7 +192,7 @@ class ControlPlane:
             return {"locked": True, "exists": vault.exists}
         passphrase = Secret(message.passphrase) if message.passphrase is not None else None
         recalled = await self._lockdown.unlock(passphrase)
-        self._note(Kind.UNLOCK)
+        self._journal.mark(Kind.UNLOCK)
         return {"locked": self._accounts.locked, "exists": True, "recalled": _shown(recalled)}
 
     async def _plan(self, message: messages.Lockdown) -> wire.Message:
@@ -210,13 +209,6 @@ class ControlPlane:
     async def _lock_down(self, message: messages.Lockdown) -> wire.Message:
         ended, recalled, recorded = await self._lockdown.engage(recall=message.recall, account=message.account)
         return {"ended": ended, "recalled": _shown(recalled), "recorded": recorded}
-
-    def _note(self, kind: Kind) -> None:
-        """Write down what is done whether or not it can be written down."""
-        try:
-            self._journal.note({"at": now(), "kind": kind.value})
-        except JournalError:
-            log.warning("not_recorded", kind=kind.value)
 
     async def _renew(self, message: messages.Renew, caller: Caller) -> wire.Message:
         self._one_of(caller, message.id)

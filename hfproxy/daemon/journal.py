@@ -17,11 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import structlog
+
 from hfproxy.core import audit
-from hfproxy.core.audit import Event, Head
+from hfproxy.core.audit import Event, Head, Kind
+from hfproxy.daemon.clock import now
 from hfproxy.errors import JournalError, RefusedError
 from hfproxy.secret import Secret
 
+log = structlog.get_logger()
 NAMES: Final = "[0-9]" * 8 + ".jsonl"
 FIRST: Final = "00000001.jsonl"
 # A file that is longer than this is full; it is exceeded by what one write holds.
@@ -68,6 +72,13 @@ class Journal:
             JournalError: an earlier write failed.
         """
         self._queue.put(_Entry(self._seal(event), None))
+
+    def mark(self, kind: Kind) -> None:
+        """Note what is done whether or not it can be written down."""
+        try:
+            self.note({"at": now(), "kind": kind.value})
+        except JournalError:
+            log.warning("not_recorded", kind=kind.value)
 
     async def record(self, event: Event) -> None:
         """Record, and return once it is on disk.

@@ -14,7 +14,6 @@ from hfproxy import config, paths, wire
 from hfproxy.core.audit import Head, Kind
 from hfproxy.daemon import hardening, logs, peers, service
 from hfproxy.daemon.accounts import Accounts
-from hfproxy.daemon.clock import now
 from hfproxy.daemon.control import ControlPlane
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
@@ -75,12 +74,12 @@ async def _run(settings: config.Config, state: Path, passphrase: Secret | None) 
     passed = service.passed_sockets()
     runtime = service.private_directory(Path(paths.runtime_dir())) / "control.sock"
     data = service.data_socket(passed.get("data"), settings.listen.host_port, state / "port")
-    accounts = Accounts(open_vault(settings.vault.backend, state))
+    accounts = Accounts(open_vault(settings.vault.backend, state), lambda: journal.mark(Kind.LOCK))
     if passphrase is not None:
         await accounts.unlock(passphrase)
     journal = Journal(state / "journal", lambda: accounts.journal_key)
     if journal.head != Head():  # until the vault is open again, entries lack the MAC that those before had
-        journal.note({"at": now(), "kind": Kind.STARTED.value})
+        journal.mark(Kind.STARTED)
     store = Store(state)
     upstream = Upstream(settings.upstream)
     try:

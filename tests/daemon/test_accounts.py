@@ -301,6 +301,17 @@ class TestJournalKey:
         await accounts.unlock(None)
         assert accounts.journal_key == made
 
+    async def test_whoever_shuts_the_vault_it_is_still_there_when_that_is_written_down(self) -> None:
+        seen: list[bool] = []
+        accounts = Accounts(MemoryVault(), lambda: seen.append(accounts.journal_key is not None))
+        await accounts.put(held("default"))
+        accounts.shut()
+        await accounts.lock()
+        assert seen == [True]
+        await accounts.unlock(None)
+        await accounts.lock()
+        assert seen == [True, True]
+
     async def test_one_that_could_not_be_stored_is_not_used(self, accounts: Accounts, vault: FailingVault) -> None:
         vault.failing = True
         with pytest.raises(VaultError):

@@ -278,6 +278,16 @@ class TestSealedHouse:
         assert kinds == ["unlock", "login", "minted", "lock", "revoked", "started", "unlock", "minted"]
         assert verified(house) == ["authenticity: 4 of 8 entries", "without a MAC: 4 (entries 1-2, 5-6)"]
 
+    def test_a_lockdown_is_no_forgery(self, house: House) -> None:
+        house.mint()
+        house.must("lockdown", "--yes")
+        assert verified(house)[0] == "authenticity: not checked"
+        unlock(house)
+        house.mint()
+        kinds = [entry["kind"] for entry in house.audit()]
+        assert kinds == ["unlock", "login", "minted", "lock", "revoked", "lockdown", "unlock", "minted"]
+        assert verified(house) == ["authenticity: 4 of 8 entries", "without a MAC: 4 (entries 1-2, 5-6)"]
+
     def test_a_made_up_past_is_found(self, house: House) -> None:
         house.mint("--label", "mine")
         house.stop()
