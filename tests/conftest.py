@@ -1,6 +1,7 @@
 """For all tests: a skip is loud, and in CI a failure."""
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,13 @@ def interpreter() -> Callable[[str], str]:
 def hub24_python(interpreter: Callable[[str], str]) -> str:
     """The interpreter of `huggingface_hub` 2.4."""
     return interpreter("hub24")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """`needs("git-lfs")`: programs that a machine may lack, and CI must not."""
+    missing = [name for mark in item.iter_markers("needs") for name in mark.args if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)}; on Debian: apt install curl git-lfs nodejs npm")
 
 
 def not_run(reporter: pytest.TerminalReporter) -> list[tuple[str, str]]:

@@ -11,6 +11,8 @@ from end_to_end.client import CANARY, Client
 from fakehub import FakeHub
 from house import House
 
+pytestmark = pytest.mark.needs("git-lfs")
+
 ME = {
     name: "me@example.com" if "EMAIL" in name else "me"
     for name in ("GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL")

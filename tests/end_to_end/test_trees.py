@@ -17,6 +17,8 @@ from end_to_end.wire_client import ask, bearer
 from fakehub import FakeHub
 from house import House
 
+pytestmark = pytest.mark.needs("curl")
+
 TREE = ("--bind", "tree")
 AMBIENT = ("--bind", "tree", "--ambient")
 CURL = "curl -s -o /dev/null -w '%{http_code}' --max-time 20"

@@ -16,7 +16,12 @@ OURS = "hf-proxy exec"
 ClientAt = Callable[[FakeHub], Client]
 
 
-@pytest.fixture(params=ROWS)
+NEEDS = {
+    name: ("git-lfs",) if name.startswith("git") else (row.program.rpartition("/")[2],) for name, row in ROWS.items()
+}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.needs(*NEEDS[name])) for name in ROWS])
 def row(request: pytest.FixtureRequest) -> Row:
     return ROWS[request.param]
 
