@@ -10,7 +10,7 @@ from hfproxy.cli import COMMANDS
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
 TESTS = sorted(set(re.findall(r"`((?:[\w-]+/)*test_\w+\.py)", README)))
-ROOMS = sorted(set(re.findall(r"`((?:core|daemon|cli|vault)/\w+\.py)`", README)))
+ROOMS = sorted(set(re.findall(r"`((?:core|daemon|cli|vault)/(?!test_)\w+\.py)`", README)))
 
 
 @pytest.mark.parametrize("name", TESTS)

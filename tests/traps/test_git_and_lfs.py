@@ -11,6 +11,8 @@ from fakehub import FakeHub
 from house import House
 from matrix.rows import NODE
 
+pytestmark = pytest.mark.needs("curl", "git-lfs", "node")
+
 WRITE = ("--scope", "write:me/*", "--scope", "create:me", "--scope", "create:spaces/me")
 OBJECT = {"oid": "1" * 64, "size": 60_000}
 PUSH = """

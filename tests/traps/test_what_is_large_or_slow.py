@@ -8,6 +8,8 @@ from end_to_end.client import Client
 from fakehub import FakeHub
 from house import House
 
+pytestmark = pytest.mark.needs("curl")
+
 READ = ("--scope", "read")
 WRITE = ("--scope", "write:me/*")
 

@@ -9,6 +9,8 @@ from end_to_end.client import CANARY, Client
 from fakehub import FakeHub
 from house import House
 
+pytestmark = pytest.mark.needs("curl")
+
 CURL = 'curl -sS --path-as-is -o answer -w "%{http_code} %header{x-hf-proxy-refusal}\\n" -H "Authorization: Bearer $HF_TOKEN"'
 ALL_OF_A = tuple(
     word

@@ -9,6 +9,8 @@ from end_to_end.client import FILES, Client
 from fakehub import FakeHub
 from house import House
 
+pytestmark = pytest.mark.needs("curl")
+
 READ = ("--scope", "read")
 CREDENTIAL_OURS = b"hf_px_"
 DOWNLOAD = """
