@@ -1,6 +1,8 @@
 """Traps 13 and 15: long headers, long bodies, long silence."""
 
 import hashlib
+import json
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,34 @@ pytestmark = pytest.mark.needs("curl")
 
 READ = ("--scope", "read")
 WRITE = ("--scope", "write:me/*")
+
+
+def test_trap_13_a_long_xet_upload_outlives_the_credential_whose_headers_it_froze(
+    hub: FakeHub, house: House, client: Client
+) -> None:
+    """The upload is under way, the grant is renewed in place, its first end passes, and then the client needs a new token."""
+    hub.world.settings.xet_token_seconds = 31  # hf_xet wants another one 30 seconds before the end
+    store = hub.world.xet.add_xorb
+    renewed: list[str] = []
+
+    def store_after_the_first_end(name: str, data: bytes) -> bool:
+        if not renewed:
+            (grant,) = json.loads(house.must("grants", "--json"))
+            renewed.append(grant["id"])
+            house.must("renew", grant["id"], "--ttl", "1h")
+            while time.time() <= grant["expires_at"]:
+                time.sleep(0.05)
+        return store(name, data)
+
+    hub.world.xet.add_xorb = store_after_the_first_end  # type: ignore[method-assign]
+    script = """
+import os
+from huggingface_hub import HfApi
+HfApi().upload_file(path_or_fileobj=os.urandom(500_000), path_in_repo="large.bin", repo_id="me/secret-model")
+"""
+    client.proxied(house, script, options=("--scope", "write:me/*", "--ttl", "5s"))
+    assert len(hub.files("me/secret-model")["large.bin"]) == 500_000
+    assert len(hub.recorder.select("hub", "GET", "/api/models/me/secret-model/xet-write-token/")) > 1
 
 
 def test_trap_15_an_xet_token_of_40_kilobytes_is_too_long_for_a_header(
