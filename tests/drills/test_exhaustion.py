@@ -1,0 +1,79 @@
+"""When a machine has no more to give: descriptors, a writable directory, patience."""
+
+import resource
+import socket
+import statistics
+import time
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import pytest
+from drills.conftest import LastingHouse
+from end_to_end.client import CANARY
+from end_to_end.wire_client import ask, bearer
+from fakehub import FakeHub
+
+MODEL = "/api/models/me/secret-model"
+MANY = 1000
+
+
+def opened(endpoint: str, stack: ExitStack, count: int, said: bytes = b"") -> list[socket.socket]:
+    place = urlsplit(endpoint)
+    found = []
+    for _ in range(count):
+        found.append(stack.enter_context(socket.create_connection((place.hostname, place.port), timeout=60)))
+        found[-1].sendall(said)
+    return found
+
+
+def test_without_descriptors_the_daemon_lives_on_and_serves_again(house: LastingHouse) -> None:
+    minted = house.mint()
+    assert house.process is not None
+    resource.prlimit(house.process.pid, resource.RLIMIT_NOFILE, (64, 4096))
+    with ExitStack() as stack:
+        opened(minted["endpoint"], stack, 100)
+        assert house.process.poll() is None
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            if ask(minted["endpoint"], "GET", MODEL, bearer(minted["credential"]), timeout=5).status == 200:
+                break
+        except OSError:
+            pass
+        assert time.monotonic() < deadline
+    assert house.status()["grants"] == 1
+
+
+def test_a_thousand_connections_that_say_nothing_do_not_keep_others_waiting(house: LastingHouse, hub: FakeHub) -> None:
+    minted = house.mint()
+
+    def taken() -> float:
+        start = time.monotonic()
+        assert ask(minted["endpoint"], "GET", MODEL, bearer(minted["credential"])).status == 200
+        return time.monotonic() - start
+
+    alone = statistics.median(taken() for _ in range(20))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    with ExitStack() as stack:
+        slow = opened(minted["endpoint"], stack, MANY, b"GET /api/models/me/secret-model HTTP/1.1\r\nX-Slow: ")
+        beside = statistics.median(taken() for _ in range(20))
+        for connection in slow:
+            assert connection.recv(1) == b""  # let go, without having come to the point
+    print(f"alone {alone * 1000:.1f} ms, beside {MANY} slow ones {beside * 1000:.1f} ms")
+    assert house.must("status")
+
+
+def test_a_state_directory_that_cannot_be_written_is_named(house: LastingHouse) -> None:
+    house.stop()
+    state = house.state
+    moved = state.with_name("kept")
+    state.rename(moved)
+    state.symlink_to("/proc/self")
+    with pytest.raises(AssertionError, match="state"):
+        house.begin()
+    state.unlink()
+    moved.rename(state)
+    house.begin()
+    assert house.status()["locked"] is False
+    assert CANARY not in house.log.read_text()
