@@ -19,6 +19,7 @@ from typing import Final
 
 import structlog
 
+from hfproxy import durable
 from hfproxy.core import audit
 from hfproxy.core.audit import Event, Head, Kind
 from hfproxy.daemon.clock import now
@@ -172,7 +173,7 @@ class Journal:
         self._path = self.directory / f"{int(self._path.stem) + 1:08}.jsonl"
         self._file = os.open(self._path, FLAGS | os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         os.close(full)
-        _sync_directory(self.directory)
+        durable.sync(self.directory)
 
 
 def _failure() -> JournalError:
@@ -207,7 +208,7 @@ def _open(directory: Path) -> tuple[Path, int, Head]:
         head = _head(file, newest)
         while head == Head() and older:
             head = _head_of_full(older.pop())
-        _sync_directory(directory)
+        durable.sync(directory)
     except OSError as error:
         raise JournalError(f"the journal in {directory} cannot be opened: {error.strerror}") from None
     return newest, file, head
@@ -257,11 +258,3 @@ def _standing(last: bytes | None, path: Path) -> Head:
 
 def _damaged(path: Path, why: str) -> JournalError:
     return JournalError(f"{path} is damaged ({why}); move {path.parent} away to start a new journal")
-
-
-def _sync_directory(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -13,8 +13,8 @@ from typing import Final
 
 import structlog
 
+from hfproxy import durable
 from hfproxy.core.audit import Kind
-from hfproxy.daemon import durable
 from hfproxy.daemon.accounts import Accounts, Held
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.grants import Grants

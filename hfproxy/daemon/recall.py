@@ -15,7 +15,8 @@ import aiohttp
 import msgspec
 import structlog
 
-from hfproxy.daemon import durable, identity
+from hfproxy import durable
+from hfproxy.daemon import identity
 from hfproxy.daemon.accounts import Held
 from hfproxy.daemon.upstream import Upstream
 from hfproxy.errors import AccountError, StartError, UpstreamError

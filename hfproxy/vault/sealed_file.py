@@ -17,6 +17,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
+from hfproxy import durable
 from hfproxy.errors import PassphraseError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 
@@ -119,7 +120,7 @@ class SealedFileVault:
         header = HEADER.pack(MAGIC, key.cost.memory, key.cost.passes, key.cost.lanes, key.salt, nonce)
         sealed = header + AESGCM(key.key).encrypt(nonce, document.reveal().encode(), header)
         try:
-            _replace(self._path, sealed)
+            durable.write(self._path, sealed)
         except OSError as error:
             raise VaultError(f"{self._path} cannot be written: {error.strerror}; nothing was changed") from None
 
@@ -175,23 +176,3 @@ def _open(sealed: bytes, key: _Key) -> str:
     header, body = sealed[: HEADER.size], sealed[HEADER.size :]
     nonce = HEADER.unpack(header)[-1]
     return AESGCM(key.key).decrypt(nonce, body, header).decode()
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write beside, sync, rename, sync the directory: after a crash either the old or the new file is there."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with open(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(fd)
-        beside.rename(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hfproxy.daemon import durable
+from hfproxy import durable
 
 
 def test_a_file_takes_the_place_of_the_one_before_and_leaves_nothing_beside(tmp_path: Path) -> None:
