@@ -10,6 +10,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precon
 from strategies import accesses, caveats, law
 
 from hfproxy.core import broker as broker_module
+from hfproxy.core import stored
 from hfproxy.core.access import (
     Access,
     Action,
@@ -484,7 +485,7 @@ Limits = tuple[int | None, int | None, int | None, int | None]
 
 
 class Life(RuleBasedStateMachine):
-    """Mint, narrow, use, pass bytes, expire and revoke in any order, with time going on."""
+    """Mint, narrow, use, pass bytes, expire, revoke and restart in any order, with time going on."""
 
     known = Bundle("known")
 
@@ -603,6 +604,19 @@ class Life(RuleBasedStateMachine):
             assert said is None
             for one in line if not only_looks else ():
                 one.up, one.down = one.up + up, one.down + down
+
+    @rule()
+    def another_daemon_takes_over(self) -> None:
+        """As after a stop or a crash: from what was written down. Only how many there were lately is not."""
+        kept, ended = [stored.spell(grant) for grant in self.broker.grants()], dict(self.broker._ended)
+        self.broker = Broker()
+        for digest, how in ended.items():
+            self.broker.recall(digest, how)
+        for spelled in kept:
+            grant = stored.read(spelled)
+            self.broker.restore(grant)
+            self.held[grant.id] = grant
+            self.model[grant.id].used_at.clear()
 
     @precondition(lambda self: self.model)
     @rule(text=st.text(max_size=3))
