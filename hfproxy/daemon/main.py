@@ -147,6 +147,7 @@ async def _serve(
         log.info("stopping")
         control_server.close()
         data_server.close()
+        await door.settle()
         await requests.shutdown(DRAIN_SECONDS)
         for task in background:
             task.cancel()

@@ -6,6 +6,7 @@ T25). What is no HTTP is answered and not logged: the line would be whatever any
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Any, Final
 
 from aiohttp import web
@@ -17,6 +18,7 @@ from hfproxy.daemon.peers import Peer
 HEAD_SECONDS: Final = 20
 # Connections of other users that are heard at the same time.
 MAX_STRANGERS: Final = 16
+SETTLE_SECONDS: Final = 1
 SERVER_ERROR: Final = 500
 
 
@@ -26,6 +28,26 @@ class Door:
     def __init__(self, uid: int) -> None:
         self.uid = uid
         self.strangers: set[Visitor] = set()
+        self._waiting: set[Visitor] = set()
+        self._nobody_waits = asyncio.Event()
+        self._nobody_waits.set()
+
+    def came(self, visitor: "Visitor") -> None:
+        """Somebody is there, who has said nothing yet."""
+        self._waiting.add(visitor)
+        self._nobody_waits.clear()
+
+    def heard(self, visitor: "Visitor") -> None:
+        """They have come to the point, or gone."""
+        self._waiting.discard(visitor)
+        if not self._waiting:
+            self._nobody_waits.set()
+
+    async def settle(self) -> None:
+        """Once nobody new is let in: hear those that have just come, who would else be sent away without an answer."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await self._nobody_waits.wait()
 
 
 class Visitor(web.RequestHandler):
@@ -48,6 +70,7 @@ class Visitor(web.RequestHandler):
         super().connection_made(transport)
         self.peer = peers.look_up(transport.get_extra_info("sockname"), transport.get_extra_info("peername"))
         self._timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.force_close)
+        self._door.came(self)
         if not self.is_ours:
             self._door.strangers.add(self)
             if len(self._door.strangers) > MAX_STRANGERS:
@@ -60,6 +83,7 @@ class Visitor(web.RequestHandler):
 
     def came_to_the_point(self) -> None:
         """The head of a request is there."""
+        self._door.heard(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -176,6 +178,81 @@ def test_a_damaged_store_is_refused_with_a_way_out(house: House) -> None:
     grants.rename(house.state / "grants.bad")
     begin(house)
     assert status(minted) == (401, "unknown_credential")
+
+
+# --- sockets that outlive it ------------------------------------------------------------------------------------------
+
+
+class Activated:
+    """What a service manager does: it holds both listeners, and starts one daemon after another on them."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._data = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self._control = socket.socket(socket.AF_UNIX)
+        house.runtime.mkdir(mode=0o700, exist_ok=True)
+        self._control.bind(str(house.runtime / "control.sock"))
+        (house.runtime / "control.sock").chmod(0o600)
+        self._control.listen(1024)
+        self.endpoint = f"http://127.0.0.1:{self._data.getsockname()[1]}"
+
+    def start(self) -> subprocess.Popen[bytes]:
+        reading, writing = os.pipe()
+        os.write(writing, PASSPHRASE.encode())
+        os.close(writing)
+        given = (self._data.fileno(), self._control.fileno(), reading)
+        script = (
+            f"exec 3<&{given[0]} 4<&{given[1]} 5<&{reading};"
+            ' LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=data:control exec "$@" daemon --passphrase-fd 5'
+        )
+        with self._house.log.open("ab") as log:
+            process = subprocess.Popen(
+                ["bash", "-c", script, "-", *self._house.hfproxy], env=self._house.env, pass_fds=given, stderr=log
+            )
+        os.close(reading)
+        return process
+
+    def close(self) -> None:
+        self._data.close()
+        self._control.close()
+
+
+def test_with_sockets_of_the_service_manager_no_connection_is_refused_meanwhile(house: House) -> None:
+    house.stop()
+    manager = Activated(house)
+    daemon = manager.start()
+    minted = house.mint("--ttl", "1h")
+    replies: list[int] = []
+    running = threading.Event()
+    running.set()
+
+    def go_on() -> None:
+        while running.is_set():
+            replies.append(
+                ask(manager.endpoint, "GET", "/api/models/me/secret-model", bearer(minted["credential"])).status
+            )
+
+    clients = [threading.Thread(target=go_on) for _ in range(3)]
+    for client in clients:
+        client.start()
+    try:
+        for _ in range(3):
+            before = len(replies)
+            daemon.terminate()
+            assert daemon.wait(30) == 0
+            daemon = manager.start()
+            deadline = time.monotonic() + 30
+            while len(replies) < before + 20:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+    finally:
+        running.clear()
+        for client in clients:
+            client.join()
+        daemon.terminate()
+        daemon.wait(30)
+        manager.close()
+    assert set(replies) == {200}
 
 
 # --- the clock ------------------------------------------------------------------------------------------------------
