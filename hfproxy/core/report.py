@@ -71,10 +71,12 @@ class Holder:
     places: dict[str, Tally] = field(default_factory=dict)
     actions: Counter[str] = field(default_factory=Counter)
     minutes: Counter[tuple[int, str]] = field(default_factory=Counter)
+    grants: set[str] = field(default_factory=set)
 
     def decided(self, entry: Entry) -> None:
         """Count a request that was allowed or refused."""
         at, met = _at(entry), touches(entry)
+        self.grants.add(_text(entry.get("grant")))
         self.total.count(_what(entry, met[0].action), at)
         self.minutes[at // MINUTE, _what(entry, met[0].action)] += 1
         for touch in met:
@@ -120,8 +122,8 @@ class Report:
 
     def programs(self, account: str) -> list[str]:
         """What was run with credentials of an account and sent something."""
-        using = {grant.program for grant in self.grants.values() if grant.account == account and grant.did.places}
-        return sorted(using - {""})
+        using = (self.grants[grant].program for grant in self.accounts[account].grants if grant in self.grants)
+        return sorted({program for program in using if program})
 
 
 def fold(entries: Iterable[Entry], since: int | None = None) -> Report:
@@ -165,12 +167,16 @@ def _take(report: Report, entry: Entry) -> None:
     elif kind == Kind.DENIED_UNKNOWN:
         report.strangers[_text(entry.get("refusal"))] += _number(entry.get("count"))
     elif kind in {Kind.DECIDED, Kind.COMPLETED} and entry.get("grant"):
-        for holder in (_grant(report, entry).did, report.accounts.setdefault(_text(entry.get("account")), Holder())):
+        grant = _grant(report, entry)
+        # Another account's token may be spent than the grant's own.
+        name = _text(entry.get("account")) or grant.account
+        for holder in (grant.did, report.accounts.setdefault(name, Holder())):
             (holder.decided if kind == Kind.DECIDED else holder.completed)(entry)
 
 
 def _minted(report: Report, entry: Entry) -> None:
     grant = _grant(report, entry)
+    grant.account = _text(entry.get("account"))
     scopes = entry.get("scopes")
     grant.program, grant.label, grant.parent = (_text(entry.get(name)) for name in ("program", "label", "parent"))
     grant.scopes = tuple(map(str, scopes)) if isinstance(scopes, list) else ()
@@ -179,9 +185,7 @@ def _minted(report: Report, entry: Entry) -> None:
 
 def _grant(report: Report, entry: Entry) -> Grant:
     grant_id = _text(entry.get("grant"))
-    found = report.grants.setdefault(grant_id, Grant(grant_id))
-    found.account = _text(entry.get("account")) or found.account
-    return found
+    return report.grants.setdefault(grant_id, Grant(grant_id, account=_text(entry.get("account"))))
 
 
 def _what(entry: Entry, action: str) -> str:

@@ -88,6 +88,16 @@ def test_an_account_is_the_sum_of_its_grants_and_names_their_programs() -> None:
     assert report.programs("default") == ["git", "hf"]
 
 
+def test_what_was_spent_is_counted_for_the_account_that_it_was_of() -> None:
+    """A grant may spend a lesser token than its own account's; a request that was refused spent none."""
+    entries = [minted("g", program="git"), decided(account="reader"), decided(account=None, decision="deny")]
+    report = fold(entries)
+    assert report.grants["g"].account == "default"
+    assert report.accounts["reader"].total.read == 1
+    assert report.accounts["default"].total.refused == 1
+    assert report.programs("reader") == report.programs("default") == ["git"]
+
+
 def test_since_leaves_out_what_was_before_and_not_what_a_grant_is() -> None:
     entries = [
         minted("old", program="git"),
