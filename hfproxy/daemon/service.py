@@ -8,6 +8,7 @@ import fcntl
 import os
 import socket
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -71,7 +72,8 @@ def data_socket(passed: socket.socket | None, wanted: tuple[str, int], remembere
         found = _listen(host, int(remembered.read_text("ascii")))
     except (OSError, ValueError, StartError):
         found = _listen(host, 0)
-        remembered.write_text(str(found.getsockname()[1]), "ascii")
+        with suppress(OSError):  # then it is another one the next time
+            remembered.write_text(str(found.getsockname()[1]), "ascii")
     return found
 
 
@@ -167,9 +169,14 @@ def only_one(state: Path) -> int:
     """Hold the state directory for this daemon as long as it lives; returns the lock's descriptor.
 
     Raises:
-        StartError: another daemon holds it; names its pid.
+        StartError: it cannot be written, or another daemon holds it; names its pid.
     """
-    lock = os.open(state / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        lock = os.open(state / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartError(
+            f"{state} cannot be written: {error.strerror}; make it writable, or set HFPROXY_STATE_DIR"
+        ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
