@@ -36,7 +36,7 @@ CLIENTS_READY := $(foreach name,$(CLIENTS),$(call in_venvs,$(name))) $(if $(shel
 help:
 	@echo "make demo      the product at work, with a made-up account and no network"
 	@echo "make test      everything CI runs"
-	@echo "make bench     what exec, a decision and the journal cost"
+	@echo "make bench     what exec, a decision, a revocation and the journal cost"
 	@echo "make coverage  which lines the tests do not run"
 	@echo "make drift     OPENAPI=FILE: what the Hub has that the route table has not, and the other way round"
 
@@ -55,6 +55,7 @@ lint: $(VENV_READY) $(LINT_READY)
 bench: $(VENV_READY)
 	@$(VENV)/bin/python tests/bench/bench_exec.py --fake
 	@$(VENV)/bin/python tests/bench/bench_authorize.py
+	@$(VENV)/bin/python tests/bench/bench_revoke.py
 	@$(VENV)/bin/python tests/bench/bench_journal.py
 
 coverage: $(VENV_READY) $(CLIENTS_READY)

@@ -33,9 +33,16 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     account = _chosen(arguments.text("--account"))
     name = text(account, "name")
-    _tell_form(_form(account), browser=not arguments.switch("--no-browser"))
-    token = _token(name, from_stdin=arguments.switch("--token-stdin"))
-    _tell(ask({"do": "rotate", "account": name, "token": token}, patient=True), text(account, "origin") + TOKENS_PAGE)
+    wanted, piped = _form(account), arguments.switch("--token-stdin")
+    if not arguments.switch("--no-browser"):
+        _open(wanted.url)
+    if not piped:
+        _tell_form(wanted)
+    token = _token(name, from_stdin=piped)
+    done = ask({"do": "rotate", "account": name, "token": token}, patient=True)
+    if piped:  # whoever pipes it may read stdout, where nothing is said by what fails
+        _tell_form(wanted)
+    _tell(done, text(account, "origin") + TOKENS_PAGE)
     return 0
 
 
@@ -59,14 +66,12 @@ def _form(account: Message) -> Form:
     )
 
 
-def _tell_form(wanted: Form, *, browser: bool) -> None:
+def _tell_form(wanted: Form) -> None:
     show(f"make the new token here: {wanted.url}")
     show(f"filled in, from what the journal shows was used: {listing(list(wanted.said)) or 'nothing was used yet'}")
     if wanted.by_hand:
         show(f"tick by hand, if it is still needed: {listing(list(wanted.by_hand))}")
     sys.stdout.flush()
-    if browser:
-        _open(wanted.url)
 
 
 def _open(url: str) -> None:

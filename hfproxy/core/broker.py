@@ -90,7 +90,8 @@ class Grant:
         left = self.expires_at - at
         if left > min(WARNED, (self.expires_at - self.minted_at) // 10):
             return None
-        return f"this hf-proxy credential ends in {max(left, 0)} seconds; get a new one: hf-proxy exec -- CMD"
+        how = f"let it live on: hf-proxy renew {self.id} --ttl 1h"
+        return f"this hf-proxy credential ends in {max(left, 0)} seconds; {how}"
 
     def use(self, at: int) -> None:
         """Count an allowed request. When it was is kept only where a caveat asks for it."""

@@ -105,6 +105,11 @@ class TestRotate:
         assert result.stderr.endswith("delete it now at https://hub/settings/tokens\n" if dead is False else
                                       "delete it at https://hub/settings/tokens\n")  # fmt: skip
 
+    def test_what_fails_says_nothing_on_stdout(self, hf_proxy: HfProxy, daemon: ScriptedDaemon) -> None:
+        self.rotate(daemon)
+        daemon.answers["rotate"] = {"error": "the Hub does not accept this token; try again", "code": 1}
+        assert "does not accept" in failed(hf_proxy("rotate", "--account", "work", "--token-stdin", stdin=TOKEN), 1)
+
     def test_a_token_among_the_words_is_refused_and_not_repeated(
         self, hf_proxy: HfProxy, daemon: ScriptedDaemon
     ) -> None:

@@ -354,7 +354,9 @@ def test_the_holder_is_warned_in_the_last_tenth_and_ten_minutes_at_most(world: W
     assert [at for at in range(ttl + 3) if grant.warning(1000 + at)] == list(range(first, ttl + 3))
     assert grant.warning(1000 + ttl + 1) == grant.warning(1000 + ttl)
     said = grant.warning(1000 + first)
-    assert said == (f"this hf-proxy credential ends in {ttl - first} seconds; get a new one: hf-proxy exec -- CMD")
+    assert said == (
+        f"this hf-proxy credential ends in {ttl - first} seconds; let it live on: hf-proxy renew {grant.id} --ttl 1h"
+    )
 
 
 @pytest.mark.parametrize("bind", Bind)

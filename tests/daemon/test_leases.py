@@ -1,0 +1,91 @@
+"""Processes and trees: found by number and moment, and never by number alone (threats T20)."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from hfproxy.daemon import processes
+from hfproxy.daemon.leases import Tree, is_alive, open_process
+from hfproxy.daemon.processes import Process, descendants
+from hfproxy.errors import RefusedError
+
+
+@pytest.fixture
+def child() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that has a socket open."""
+    script = "import socket, sys; s = socket.socket(); print(s.fileno(), flush=True); sys.stdin.read()"
+    process = subprocess.Popen([sys.executable, "-I", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    yield process
+    process.communicate()
+
+
+def inode_of(child: subprocess.Popen[bytes]) -> int:
+    assert child.stdout is not None
+    return os.stat(f"/proc/{child.pid}/fd/{int(child.stdout.readline())}").st_ino
+
+
+def ourselves() -> Process:
+    found = processes.find(os.getpid())
+    assert found is not None
+    return found.process
+
+
+def test_a_tree_holds_the_sockets_of_its_processes(child: subprocess.Popen[bytes]) -> None:
+    inode = inode_of(child)
+    assert Tree(ourselves()).holds(inode)
+    with socket.socket() as own:
+        assert Tree(ourselves()).holds(os.fstat(own.fileno()).st_ino)
+        assert not Tree(open_process(child.pid).process).holds(os.fstat(own.fileno()).st_ino)
+
+
+def test_another_process_with_the_same_number_is_not_the_root(child: subprocess.Popen[bytes]) -> None:
+    pid, start = ourselves()
+    reused = Tree(Process(pid, start - 1))
+    assert not reused.holds(inode_of(child))
+    assert reused.seen == set()
+
+
+def test_another_process_with_the_number_of_one_that_was_seen_is_not_in_the_tree(
+    child: subprocess.Popen[bytes],
+) -> None:
+    pid, start = open_process(child.pid).process
+    tree = Tree(Process(2**22, 1), {Process(pid, start - 1)})
+    assert not tree.holds(inode_of(child))
+
+
+def test_what_was_seen_stays_though_it_has_another_parent_now() -> None:
+    root, middle, leaf = Process(10, 1), Process(11, 2), Process(12, 3)
+    before = [processes.Born(root, 1), processes.Born(middle, 10), processes.Born(leaf, 11)]
+    assert descendants([root], before) == {root, middle, leaf}
+    after = [processes.Born(root, 1), processes.Born(leaf, 1)]
+    assert descendants([root], after) == {root}
+    assert descendants([root, leaf], after) == {root, leaf}
+
+
+def test_the_way_up_begins_with_the_process_itself(child: subprocess.Popen[bytes]) -> None:
+    line = list(processes.lineage(child.pid))
+    assert line[0].pid == child.pid
+    assert line[1] == ourselves()
+    assert line[-1].pid == 1
+
+
+def test_a_process_that_has_ended_is_not_opened(child: subprocess.Popen[bytes]) -> None:
+    held = open_process(child.pid)
+    assert is_alive(held.pidfd)
+    child.communicate()
+    assert not is_alive(held.pidfd)
+    held.close()
+    with pytest.raises(RefusedError, match="has ended"):
+        open_process(child.pid)
+
+
+def test_descriptors_that_cannot_be_seen_hold_nothing() -> None:
+    assert not processes.holds_socket(2**22, 1)
+
+
+def test_a_start_of_the_machine_has_a_name() -> None:
+    assert len(processes.boot()) == 36
