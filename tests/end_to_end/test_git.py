@@ -151,6 +151,29 @@ def test_what_is_held_back_leaves_nothing_behind(run: Run, house: House) -> None
     assert sorted(path.name for path in house.state.iterdir()) == before
 
 
+# --- large files -----------------------------------------------------------------------------------------------------
+
+LARGE = f"{CLONE}; git lfs install --local >/dev/null; seq 40000 >large.bin; git add .; git commit -qm large"
+AGAIN = "git clone -q https://huggingface.co/me/secret-model again; cmp again/large.bin model/large.bin"
+
+
+def test_a_large_file_goes_to_storage_and_comes_back(run: Run, hub: FakeHub) -> None:
+    done(run(f"{LARGE}; git push -q origin HEAD:main; cd ..; {AGAIN}", *ALL_REFS))
+    assert hub.recorder.select("storage", "PUT")
+    assert hub.recorder.select("hub", "POST", "/me/secret-model.git/info/lfs/objects/verify")
+
+
+def test_a_very_large_file_goes_in_parts(run: Run, hub: FakeHub, hub24_python: str) -> None:
+    """By `hf lfs-enable-largefiles`, whose agent completes the upload without a credential (hub-wire §5)."""
+    hub.world.settings.multipart_bytes = 50_000
+    path = f"{Path(hub24_python).parent}:{os.environ['PATH']}"
+    agent = "hf lfs-enable-largefiles . >/dev/null"
+    done(run(f"{LARGE}; {agent}; git push -q origin HEAD:main; cd ..; {AGAIN}", *ALL_REFS, PATH=path))
+    (completion,) = hub.recorder.select("hub", "POST", "/api/complete_multipart")
+    assert completion.header("Authorization") is None
+    assert len(hub.recorder.select("storage", "PUT")) > 2
+
+
 # --- reading, and how a no reads -------------------------------------------------------------------------------------
 
 
