@@ -34,6 +34,7 @@ from hfproxy.secret import Secret
 log = structlog.get_logger()
 # A client that connects and says nothing is let go.
 LINE_SECONDS: Final = 10
+SETTLE_SECONDS: Final = 1
 
 
 # What is served to a process that runs inside of a grant (design §5).
@@ -82,9 +83,19 @@ class ControlPlane:
         self._journal, self._upstream = journal, upstream
         self._lockdown, self._rotation = lockdown, rotation
         self._started_at = now()
+        self._serving: set[asyncio.Task[None]] = set()
+
+    async def settle(self) -> None:
+        """Once nobody new is let in: finish what was asked. Who follows the journal is not waited for."""
+        if self._serving:
+            await asyncio.wait(self._serving, timeout=SETTLE_SECONDS)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection: one request, one answer (or many, for `audit`)."""
+        task = asyncio.current_task()
+        if task is not None:
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
         try:
             connection: socket.socket = writer.get_extra_info("socket")
             _, uid = peers.credentials(connection)

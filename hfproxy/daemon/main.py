@@ -145,9 +145,13 @@ async def _serve(
         await _stop_signal()
         service.notify("STOPPING=1")
         log.info("stopping")
+        # Nobody new. The servers are closed only then: what was accepted needs an open one to become a connection.
+        for listener in (data, control):
+            asyncio.get_running_loop().remove_reader(listener)
+        await door.settle()
+        await commands.settle()
         control_server.close()
         data_server.close()
-        await door.settle()
         await requests.shutdown(DRAIN_SECONDS)
         for task in background:
             task.cancel()

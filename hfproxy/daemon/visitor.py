@@ -19,6 +19,8 @@ HEAD_SECONDS: Final = 20
 # Connections of other users that are heard at the same time.
 MAX_STRANGERS: Final = 16
 SETTLE_SECONDS: Final = 1
+# What was accepted is a visitor only some turns of the event loop later.
+ACCEPTED_SECONDS: Final = 0.05
 SERVER_ERROR: Final = 500
 
 
@@ -45,6 +47,7 @@ class Door:
 
     async def settle(self) -> None:
         """Once nobody new is let in: hear those that have just come, who would else be sent away without an answer."""
+        await asyncio.sleep(ACCEPTED_SECONDS)
         with suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_SECONDS):
                 await self._nobody_waits.wait()

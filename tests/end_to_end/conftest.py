@@ -24,6 +24,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """... and begins to wait first, if it is going to run."""
     if any("test_idle" in item.nodeid for item in session.items) and not session.config.option.collectonly:
-        from end_to_end.test_idle import SILENCE, Silence  # noqa: PLC0415
+        from end_to_end.silence import SILENCE, Silence  # noqa: PLC0415
 
         session.config.stash[SILENCE] = Silence()
