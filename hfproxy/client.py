@@ -87,7 +87,10 @@ def rows(answer: Message, key: str) -> list[Message]:
 
 def _exchange(message: Message, *, patient: bool) -> Iterator[Message]:
     """Send, then give each line of the answer."""
-    request = encode(message)
+    try:
+        request = encode(message)
+    except UnicodeEncodeError:
+        raise UsageError("what was typed is not all text (UTF-8); type it again, in letters") from None
     if len(request) > MAX_LINE:
         raise UsageError("this is more than the daemon takes at once (an environment full of tokens?); try: env -i")
     with _connect() as connection, connection.makefile("rb") as answers:

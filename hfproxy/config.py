@@ -6,8 +6,9 @@ A missing file means the defaults of design §7. Nothing secret is ever in here.
 import ipaddress
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -15,6 +16,8 @@ import msgspec
 from hfproxy.core.rewrite import same_origin
 from hfproxy.core.scope import Scope, parse
 from hfproxy.errors import ConfigError, UsageError
+
+Read = TypeVar("Read")
 
 FILE = "config.toml"
 HUB = "https://huggingface.co"
@@ -157,11 +160,9 @@ def check(config: Config) -> None:
     _check_address(config.listen.address)
     _check_hub(config.upstream)
     _check_times(config.grants)
-    for scope in (
-        *config.grants.ceiling,
-        *(s for profile in config.profiles.values() for s in profile.scopes),
-    ):
-        parse(scope)
+    _check_scopes("grants.ceiling", config.grants.ceiling)
+    for name, profile in config.profiles.items():
+        _check_scopes(f"profiles.{name}.scopes", profile.scopes)
 
 
 def _check_address(address: str) -> None:
@@ -191,8 +192,22 @@ def _is_loopback(host: str) -> bool:
 
 
 def _check_times(grants: Grants) -> None:
-    if duration(grants.default_ttl) > duration(grants.max_ttl):
+    default = _read("grants.default_ttl", duration, grants.default_ttl)
+    if default > _read("grants.max_ttl", duration, grants.max_ttl):
         raise ValueError("grants.default_ttl is longer than grants.max_ttl")
+
+
+def _check_scopes(key: str, scopes: tuple[str, ...]) -> None:
+    for scope in scopes:
+        _read(key, parse, scope)
+
+
+def _read(key: str, reader: Callable[[str], Read], text: str) -> Read:
+    """What a text of the file means; a mistake is named with its key."""
+    try:
+        return reader(text)
+    except UsageError as error:
+        raise ValueError(f"{key}: {error}") from None
 
 
 def _in_words(error: str) -> str:

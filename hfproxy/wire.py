@@ -50,9 +50,13 @@ Message = dict[str, object]
 MAX_LINE = 1024 * 1024
 
 
-def encode(message: Message) -> bytes:
-    """One message as a line. Text that is not valid Unicode (an undecodable path) survives as escapes."""
-    return json.dumps(message, separators=(",", ":")).encode("utf-8") + b"\n"
+def encode(message: Message, errors: str = "strict") -> bytes:
+    """One message as a line. Text that is not valid Unicode (a file's name) is kept as escapes by `backslashreplace`.
+
+    Raises:
+        UnicodeEncodeError: such text, strictly.
+    """
+    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8", errors) + b"\n"
 
 
 def decode(line: bytes) -> Message:

@@ -50,7 +50,7 @@ NEVER_DOWN_PREFIXES = ("access-control-", "x-hf-proxy-")
 
 def upward(headers: Iterable[tuple[str, str]]) -> Headers:
     """What of a client's request goes to the Hub. The token is not added here but in `daemon.upstream`."""
-    return _crossing(headers, NEVER_UP, NEVER_UP_PREFIXES)
+    return _one_spelling(_crossing(headers, NEVER_UP, NEVER_UP_PREFIXES))
 
 
 def downward(headers: Iterable[tuple[str, str]]) -> Headers:
@@ -69,6 +69,12 @@ def readable(headers: Iterable[tuple[str, str]]) -> Headers:
         (name, ("gzip" if "gzip" in value.lower() else "identity") if name.lower() == "accept-encoding" else value)
         for name, value in headers
     )
+
+
+def _one_spelling(headers: Headers) -> Headers:
+    """A name that comes again is spelled as it was first: of two spellings the client library sends only the last."""
+    spelled: dict[str, str] = {}
+    return tuple((spelled.setdefault(name.lower(), name), value) for name, value in headers)
 
 
 def _crossing(headers: Iterable[tuple[str, str]], never: frozenset[str], prefixes: tuple[str, ...]) -> Headers:

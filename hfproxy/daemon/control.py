@@ -101,7 +101,7 @@ class ControlPlane:
             _, uid = peers.credentials(connection)
             if uid == self._uid:
                 async for answer in self._answers(reader, connection):
-                    writer.write(wire.encode(answer))
+                    writer.write(wire.encode(answer, "backslashreplace"))
                     await writer.drain()
         except (ConnectionError, TimeoutError):
             pass

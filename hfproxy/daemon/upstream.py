@@ -93,6 +93,8 @@ class Upstream:
                 allow_redirects=False,
                 proxy=self._proxy,
             )
+        except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError) as error:
+            raise UpstreamError(_of_the_proxy(error, self._proxy or "")) from None
         except (aiohttp.ClientError, TimeoutError) as error:
             raise UpstreamError(_in_words(error, self.origin.url)) from None
 
@@ -139,6 +141,13 @@ def _corporate_proxy(hub: str) -> str | None:
         return None
     proxies = getproxies_environment()
     return proxies.get("https") or proxies.get("all")
+
+
+def _of_the_proxy(error: aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError, proxy: str) -> str:
+    """Its address may hold a password, so only host and port are named."""
+    place = urlsplit(proxy).netloc.rpartition("@")[2]
+    what = f"answers {error.status}" if isinstance(error, aiohttp.ClientHttpProxyError) else "cannot be reached"
+    return f"the proxy {place} {what}; check HTTPS_PROXY (or ALL_PROXY, NO_PROXY) where the daemon is started"
 
 
 def _in_words(error: aiohttp.ClientError | TimeoutError, origin: str) -> str:

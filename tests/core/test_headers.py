@@ -146,3 +146,8 @@ def test_only_what_can_be_looked_into_is_asked_for(asked: str, wanted: str) -> N
 
 def test_who_asks_for_no_compression_in_particular_still_does_not() -> None:
     assert headers.readable([("Accept", "*/*")]) == (("Accept", "*/*"),)
+
+
+def test_a_name_that_comes_twice_goes_up_twice_in_the_spelling_it_had_first() -> None:
+    given = (("X-Tag", "a"), ("Accept", "x"), ("x-tag", "b"), ("X-TAG", "c"))
+    assert headers.upward(given) == (("X-Tag", "a"), ("Accept", "x"), ("X-Tag", "b"), ("X-Tag", "c"))

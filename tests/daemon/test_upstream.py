@@ -387,10 +387,26 @@ class TestCorporateProxy:
     async def test_one_that_is_not_there_is_an_upstream_error(
         self, ca_file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+        monkeypatch.setenv("https_proxy", "http://me:password@127.0.0.1:9")
         async with upstream("https://hub.example", ca_file) as to:
-            with pytest.raises(UpstreamError, match="cannot be reached"):
+            with pytest.raises(
+                UpstreamError, match=r"proxy 127\.0\.0\.1:9 cannot be reached; check HTTPS_PROXY"
+            ) as caught:
                 await send(to, who=held(to.origin))
+        assert "password" not in str(caught.value)
+
+    async def test_one_that_refuses_is_named_with_its_answer(
+        self, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        refusing = Server(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        async with refusing.listening() as via:
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{via.port}")
+            async with upstream("https://hub.example", ca_file) as to:
+                with pytest.raises(
+                    UpstreamError, match=rf"proxy 127\.0\.0\.1:{via.port} answers 407; check HTTPS_PROXY"
+                ):
+                    await send(to, who=held(to.origin))
+        assert TOKEN.encode() not in via.requests[0]
 
 
 class TestFailures:

@@ -38,6 +38,11 @@ def test_a_malformed_scope_is_a_usage_error(house: House) -> None:
     one_line(house.cli("mint", "--ttl", "1 hour"), 2, "1 hour", "15m")
 
 
+def test_bytes_that_are_no_text_are_a_usage_error(house: House) -> None:
+    for option in ("--label", "--scope", "--profile"):
+        one_line(house.cli("exec", option, os.fsdecode(b"\xff"), "--", "true"), 2, "not all text (UTF-8)")
+
+
 def test_a_profile_or_account_that_is_not_there_is_named(house: House) -> None:
     one_line(house.cli("mint", "--profile", "nope"), 2, "nope", "[profiles.")
     one_line(house.cli("mint", "--account", "nope"), 1, "nope", "hf-proxy login")
