@@ -123,6 +123,8 @@ class Access:
 
     def owned_by(self, user: str) -> Self:
         """The same access, made by an account of that user; paying for oneself needs no scope."""
+        if self.bill_to is None and all(need.target.namespace is not None for need in self.needs):
+            return self
         needs = tuple(need.owned_by(user) for need in self.needs)
         if self.bill_to is not None and self.bill_to.lower() != user.lower():
             needs += (Need(Action.BILLING, Target(None, self.bill_to)),)

@@ -20,6 +20,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from hfproxy.errors import JournalError
@@ -29,6 +30,8 @@ HASH_KEY: Final = b',"hash":"'
 MAC_KEY: Final = b',"mac":"'
 # `,"hash":"` + 64 hex digits + `"}`
 SEAL_BYTES: Final = len(HASH_KEY) + 64 + 2
+
+ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
 
 Event = Mapping[str, object]
 
@@ -68,8 +71,7 @@ def seal(event: Event, head: Head, key: bytes | None = None) -> tuple[bytes, Hea
     """
     seq = head.seq + 1
     members = {"seq": seq, **{name: value for name, value in event.items() if value is not None}}
-    text = json.dumps({**members, "prev": head.hash}, separators=(",", ":"), ensure_ascii=True)
-    body = text[:-1].encode()
+    body = ENCODER.encode({**members, "prev": head.hash})[:-1].encode()
     if key is not None:
         body += MAC_KEY + mac(hashlib.sha256(body).digest(), key).encode() + b'"'
     digest = hashlib.sha256(body).hexdigest()
@@ -86,6 +88,7 @@ def fits(digest: str, claimed: str, key: bytes) -> bool:
     return hmac.compare_digest(mac(bytes.fromhex(digest), key).encode(), claimed.encode())
 
 
+@lru_cache(maxsize=1)
 def name_of(key: bytes) -> str:
     """16 hexadecimal digits that tell keys apart and say nothing about them. No digest has this length of input."""
     return hmac.digest(key, b"the key of a journal", "sha256").hex()[:16]

@@ -7,6 +7,8 @@ classified in two steps: `classify` says what is needed (`NeedBody`, `NeedComman
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 from urllib.parse import unquote
 
 from hfproxy.core import asks, bodies, target
@@ -26,6 +28,11 @@ class Classified:
 
     route: Route
     access: Access | None = None
+
+
+# Answers that are remembered, and how long an address may be for it.
+REMEMBERED: Final = 1024
+MEMORABLE: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +63,12 @@ def classify(method: str, raw_target: str, bill_to: str | None = None) -> Classi
     """Say what a request attempts, from its method and its raw target.
 
     `bill_to` is the `X-HF-Bill-To` header: who pays is part of the access. Never raises; what it accepts is to be sent
-    exactly as it was given.
+    exactly as it was given. The same question has the same answer, so the last ones are remembered.
     """
+    return (_classify if len(raw_target) > MEMORABLE else _classify_again)(method, raw_target, bill_to)
+
+
+def _classify(method: str, raw_target: str, bill_to: str | None) -> Classification:
     address = target.read(raw_target)
     if isinstance(address, Deny):
         return _minting(method, raw_target) or address
@@ -66,6 +77,9 @@ def classify(method: str, raw_target: str, bill_to: str | None = None) -> Classi
             found = _found(match, address.policy)
             return found if isinstance(found, Deny) else _taken(route, found, bill_to)
     return _unknown(method, address.path)
+
+
+_classify_again = lru_cache(maxsize=REMEMBERED)(_classify)
 
 
 def classify_body(

@@ -40,6 +40,8 @@ def choose(access: Access, own: str, held: Mapping[str, Purse], rules: Mapping[s
     if chosen not in held:
         return own
     beside = [purse for purse in held.values() if purse.owner == held[chosen].owner]
+    if len(beside) == 1:
+        return chosen
     able = [purse for purse in beside if _can(purse, access)]
     return min(able, key=_power).name if able else chosen
 

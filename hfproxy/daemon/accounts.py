@@ -8,9 +8,11 @@ document and not of the config, so that a changed config cannot send a token els
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping
+from functools import cached_property
 
 import msgspec
 
+from hfproxy.core import leak
 from hfproxy.core.spending import Purse
 from hfproxy.core.whoami import Identity
 from hfproxy.errors import AccountError, VaultError, VaultLockedError
@@ -101,6 +103,11 @@ class Held:
         self.account = account
         self.token = token
 
+    @cached_property
+    def needles(self) -> tuple[bytes, ...]:
+        """How the token would look in an answer that repeats it."""
+        return leak.needles(self.token.reveal())
+
 
 class _Stored(msgspec.Struct, frozen=True):
     account: Account
@@ -120,6 +127,7 @@ class Accounts:
         """`before_shut` is called whenever it is shut, while there still is a journal key; it must not fail."""
         self.vault, self._before_shut = vault, before_shut
         self._held: Mapping[str, Held] | None = None
+        self._purses: Mapping[str, Purse] = {}
         self._journal_key: Secret | None = None
         self._shut = False
         self._changing = asyncio.Lock()
@@ -138,11 +146,9 @@ class Accounts:
         """What journal lines are MACed with; None while the vault is not open, and before anything was put into it."""
         return self._journal_key
 
-    def purses(self) -> dict[str, Purse]:
+    def purses(self) -> Mapping[str, Purse]:
         """The accounts whose tokens may be spent now. Never waits."""
-        return {
-            name: held.account.purse for name, held in (self._held or {}).items() if held.account.revoked_at is None
-        }
+        return self._purses
 
     def known(self) -> list[Account]:
         """What has been read from the vault so far; empty until it is opened."""
@@ -218,7 +224,7 @@ class Accounts:
         if not self._shut:
             self._before_shut()
         held = self._held
-        self._held, self._journal_key, self._shut = None, None, True
+        self._held, self._purses, self._journal_key, self._shut = None, {}, None, True
         return held
 
     async def lock(self) -> None:
@@ -252,6 +258,7 @@ class Accounts:
         if self._shut:  # while the vault took its time
             raise VaultLockedError(LOCKED)
         self._held, self._journal_key = held, key
+        self._purses = {name: one.account.purse for name, one in held.items() if one.account.revoked_at is None}
         return held
 
 

@@ -1,25 +1,73 @@
-"""One request on its way through the data plane, and its body."""
+"""One request on its way through the data plane: what is known of it so far, and what it looks like to us.
+
+A request comes by one of two ways (`daemon.visitor`): read by ourselves where it is plain, by aiohttp's server else.
+From here on nobody can tell them apart, so that there is one policy for both.
+"""
 
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-
-from aiohttp import web
+from typing import TYPE_CHECKING, Protocol
 
 from hfproxy.core.admission import Inbound
 from hfproxy.core.broker import Grant, Inside
+from hfproxy.core.headers import Headers
 from hfproxy.core.routes import Classified
 from hfproxy.core.table import Answer
 from hfproxy.daemon.peers import Peer
 from hfproxy.daemon.push import Push
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from hfproxy.daemon.visitor import Visitor
+
+
+class Response(Protocol):
+    """An answer whose head is under way."""
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the body; waits while the client is slow. Raises ConnectionError where it is gone."""
+
+    async def write_eof(self) -> None:
+        """That was all."""
+
+
+class Request(Protocol):
+    """What was asked: `raw_path` is the target as it came, `fields` every header by its lower-case name."""
+
+    method: str
+    raw_path: str
+    fields: Inbound
+
+    @property
+    def visitor(self) -> "Visitor | None":
+        """The connection that it came by."""
+
+    @property
+    def transport(self) -> "asyncio.Transport | None":
+        """The same, to be cut; None where it is gone."""
+
+    @property
+    def up(self) -> Headers:
+        """What of its headers goes to the Hub (`core.headers.upward`)."""
+
+    @property
+    def length(self) -> int | None:
+        """How long its body says it is; None: it does not say; 0: there is none."""
+
+    def incoming(self) -> AsyncIterator[bytes]:
+        """Its body as it comes."""
+
+    async def begin(self, status: int, head: Headers) -> Response:
+        """Answer it."""
 
 
 @dataclass(slots=True)
 class Exchange:
     """One request and what has been found out about it so far."""
 
-    request: web.BaseRequest
-    inbound: Inbound
+    request: Request
     started: float = field(default_factory=time.monotonic)
     peer: Peer | None = None
     grant: Grant | None = None
@@ -29,6 +77,11 @@ class Exchange:
     body: bytes | None = None  # read already, because it decided
     push: Push | None = None
     spent: str | None = None  # the account whose token is used for it, if not the grant's
+    said: dict[str, object] | None = None  # what the journal says of it, once it is decided
+
+    @property
+    def inbound(self) -> Inbound:
+        return self.request.fields
 
     @property
     def account(self) -> str | None:
@@ -53,31 +106,18 @@ class Exchange:
             return self.push.body()
         if self.body is not None:
             return self.body
-        return incoming(self.request) if self.request.can_read_body else None
+        return None if self.request.length == 0 else self.request.incoming()
 
 
-async def incoming(request: web.BaseRequest) -> AsyncIterator[bytes]:
-    """A request's body as it comes."""
-    _continue(request)
-    async for part in request.content.iter_any():
-        yield part
-
-
-async def whole(request: web.BaseRequest, limit: int) -> bytes | None:
+async def whole(request: Request, limit: int) -> bytes | None:
     """A whole body of at most `limit` bytes; None if it is longer."""
-    if (request.content_length or 0) > limit:
+    if (request.length or 0) > limit:
         return None
     parts: list[bytes] = []
     size = 0
-    async for part in incoming(request):
+    async for part in request.incoming():
         size += len(part)
         if size > limit:
             return None
         parts.append(part)
     return b"".join(parts)
-
-
-def _continue(request: web.BaseRequest) -> None:
-    """Tell a client that waits for it (`Expect: 100-continue`) to send its body: nothing refused it so far."""
-    if request.headers.get("Expect", "").lower() == "100-continue" and request.transport is not None:
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

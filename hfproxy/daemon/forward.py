@@ -1,7 +1,5 @@
 """The way of an allowed request to the Hub and of its answer back (steps 7 to 9 of design §4)."""
 
-from aiohttp import web
-
 from hfproxy.core import headers
 from hfproxy.core.access import Allow, Decision, Deny, Refusal
 from hfproxy.core.broker import Broker
@@ -10,7 +8,7 @@ from hfproxy.core.table import Answer
 from hfproxy.daemon import refusals
 from hfproxy.daemon.accounts import Held
 from hfproxy.daemon.clock import now
-from hfproxy.daemon.exchange import Exchange
+from hfproxy.daemon.exchange import Exchange, Response
 from hfproxy.daemon.meter import Meter, OverLimitError
 from hfproxy.daemon.record import Recorder
 from hfproxy.daemon.refusals import UNAUTHORIZED
@@ -29,11 +27,11 @@ class Forward:
         self._upstream, self._places, self._broker, self._recorder = upstream, places, broker, recorder
         self._standing = standing
 
-    async def serve(self, exchange: Exchange, decision: Decision, held: Held | None) -> web.StreamResponse | Deny:
+    async def serve(self, exchange: Exchange, decision: Decision, held: Held | None) -> Response | Deny:
         """Forward one request; `held` is whose token must not come back, and is sent if the decision is Allow."""
         meter = Meter(self._broker, exchange.grant)
         relay = self._relay(exchange, decision, held, meter)
-        outcome: web.StreamResponse | Deny | None = None
+        outcome: Response | Deny | None = None
         try:
             outcome = await self._exchanged(exchange, relay, held if isinstance(decision, Allow) else None)
         except OverLimitError as error:
@@ -61,9 +59,9 @@ class Forward:
             (("X-HF-Warning", f"hf-proxy; {warning}"),) if warning else (),
         )
 
-    async def _exchanged(self, exchange: Exchange, relay: Relay, token_of: Held | None) -> web.StreamResponse | Deny:
+    async def _exchanged(self, exchange: Exchange, relay: Relay, token_of: Held | None) -> Response | Deny:
         request = exchange.request
-        up = headers.upward(request.headers.items())
+        up = request.up
         if relay.wants_plain:
             up = headers.replaced(up, "Accept-Encoding", "identity")
         elif exchange.answer is Answer.API:

@@ -1,6 +1,7 @@
 """The daemon: what is put together at start, and taken apart at the end."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from aiohttp import web
+import uvloop
 
 from hfproxy import config, paths, wire
 from hfproxy.core.audit import Head, Kind
@@ -25,8 +26,8 @@ from hfproxy.daemon.record import MINUTE, Recorder
 from hfproxy.daemon.rotation import Rotation
 from hfproxy.daemon.standing import Standing
 from hfproxy.daemon.store import Store
-from hfproxy.daemon.upstream import MAX_HEADER_BYTES, Upstream
-from hfproxy.daemon.visitor import Door, Visitor
+from hfproxy.daemon.upstream import Upstream
+from hfproxy.daemon.visitor import Door, Reception, Visitor
 from hfproxy.errors import UsageError
 from hfproxy.secret import Secret
 from hfproxy.vault import open_vault
@@ -35,6 +36,8 @@ log = structlog.get_logger()
 # How long running transfers may go on after SIGTERM.
 DRAIN_SECONDS: Final = 10
 MAX_PASSPHRASE: Final = 4096
+# New objects between two searches for cycles; at Python's own 700 these took 6 % of the time under load.
+GARBAGE: Final = 50_000
 
 
 def run(passphrase_fd: int | None, log_level: str) -> int:
@@ -49,11 +52,14 @@ def run(passphrase_fd: int | None, log_level: str) -> int:
     fd = [] if passphrase_fd is None else ["--passphrase-fd", str(passphrase_fd)]
     hardening.restart_isolated(["daemon", *fd, "--log-level", log_level])
     hardening.harden()
+    gc.freeze()  # nothing of what was imported is ever garbage
+    gc.set_threshold(GARBAGE, 50, 100)
     logs.set_up(log_level)
     state = service.private_directory(Path(paths.state_dir()))
     lock = service.only_one(state)
     try:
-        asyncio.run(_run(settings, state, _passphrase(passphrase_fd)))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(settings, state, _passphrase(passphrase_fd)))
     finally:
         os.close(lock)
     return 0
@@ -123,36 +129,22 @@ async def _serve(
     )
     standing = Standing(upstream, accounts, journal)
     plane = DataPlane(port, state, upstream, accounts, grants, recorder, standing, settings.rules)
-    requests, door = web.Server(plane.serve, handler_cancellation=True), Door(uid)
-
-    def visitor() -> Visitor:
-        return Visitor(
-            requests,
-            door,
-            auto_decompress=False,
-            access_log=None,
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
-        )
-
+    reception, door = Reception(plane.serve), Door(uid)
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(grants.sweep()), tasks.create_task(_every_minute(recorder))]
         background.append(tasks.create_task(lockdown.resend()))
-        data_server = await asyncio.get_running_loop().create_server(visitor, sock=data)
+        data_server = await asyncio.get_running_loop().create_server(lambda: Visitor(reception, door), sock=data)
         control_server = await asyncio.start_unix_server(commands.serve, sock=control, limit=wire.MAX_LINE)
         log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name)
         service.notify("READY=1")
         await _stop_signal()
         service.notify("STOPPING=1")
         log.info("stopping")
-        # Nobody new. The servers are closed only then: what was accepted needs an open one to become a connection.
-        for listener in (data, control):
-            asyncio.get_running_loop().remove_reader(listener)
+        control_server.close()  # nobody new; who was let in stays
+        data_server.close()
         await door.settle()
         await commands.settle()
-        control_server.close()
-        data_server.close()
-        await requests.shutdown(DRAIN_SECONDS)
+        await asyncio.gather(door.close(DRAIN_SECONDS), reception.shut(DRAIN_SECONDS))
         for task in background:
             task.cancel()
     recorder.write_unknown()

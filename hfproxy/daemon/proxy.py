@@ -11,7 +11,6 @@ from aiohttp import web
 
 from hfproxy.core import admission, routes, spending, target, whoami
 from hfproxy.core.access import Access, Allow, AllowAnonymous, Deny, Refusal
-from hfproxy.core.admission import Inbound
 from hfproxy.core.broker import Grant
 from hfproxy.core.rewrite import Places
 from hfproxy.core.routes import Classification, Classified, NeedBody, NeedCommands
@@ -19,13 +18,12 @@ from hfproxy.core.table import Special
 from hfproxy.daemon import push, refusals
 from hfproxy.daemon.accounts import Accounts, Held
 from hfproxy.daemon.clock import now
-from hfproxy.daemon.exchange import Exchange, incoming, whole
+from hfproxy.daemon.exchange import Exchange, Request, Response, whole
 from hfproxy.daemon.forward import Forward
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.record import Recorder
 from hfproxy.daemon.standing import Standing
 from hfproxy.daemon.upstream import Upstream
-from hfproxy.daemon.visitor import Visitor
 from hfproxy.errors import JournalError, StoreError
 
 
@@ -49,9 +47,9 @@ class DataPlane:
         self._places = Places(upstream.origin.url, f"http://127.0.0.1:{port}")
         self._forward = Forward(upstream, self._places, grants.broker, recorder, standing)
 
-    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def serve(self, request: Request) -> Response | web.Response:
         """Answer one request. Every no comes back from `_steps` as a value and is worded here."""
-        exchange = Exchange(request, Inbound.of(request.headers.items()))
+        exchange = Exchange(request)
         try:
             outcome = await self._steps(exchange)
             if isinstance(outcome, Deny) and outcome.refusal is Refusal.EXPIRED:
@@ -66,7 +64,7 @@ class DataPlane:
         said = await exchange.push.refused(outcome) if exchange.push is not None else None
         return said or refusals.respond(outcome, exchange.answer, reads=exchange.reads)
 
-    async def _steps(self, exchange: Exchange) -> web.StreamResponse | Deny:
+    async def _steps(self, exchange: Exchange) -> Response | web.Response | Deny:
         stranger = self._stranger(exchange) or admission.admit(exchange.inbound, self._port)
         if stranger is not None:
             return self._recorder.counted(stranger)
@@ -86,8 +84,8 @@ class DataPlane:
 
     def _stranger(self, exchange: Exchange) -> Deny | None:
         """Step 1: the connection belongs to our user."""
-        visitor = exchange.request.protocol
-        if not isinstance(visitor, Visitor):
+        visitor = exchange.request.visitor
+        if visitor is None:
             return STRANGER
         visitor.came_to_the_point()
         exchange.peer = visitor.peer
@@ -113,7 +111,9 @@ class DataPlane:
         exchange.grant = await self._grants.ambient(exchange.peer.inode)
         return exchange.grant
 
-    async def _special(self, exchange: Exchange, special: Special, holder: Grant | Deny) -> web.StreamResponse | Deny:
+    async def _special(
+        self, exchange: Exchange, special: Special, holder: Grant | Deny
+    ) -> Response | web.Response | Deny:
         """Routes that no scope decides."""
         match special:
             case Special.TELEMETRY:
@@ -128,7 +128,7 @@ class DataPlane:
             case _:
                 return self._refuse(exchange, holder if isinstance(holder, Deny) else MINTING)
 
-    async def _whoami(self, exchange: Exchange, grant: Grant) -> web.StreamResponse | Deny:
+    async def _whoami(self, exchange: Exchange, grant: Grant) -> Response | web.Response | Deny:
         held = self._held(grant)
         if isinstance(held, Deny):
             return self._refuse(exchange, held)
@@ -137,7 +137,9 @@ class DataPlane:
         await self._recorder.decided(exchange, Allow())
         return web.json_response(whoami.answer(held.account.identity, grant))
 
-    async def _decided(self, exchange: Exchange, classified: Classified, grant: Grant) -> web.StreamResponse | Deny:
+    async def _decided(
+        self, exchange: Exchange, classified: Classified, grant: Grant
+    ) -> Response | web.Response | Deny:
         """Steps 4 to 7: authorize, write it down, and only then forward."""
         held = self._held(grant)
         if isinstance(held, Deny):
@@ -212,7 +214,7 @@ class DataPlane:
         self._recorder.denied(exchange, deny)
         return deny
 
-    def _to_the_hub(self, request: web.BaseRequest) -> web.Response:
+    def _to_the_hub(self, request: Request) -> web.Response:
         page = target.read(request.raw_path)
         if isinstance(page, Deny):
             return refusals.respond(page)
@@ -252,7 +254,7 @@ async def _classify_body(exchange: Exchange, need: NeedBody) -> Classified | Den
 async def _classify_push(exchange: Exchange, need: NeedCommands) -> Classified | Deny:
     if exchange.inbound.one("content-encoding"):
         return Deny(Refusal.BAD_BODY, "this push is refused: it must not be compressed as a whole")
-    read = await push.read(incoming(exchange.request), need.target)
+    read = await push.read(exchange.request.incoming(), need.target)
     if isinstance(read, Deny):
         return read
     exchange.push = read

@@ -43,7 +43,8 @@ class Recorder:
             JournalError: it could not be written, so the request must not go on.
         """
         word = "allow" if isinstance(decision, Allow) else "anonymous"
-        event = {**_about(exchange), "kind": Kind.DECIDED.value, "decision": word}
+        exchange.said = _about(exchange)
+        event = {**exchange.said, "kind": Kind.DECIDED.value, "decision": word}
         if exchange.reads or (_needs(exchange) == () and exchange.request.method in SAFE):
             self._journal.note(event)
         else:
@@ -70,7 +71,8 @@ class Recorder:
         """Record how a forwarded request ended; status 0: it was cut before the Hub answered."""
         self._journal.note(
             {
-                **_about(exchange),
+                **(exchange.said or _about(exchange)),
+                "at": now(),
                 "kind": Kind.COMPLETED.value,
                 "status": status,
                 "refusal": refusal and refusal.value,

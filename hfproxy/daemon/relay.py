@@ -1,11 +1,10 @@
 """Passing the Hub's answer on: as it is, but for what names the Hub, and never with the token in it."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
-from aiohttp import web
 
 from hfproxy.core import headers as crossing
 from hfproxy.core import leak, rewrite
@@ -15,6 +14,8 @@ from hfproxy.core.rewrite import Places
 from hfproxy.core.table import Answer
 from hfproxy.daemon import refusals
 from hfproxy.daemon.accounts import Held
+from hfproxy.daemon.exchange import Request, Response
+from hfproxy.daemon.links import Reply
 from hfproxy.daemon.meter import Meter, OverLimitError
 from hfproxy.daemon.refusals import UNAUTHORIZED
 from hfproxy.errors import UpstreamError
@@ -43,17 +44,13 @@ class Relay:
     meter: Meter
     more: Headers = ()
     status: int = 0
-    _needles: tuple[bytes, ...] = field(default=(), init=False)
-
-    def __post_init__(self) -> None:
-        self._needles = leak.needles(self.held.token.reveal()) if self.held is not None else ()
 
     @property
     def wants_plain(self) -> bool:
         """Whether the body will be rewritten, so that the Hub must not compress it."""
         return self.answer is Answer.LFS or XET_INFO in self.accept
 
-    async def pass_on(self, request: web.BaseRequest, upstream: aiohttp.ClientResponse) -> web.StreamResponse | Deny:
+    async def pass_on(self, request: Request, upstream: aiohttp.ClientResponse | Reply) -> Response | Deny:
         """Send the answer to the client.
 
         Raises:
@@ -92,7 +89,7 @@ class Relay:
         name = self.held.account.name if self.held is not None else ""
         return f"the Hub no longer accepts the token of account '{name}'; run: hf-proxy login"
 
-    def _is_looked_into(self, upstream: aiohttp.ClientResponse) -> bool:
+    def _is_looked_into(self, upstream: aiohttp.ClientResponse | Reply) -> bool:
         """API answers and errors that are text. Events are passed on as they come."""
         is_file = self.answer is Answer.FILE and upstream.status < 300 and XET_INFO not in self.accept
         if self.answer is Answer.EVENTS and upstream.status < 300:
@@ -102,10 +99,10 @@ class Relay:
         return not is_file and is_text
 
     def _check(self, data: bytes) -> None:
-        if leak.found(self._needles, data):
+        if self.held is not None and leak.found(self.held.needles, data):
             raise UpstreamError("the Hub's answer held the account's token, so it was not passed on")
 
-    async def _whole(self, request: web.BaseRequest, head: Headers, body: bytes, encoding: str) -> web.StreamResponse:
+    async def _whole(self, request: Request, head: Headers, body: bytes, encoding: str) -> Response:
         """A short body that was read: looked into, rewritten where it must be, sent with its length."""
         plain = leak.plain(body, encoding, 16 * LOOKED_INTO)
         changed = body if plain is None else self._rewritten(plain, head)
@@ -115,7 +112,7 @@ class Relay:
             head = tuple((name, value) for name, value in head if name.lower() != "content-encoding")
         self.meter.pass_down(len(body))
         head = replaced(self._explained(head), "Content-Length", str(len(body)))
-        response = await _begun(request, self.status, head)
+        response = await request.begin(self.status, head)
         await response.write(body)
         await response.write_eof()
         return response
@@ -146,9 +143,9 @@ class Relay:
         return self._why() if dead and self.held is not None else None
 
     async def _stream(
-        self, request: web.BaseRequest, upstream: aiohttp.ClientResponse, head: Headers, start: bytes
-    ) -> web.StreamResponse:
-        response = await _begun(request, self.status, head)
+        self, request: Request, upstream: aiohttp.ClientResponse | Reply, head: Headers, start: bytes
+    ) -> Response:
+        response = await request.begin(self.status, head)
         try:
             async for chunk in _chunks(start, upstream):
                 self.meter.pass_down(len(chunk))
@@ -163,14 +160,6 @@ class Relay:
         return response
 
 
-async def _begun(request: web.BaseRequest, status: int, head: Headers) -> web.StreamResponse:
-    response = web.StreamResponse(status=status)
-    for name, value in head:
-        response.headers.add(name, value)
-    await response.prepare(request)
-    return response
-
-
 async def _first(content: aiohttp.StreamReader, limit: int) -> bytes:
     """What comes first, up to the limit or the end."""
     parts: list[bytes] = []
@@ -182,7 +171,7 @@ async def _first(content: aiohttp.StreamReader, limit: int) -> bytes:
     return b"".join(parts)
 
 
-async def _chunks(start: bytes, upstream: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+async def _chunks(start: bytes, upstream: aiohttp.ClientResponse | Reply) -> AsyncIterator[bytes]:
     if start:
         yield start
     async for chunk in upstream.content.iter_any():

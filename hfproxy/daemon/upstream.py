@@ -4,7 +4,6 @@ The token goes to the origin its account was logged in for, over TLS that is che
 else: no redirect is followed, no cookie kept, no netrc read, no key log written.
 """
 
-import asyncio
 import hashlib
 import json
 import ssl
@@ -21,11 +20,9 @@ from hfproxy.config import Upstream as Settings
 from hfproxy.core.headers import Headers, replaced
 from hfproxy.core.rewrite import same_origin
 from hfproxy.daemon.accounts import Held, Origin
+from hfproxy.daemon.links import CONNECT_SECONDS, MAX_HEADER_BYTES, SAFE, Links, Reply
 from hfproxy.errors import AccountError, ConfigError, UpstreamError
 
-CONNECT_SECONDS: Final = 10
-# Signed storage addresses and xet tokens are long: 64 000 characters are documented (hub-wire §4).
-MAX_HEADER_BYTES: Final = 256 * 1024
 # What the client library would add by itself; the client's own headers go up, and nothing else.
 AUTOMATIC: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
@@ -52,6 +49,7 @@ class Upstream:
         context, ca = _tls(settings)
         self.origin = Origin(settings.hub, ca)
         self._proxy = _corporate_proxy(settings.hub)
+        self._links = Links(settings.hub, context)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -64,47 +62,55 @@ class Upstream:
         )
 
     async def close(self) -> None:
-        """Close the session and its connections."""
+        """Close all connections."""
+        self._links.close()
         await self._session.close()
 
     def admits(self, held: Held) -> bool:
         """Whether an account's token may be sent to this upstream."""
         origin = held.account.origin
-        return same_origin(origin.url, self.origin.url) and origin.ca == self.origin.ca
+        return origin == self.origin or (origin.ca == self.origin.ca and same_origin(origin.url, self.origin.url))
 
     async def send(
         self, method: str, raw_target: str, headers: Headers, body: Body, held: Held | None
-    ) -> aiohttp.ClientResponse:
+    ) -> aiohttp.ClientResponse | Reply:
         """Send one request and return the answer's head; the body is still to be read. `held` None: without token.
 
         Raises:
             AccountError: the account was logged in for another origin.
             UpstreamError: the Hub cannot be reached, or is not who it should be.
         """
-        url = URL(self.origin.url + raw_target, encoded=True)
-        if url.raw_path_qs != raw_target:
-            raise UpstreamError("this address would not reach the Hub as it was checked; nothing was sent")
+        if held is not None:
+            headers = self._with_token(headers, held)
         try:
+            if body is None and method in SAFE and self._proxy is None:
+                return await self._links.send(method, raw_target, headers)
             return await self._session.request(
                 method,
-                url,
-                headers=headers if held is None else self._with_token(headers, held),
+                self._url(raw_target),
+                headers=headers,
                 data=body,
                 allow_redirects=False,
                 proxy=self._proxy,
             )
         except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError) as error:
             raise UpstreamError(_of_the_proxy(error, self._proxy or "")) from None
-        except (aiohttp.ClientError, TimeoutError) as error:
+        except (aiohttp.ClientError, OSError) as error:
             raise UpstreamError(_in_words(error, self.origin.url)) from None
 
-    async def revoke(self, held: Held) -> aiohttp.ClientResponse:
+    async def revoke(self, held: Held) -> aiohttp.ClientResponse | Reply:
         """Ask the Hub to end an account's token, which needs no other proof than the token itself (hub-wire §1.3).
 
         Raises as `send`.
         """
         body = json.dumps({"credentials": [self._token(held)]}).encode()
         return await self.send("POST", REVOKE, REVOKE_HEADERS, body, None)
+
+    def _url(self, raw_target: str) -> URL:
+        url = URL(self.origin.url + raw_target, encoded=True)
+        if url.raw_path_qs != raw_target:
+            raise UpstreamError("this address would not reach the Hub as it was checked; nothing was sent")
+        return url
 
     def _with_token(self, headers: Headers, held: Held) -> Headers:
         return replaced(headers, "Authorization", f"Bearer {self._token(held)}")
@@ -150,11 +156,16 @@ def _of_the_proxy(error: aiohttp.ClientProxyConnectionError | aiohttp.ClientHttp
     return f"the proxy {place} {what}; check HTTPS_PROXY (or ALL_PROXY, NO_PROXY) where the daemon is started"
 
 
-def _in_words(error: aiohttp.ClientError | TimeoutError, origin: str) -> str:
+def _in_words(error: aiohttp.ClientError | OSError, origin: str) -> str:
     match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
+        case (
+            aiohttp.ClientConnectorCertificateError()
+            | aiohttp.ClientSSLError()
+            | aiohttp.ServerFingerprintMismatch()
+            | ssl.SSLError()
+        ):
             return f"the TLS certificate of {origin} is not to be trusted; check upstream.hub and upstream.ca_file"
-        case aiohttp.ClientConnectorError() | asyncio.TimeoutError():
-            return f"{origin} cannot be reached; check the network, or upstream.hub in config.toml"
-        case _:
+        case aiohttp.ClientError() if not isinstance(error, aiohttp.ClientConnectorError):
             return f"{origin} broke off the connection; try again"
+        case _:
+            return f"{origin} cannot be reached; check the network, or upstream.hub in config.toml"

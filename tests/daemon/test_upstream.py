@@ -190,9 +190,8 @@ class TestWhatIsSent:
     async def test_signed_addresses_of_storage_fit_into_a_header(self) -> None:
         answer = b"HTTP/1.1 302 Found\r\nLocation: https://s/" + b"x" * 200_000 + b"\r\nContent-Length: 0\r\n\r\n"
         async with Server(answer).listening() as hub, upstream(f"http://127.0.0.1:{hub.port}") as to:
-            found = await to.send("GET", "/", (), None, None)
-            assert len(found.headers["Location"]) > 200_000
-            found.release()
+            async with await to.send("GET", "/", (), None, None) as found:
+                assert len(found.headers["Location"]) > 200_000
 
 
 class TestTheToken:
