@@ -21,9 +21,11 @@ one (`{}`), or never ended with `follow`. A failure is `{"error": "one line for 
     rotate    token, [account]                                         {"account", "user", "dead": true, false or null,
                                                                        "why"}: of the old token, null where the Hub did
                                                                        not say
-    mint      [scopes, profile, ttl, account, label, bind, strict,     {"id", "credential", "endpoint", "hub",
-              ambient, max_uses, max_rate, max_up, max_down,           "expires_at", "scopes", "replace"}
+    mint      [scopes, profile, project, ttl, account, label, bind,    {"id", "credential", "endpoint", "hub",
+              strict, ambient, max_uses, max_rate, max_up, max_down,   "expires_at", "scopes", "replace"}
               program, found]
+    allow     project, [dry]                                           {"path", "scopes"} of what it asks for
+    forget    path                                                     {"forgotten": number}
     grants                                                             grants
     renew     id, ttl                                                  grant
     revoke    ids, or all                                              {"revoked": [id]}
@@ -35,7 +37,8 @@ An account is `{"name", "user", "role", "orgs": [name], "scopes": [text], "origi
 `hf-proxy grants --json`. `bind` is none, pid or tree, `of` whose process that means: the caller's (`exec`), or its
 parent's (`mint` and `env`, which end at once). An outcome is `{"account", "state", "why"}`, state one of revoked,
 waiting and gone. Durations (`ttl`, `since`), sizes and scopes travel as they were typed:
-the daemon reads them. `found` lists the token-shaped strings of the caller's environment; `replace` those of them that
+the daemon reads them. A project is its file, `{"path", "content"}`, whose scopes count where neither scopes nor a
+profile are named. `found` lists the token-shaped strings of the caller's environment; `replace` those of them that
 are tokens of this vault. `vouch` says of journal lines, each given by the SHA-256 of what it says, which MACs were made
 with the journal's key, and never makes one. A caller that runs inside of a grant is served less (design §5).
 

@@ -18,6 +18,7 @@ COMMANDS = {
     "exec": "run a command with a credential in place of the token",
     "mint": "a credential for what cannot be run by exec",
     "env": "a credential as lines for a shell to eval",
+    "allow": "trust what a project's file asks for",
     "grants": "what is granted now",
     "renew": "let a grant live on",
     "revoke": "end grants now",

@@ -24,6 +24,7 @@ from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.leases import is_alive
 from hfproxy.daemon.lockdown import Lockdown
 from hfproxy.daemon.minting import Mint, public
+from hfproxy.daemon.projects import Projects
 from hfproxy.daemon.reading import entries
 from hfproxy.daemon.recall import Outcome
 from hfproxy.daemon.rotation import Rotation
@@ -77,11 +78,12 @@ class ControlPlane:
         upstream: Upstream,
         lockdown: Lockdown,
         rotation: Rotation,
+        projects: Projects,
     ) -> None:
         self._uid, self._endpoint = uid, endpoint
         self._accounts, self._grants, self._mint = accounts, grants, mint
         self._journal, self._upstream = journal, upstream
-        self._lockdown, self._rotation = lockdown, rotation
+        self._lockdown, self._rotation, self._projects = lockdown, rotation, projects
         self._started_at = now()
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -147,6 +149,10 @@ class ControlPlane:
                 yield await self._rotation.serve(message.account, _token(message.token))
             case messages.Mint():
                 yield await self._mint.serve(message, caller.pid, caller.holder)
+            case messages.Allow():
+                yield await self._projects.allow(message.project, dry=message.dry)
+            case messages.Forget():
+                yield await self._projects.forget(message.path)
             case messages.Grants():
                 for grant in self._reach(caller):
                     yield public(grant)

@@ -19,6 +19,7 @@ from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.lockdown import Lockdown
 from hfproxy.daemon.minting import Mint
+from hfproxy.daemon.projects import Projects
 from hfproxy.daemon.proxy import DataPlane
 from hfproxy.daemon.recall import Recalls
 from hfproxy.daemon.record import MINUTE, Recorder
@@ -110,16 +111,18 @@ async def _serve(
     recalls = Recalls(state, upstream)
     lockdown = Lockdown(state, accounts, grants, journal, recalls)
     await lockdown.resume()
+    projects = Projects(state, accounts, journal)
     commands = ControlPlane(
         uid,
         endpoint,
         accounts,
         grants,
-        Mint(settings, endpoint, upstream.origin.url, accounts, grants),
+        Mint(settings, endpoint, upstream.origin.url, accounts, grants, projects),
         journal,
         upstream,
         lockdown,
         Rotation(accounts, journal, recalls, upstream),
+        projects,
     )
     standing = Standing(upstream, accounts, journal)
     plane = DataPlane(port, state, upstream, accounts, grants, recorder, standing, settings.rules)
