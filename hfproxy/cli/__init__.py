@@ -19,6 +19,7 @@ COMMANDS = {
     "mint": "a credential for what cannot be run by exec",
     "env": "a credential as lines for a shell to eval",
     "allow": "trust what a project's file asks for",
+    "learn": "run a command, and print the smallest profile that it needs",
     "grants": "what is granted now",
     "renew": "let a grant live on",
     "revoke": "end grants now",

@@ -71,11 +71,12 @@ class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Mint(Message, frozen=True, tag="mint"):
     """A new grant. `found`: token-shaped strings of the caller's environment; `of` the parent is how a command
     that ends at once (`mint`, `env`) binds to the shell that called it; `project` counts where neither scopes nor a
-    profile are named."""
+    profile are named; `learn` is every scope there is, whatever is named."""
 
     scopes: tuple[str, ...] = ()
     profile: str | None = None
     project: Project | None = None
+    learn: bool = False
     ttl: str | None = None
     account: str | None = None
     label: str | None = None

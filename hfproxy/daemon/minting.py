@@ -58,6 +58,7 @@ class Mint:
             renews=bound is not None and asked.ttl is None,
             login=account.login,
             named=asked.account is not None or (holder is not None and holder.order.named),
+            learns=asked.learn or (holder is not None and holder.order.learns),
             program=asked.program and asked.program[:MAX_TEXT],
         )
         grant, credential = await self._grants.mint(order)
@@ -72,7 +73,10 @@ class Mint:
         }
 
     async def _named(self, asked: messages.Mint) -> tuple[str, ...]:
-        """The scopes that were typed and those of the profile; else those of the project; else the default ones."""
+        """The scopes that were typed and those of the profile; else those of the project; else the default ones.
+        To learn what is needed: all there are."""
+        if asked.learn:
+            return tuple(action.value for action in Action if action not in NOT_YET)
         texts = (*asked.scopes, *(self._config.profile(asked.profile) if asked.profile else ()))
         if not texts and asked.project is not None:
             return await self._projects.scopes(asked.project)
