@@ -107,6 +107,13 @@ def _about(exchange: "Exchange") -> dict[str, object]:
         "account": exchange.account,
         "method": exchange.request.method,
         "target": hide(exchange.request.raw_path.partition("?")[0][:MAX_TARGET]),
+        **spelled(needs),
+    }
+
+
+def spelled(needs: tuple[Need, ...]) -> dict[str, object]:
+    """What a request needed, as the journal says it."""
+    return {
         "action": needs[0].action.value if needs else None,
         "repo": next((need.target.repo for need in needs if need.target.repo), None),
         "ref": _ref(needs),
