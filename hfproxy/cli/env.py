@@ -16,13 +16,13 @@ from hfproxy.cli.options import Syntax
 from hfproxy.cli.project import with_project
 from hfproxy.cli.render import complain
 
-SHELLS = ("sh", "fish", "json")
+SHELLS = ("sh", "bash", "zsh", "fish", "json")
 
 SYNTAX = Syntax(
     "env",
     'Print a credential as lines to evaluate: eval "$(hf-proxy env)"',
     *GRANT_OPTIONS,
-    ("--shell", "sh|fish|json", "for which shell; sh is also bash and zsh"),
+    ("--shell", "sh|bash|zsh|fish|json", "for which shell; without it: sh, which is bash and zsh as well"),
 )
 
 

@@ -193,22 +193,11 @@ def test_from_inside_an_allowed_file_asks_for_no_more_than_there_is(at: At, proj
     assert at(project, "exec", "--", *inside).stdout == "200"
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ('scopes = ["read"]\ntoken = "x"\n', "unknown key 'token'"),
-        ('scopes = ["red:me/*"]\n', "scopes: malformed scope 'red:me/*'"),
-        ("scopes = []\n", "'scopes'"),
-        ("", "scopes"),
-        ("scopes = [", "not valid TOML"),
-        ("x = " + "[" * 5000, "not valid TOML"),
-    ],
-)
-def test_what_cannot_mean_anything_is_not_allowed(at: At, project: Path, text: str, said: str) -> None:
-    (project / FILE).write_text(text)
+def test_what_cannot_mean_anything_is_not_allowed(at: At, project: Path) -> None:
+    (project / FILE).write_text('scopes = ["read"]\ntoken = "x"\n')
     done = at(project, "allow", "--yes")
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
-    assert said in done.stderr
+    assert "unknown key 'token'" in done.stderr
     assert granted(at, project) == []
 
 
