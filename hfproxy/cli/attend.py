@@ -48,7 +48,8 @@ def end_like(status: int) -> int:
     import resource  # noqa: PLC0415  (only here)
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(-code, signal.SIG_DFL)
+    if -code != signal.SIGKILL:  # which nobody may handle
+        signal.signal(-code, signal.SIG_DFL)
     os.kill(os.getpid(), -code)
     return 128 - code
 

@@ -122,9 +122,10 @@ def test_a_signal_that_is_sent_to_it_is_the_commands(listening: subprocess.Popen
     assert "[profiles.learned]" in err
 
 
-def test_it_ends_by_the_signal_that_ended_the_command(hf_proxy: HfProxy) -> None:
-    done = hf_proxy("learn", "--yes", "sh", "-c", "kill -TERM $$")
-    assert done.returncode == -signal.SIGTERM
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL, signal.SIGSEGV])
+def test_it_ends_by_the_signal_that_ended_the_command(hf_proxy: HfProxy, number: signal.Signals) -> None:
+    done = hf_proxy("learn", "--yes", "sh", "-c", f"kill -{number} $$")
+    assert done.returncode == -number
     assert "[profiles.learned]" in done.stderr
 
 
