@@ -124,7 +124,8 @@ def spelled(needs: tuple[Need, ...]) -> dict[str, object]:
 def _ref(needs: tuple[Need, ...]) -> str | None:
     """The one ref that a request changes; None where it changes none, several, or what belongs to no ref."""
     refs = {need.target.ref for need in needs if need.action is not Action.READ}
-    return refs.pop() if len(refs) == 1 else None
+    ref = refs.pop() if len(refs) == 1 else None
+    return ref and hide(ref[:MAX_TARGET])
 
 
 def _all_needs(needs: tuple[Need, ...]) -> dict[str, object]:

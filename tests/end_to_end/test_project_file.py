@@ -205,3 +205,4 @@ def test_it_is_in_the_journal(at: At, project: Path, house: House) -> None:
     allow(at, project)
     (entry,) = [entry for entry in house.audit() if entry["kind"] == "allowed"]
     assert (entry["project"], entry["scopes"]) == (str(project / FILE), ["read:me/*", "write:me/secret-model"])
+    assert f"allowed {project / FILE} read:me/*, write:me/secret-model\n" in house.must("audit")
