@@ -132,7 +132,7 @@ class TestChanges:
 class TestLocked:
     async def test_nothing_is_given_out_until_it_is_opened_again(self, accounts: Accounts) -> None:
         await accounts.put(held("default"))
-        await accounts.lock()
+        accounts.lock()
         assert accounts.locked
         assert accounts.get("default") is None
         for using in (accounts.open(), accounts.choose(None), accounts.put(held("x")), accounts.remove("default")):
@@ -296,7 +296,7 @@ class TestJournalKey:
     async def test_it_is_gone_while_the_vault_is_locked(self, accounts: Accounts) -> None:
         await accounts.put(held("default"))
         made = accounts.journal_key
-        await accounts.lock()
+        accounts.lock()
         assert accounts.journal_key is None
         await accounts.unlock(None)
         assert accounts.journal_key == made
@@ -306,10 +306,10 @@ class TestJournalKey:
         accounts = Accounts(MemoryVault(), lambda: seen.append(accounts.journal_key is not None))
         await accounts.put(held("default"))
         accounts.shut()
-        await accounts.lock()
+        accounts.lock()
         assert seen == [True]
         await accounts.unlock(None)
-        await accounts.lock()
+        accounts.lock()
         assert seen == [True, True]
 
     async def test_one_that_could_not_be_stored_is_not_used(self, accounts: Accounts, vault: FailingVault) -> None:
