@@ -194,7 +194,9 @@ class TestWhatIsNotAsItWasLeft:
                 attempt()
         assert lying_there() == damaged
 
-    def test_another_seal_in_its_place_is_not_written_over(self, sealed: KeyringVault, mark: Path, tmp_path: Path) -> None:
+    def test_another_seal_in_its_place_is_not_written_over(
+        self, sealed: KeyringVault, mark: Path, tmp_path: Path
+    ) -> None:
         self.delete()
         foreign = again(tmp_path / "another mark")
         foreign.seal(Secret("of the thief"))

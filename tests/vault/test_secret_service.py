@@ -94,7 +94,9 @@ class TestALockedOne:
         monkeypatch.setattr(secret_service, "PROMPT_SECONDS", 1.0)
         keyring.lock()
         with prompter(keyring, dismisses=False) as asked:
-            with pytest.raises(VaultLockedError, match="not answered within 1 seconds; to be asked again: hf-proxy unlock"):
+            with pytest.raises(
+                VaultLockedError, match="not answered within 1 seconds; to be asked again: hf-proxy unlock"
+            ):
                 item.read()
             with pytest.raises(VaultLockedError, match="asked for a moment ago"):
                 item.read()
