@@ -85,10 +85,14 @@ class SecretService:
 
     def restart(self) -> None:
         """Unlocked again, as after a new login: the keyring's files are the same."""
+        self.stop_keyring()
+        self.start()
+
+    def stop_keyring(self) -> None:
+        """As if it had never been started: the bus has no Secret Service any more."""
         keyring = self._running.pop()
         keyring.terminate()
         keyring.wait(START_SECONDS)
-        self.start()
 
     @contextmanager
     def stopped(self) -> Iterator[None]:

@@ -142,6 +142,7 @@ class ControlPlane:
                 yield await self._unlock(message)
             case messages.Seal():
                 await self._accounts.seal(Secret(message.passphrase), undo=message.undo)
+                self._opener.forget()  # a key that opened what was there before
                 yield {"vault": self._accounts.vault.name, "locked": self._accounts.locked}
             case messages.Lock():
                 self._grants.cut()
