@@ -30,7 +30,7 @@ from hfproxy.daemon.reading import entries
 from hfproxy.daemon.recall import Outcome
 from hfproxy.daemon.rotation import Rotation
 from hfproxy.daemon.upstream import Upstream
-from hfproxy.errors import HFProxyError, RefusedError, UsageError, VaultLockedError
+from hfproxy.errors import HFProxyError, PassphraseError, RefusedError, UsageError, VaultLockedError
 from hfproxy.secret import Secret
 
 log = structlog.get_logger()
@@ -215,6 +215,8 @@ class ControlPlane:
             return closed
         try:
             recalled = await self._lockdown.unlock(passphrase)
+        except PassphraseError as error:
+            raise error if message.passphrase is not None else self._opener.wrong() from None
         except VaultLockedError:
             if passphrase is None and vault.locked:  # as it turned out: its mark was gone
                 return closed

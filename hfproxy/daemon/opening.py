@@ -78,10 +78,7 @@ class Opener:
             elif (key := self._kept.find()) is not None:
                 await self._resume(key)
         except PassphraseError:
-            source = self._key_file or self._credential
-            raise PassphraseError(
-                f"the passphrase in {source} is not the vault's; correct it, then start the daemon: hf-proxy daemon"
-            ) from None
+            raise self.wrong() from None
         except VaultError as error:
             log.warning("vault_not_opened", reason=str(error))
 
@@ -91,6 +88,13 @@ class Opener:
         except PassphraseError as error:
             self._kept.forget()
             log.warning("kept_key_removed", reason=str(error))
+
+    def wrong(self) -> PassphraseError:
+        """What to say where `passphrase` gave one, and it does not open the vault."""
+        source = self._key_file or self._credential
+        return PassphraseError(
+            f"the passphrase in {source} is not the vault's; correct it, then start the daemon: hf-proxy daemon"
+        )
 
     def keep(self, seconds: int) -> None:
         """Keep the key of the open vault in the kernel.

@@ -110,13 +110,10 @@ class KeyringVault:
         document = self._seal.open(sealed) or Secret("")
         try:
             durable.remove(self._mark)
-            self._put(document, _text(sealed))
         except OSError as error:
             raise VaultError(f"{self._mark} cannot be removed: {error.strerror}; it stays sealed") from None
-        except VaultError:
-            self._remember()
-            raise
-        self._seen_sealed = False
+        self._seen_sealed = False  # if the rest fails, the item says which it is
+        self._put(document, _text(sealed))
         self._seal.lock()
 
     def _put(self, text: Secret, before: Secret) -> None:

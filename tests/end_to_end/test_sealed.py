@@ -146,6 +146,9 @@ class TestSealedInTheKeyring:
         assert house.status()["locked"]
         house.must("unlock")
         assert reads(house) == 200
+        house.must("lock")
+        key_file.write_text("another")
+        assert f"the passphrase in {key_file} is not the vault's" in refused(house, "unlock")
 
     def test_a_keyring_that_is_not_there_at_start_leaves_it_locked_and_may_come(
         self, on_keyring: House, desktop: SecretService, key_file: Path, canary: str

@@ -4,6 +4,7 @@ import base64
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -284,6 +285,49 @@ getattr(vault, what)(Secret("correct horse"))
         assert len(outcomes) >= 8
         assert outcomes == sorted(outcomes, reverse=what == "unseal"), "there is one moment at which it changes"
         assert {outcomes[0], outcomes[-1]} == {"in the clear", "sealed"}
+
+    @pytest.mark.parametrize("what", ["seal", "unseal"])
+    @pytest.mark.parametrize("when", ["before", "after"])
+    def test_of_the_keyring_at_any_step_loses_nothing_either(
+        self, vault: KeyringVault, mark: Path, what: str, when: str
+    ) -> None:
+        """The daemon goes on, and so does the next one."""
+
+        class Failing(KeyringItem):
+            left = 0
+
+            def read(self) -> Secret | None:
+                return self.step(super().read)
+
+            def write(self, text: Secret) -> None:
+                self.step(lambda: super(Failing, self).write(text))
+
+            def step(self, call: Callable[[], Secret | None]) -> Secret | None:
+                self.left -= 1
+                if self.left == 0 and when == "before":
+                    raise VaultError("gone")
+                result = call()
+                if self.left == 0:
+                    raise VaultError("gone")
+                return result
+
+        for number in range(1, 20):
+            self.start_anew(mark)
+            item = Failing()
+            vault = KeyringVault(item, mark, CHEAP, CHEAP)
+            if what == "unseal":
+                vault.seal(PASSPHRASE)
+            item.left = number
+            try:
+                getattr(vault, what)(PASSPHRASE)
+            except VaultError:
+                item.left = 0
+                with suppress(VaultLockedError):
+                    assert vault.read() == DOCUMENT
+                self.what_is_left(mark)
+            else:
+                break
+        assert 3 < number < 19
 
     def start_anew(self, mark: Path) -> KeyringVault:
         mark.unlink(missing_ok=True)
