@@ -78,9 +78,10 @@ class Upstream(_Strict, frozen=True):
 
 
 class Vault(_Strict, frozen=True):
-    """Where tokens live."""
+    """Where tokens live, and the file with the passphrase of a sealed vault."""
 
     backend: Literal["keyring", "sealed-file", "memory"] = "keyring"
+    key_file: str | None = None
 
 
 class Grants(_Strict, frozen=True):
@@ -179,6 +180,8 @@ def check(config: Config) -> None:
     """
     _check_address(config.listen.address)
     _check_hub(config.upstream)
+    if config.vault.key_file is not None and not Path(config.vault.key_file).is_absolute():
+        raise ValueError(f"vault.key_file '{config.vault.key_file}' must be an absolute path")
     _check_times(config.grants)
     _check_scopes("grants.ceiling", config.grants.ceiling)
     for name, profile in config.profiles.items():

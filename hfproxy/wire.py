@@ -10,9 +10,10 @@ one (`{}`), or never ended with `follow`. A failure is `{"error": "one line for 
     login     account, token                                           account
     accounts                                                           {"accounts": [account]}
     logout    [account]                                                {"account": name, "warnings": [text]}
-    unlock    [passphrase]                                             {"locked": false, "recalled": [outcome]}, or
+    unlock    [passphrase, keep]                                       {"locked": false, "recalled": [outcome]}, or
                                                                        without a passphrase
                                                                        {"locked": bool, "exists": bool, ...}
+    seal      passphrase, [undo]                                       {"vault": name, "locked": bool}
     lock                                                               {"locked": true}
     lockdown  [recall, account, dry]                                   {"ended": [id], "recalled": [outcome],
                                                                        "recorded": bool}, or with dry

@@ -94,6 +94,7 @@ def test_a_mistake_in_it_is_named_with_its_place(text: str, named: str) -> None:
         ("[profiles.a]\nscopes = []", "profiles"),
         ("[grants]\nceiling = 'read'", "grants.ceiling"),
         ("[vault]\nbackend = 'plain'", "vault.backend"),
+        ("[vault]\nkey_file = 'relative/key'", "vault.key_file"),
         ("[grants]\ndefault_ttl = '1.5h'", "grants.default_ttl: malformed duration '1.5h'"),
         ("[grants]\nmax_ttl = 'long'", "grants.max_ttl: malformed duration 'long'"),
         ("[grants]\ndefault_ttl = '13h'", "grants.default_ttl"),

@@ -30,6 +30,7 @@ COMMANDS = {
     "daemon": "run the daemon in the foreground",
     "unlock": "open a sealed vault",
     "lock": "close the vault",
+    "vault": "seal what lies in the keyring; the way back",
     "git-credential": "answer git when it asks for a password",
 }
 

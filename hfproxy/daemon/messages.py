@@ -36,9 +36,18 @@ class Logout(Message, frozen=True, tag="logout"):
 
 
 class Unlock(Message, frozen=True, tag="unlock"):
-    """Open a vault; without a passphrase, ask whether it needs one."""
+    """Open a vault; without a passphrase, ask whether it needs one. `keep`: a duration, how long the kernel is to keep
+    what opens it."""
 
     passphrase: str | None = None
+    keep: str | None = None
+
+
+class Seal(Message, frozen=True, tag="seal"):
+    """Put what the keyring holds under a passphrase; with `undo`, in the clear again."""
+
+    passphrase: str
+    undo: bool = False
 
 
 class Lock(Message, frozen=True, tag="lock"):
@@ -154,6 +163,7 @@ Any = (
     | Accounts
     | Logout
     | Unlock
+    | Seal
     | Lock
     | Lockdown
     | Rotate

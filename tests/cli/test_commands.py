@@ -334,3 +334,41 @@ def test_a_wrong_passphrase_is_not_repeated(environment: dict[str, str], daemon:
         else {"locked": True, "exists": True}
     )
     assert "open sesame" not in failed(unlocked_from(b"open sesame", environment), 1)
+
+
+def test_a_vault_that_was_not_opened_yet_is_not_said_to_be_empty(hf_proxy: HfProxy, daemon: ScriptedDaemon) -> None:
+    daemon.answers["status"] = {**STATUS, "opened": False, "accounts": []}
+    told = done(hf_proxy("status"))
+    assert "not opened since the start; open it with: hf-proxy unlock" in told
+    assert "hf-proxy login" not in told
+
+
+class TestPassphraseFile:
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        path = tmp_path / "passphrase"
+        path.write_text("pass word\n")
+        path.chmod(0o600)
+        return path
+
+    def test_is_what_unlock_and_vault_take(self, hf_proxy: HfProxy, daemon: ScriptedDaemon, file: Path) -> None:
+        daemon.answers["unlock"] = lambda asked: {"locked": "passphrase" not in asked, "exists": True}
+        daemon.answers["seal"] = {"vault": "keyring:SecretService (sealed)", "locked": False}
+        done(hf_proxy("unlock", "--passphrase-file", str(file), "--keep", "8h"))
+        assert "hf-proxy unlock" in done(hf_proxy("vault", "seal", "--passphrase-file", str(file)))
+        assert "hf-proxy vault seal" in done(hf_proxy("vault", "unseal", "--passphrase-file", str(file)))
+        assert daemon.requests == [
+            {"do": "unlock", "keep": "8h"},
+            {"do": "unlock", "passphrase": "pass word", "keep": "8h"},
+            {"do": "seal", "passphrase": "pass word"},
+            {"do": "seal", "passphrase": "pass word", "undo": True},
+        ]
+
+    def test_that_others_can_read_is_not_taken(self, hf_proxy: HfProxy, daemon: ScriptedDaemon, file: Path) -> None:
+        file.chmod(0o644)
+        said = failed(hf_proxy("vault", "seal", "--passphrase-file", str(file)), 1)
+        assert f"chmod 600 {file}" in said
+        assert daemon.requests == []
+
+    def test_where_there_is_no_terminal_the_other_way_is_named(self, hf_proxy: HfProxy, daemon: ScriptedDaemon) -> None:
+        assert "hf-proxy vault seal --passphrase-fd 3 3<FILE" in failed(hf_proxy("vault", "seal"), 2)
