@@ -44,7 +44,8 @@ class Order:
 
     `pid` and `start` name the process it is bound to; with `ambient` the tree of that process needs no credential, and
     with `renews` its end moves away as long as the process lives. `login` tells one login of the account from another;
-    `named`: the account was asked for, so no other's token is spent (`core.spending`).
+    `named`: the account was asked for, so no other's token is spent (`core.spending`). `learns`: what it is used for is
+    to be known exactly, so what could be proven to need less is looked into although it may do all of it.
     """
 
     account: str
@@ -62,6 +63,7 @@ class Order:
     renews: bool = False
     login: str = ""
     named: bool = False
+    learns: bool = False
 
 
 @dataclass(slots=True)

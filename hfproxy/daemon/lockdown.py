@@ -45,7 +45,7 @@ class Lockdown:
         if self.on:
             self._accounts.shut()
             await self._end_all()
-            await self._close_vault()
+            self._accounts.lock()
             log.warning("locked_down", way_out="hf-proxy unlock")
 
     async def engage(self, *, recall: bool, account: str | None) -> tuple[list[str], list[Outcome], bool]:
@@ -61,7 +61,7 @@ class Lockdown:
         held = self._accounts.shut()
         written, ended = await asyncio.gather(self._write_down(recall=recall, account=account), self._end_all())
         outcomes = await self._recall(held, account) if recall else []
-        await self._close_vault()
+        self._accounts.lock()
         recorded = await self._record(outcomes)
         if not written:
             raise RefusedError(
@@ -104,11 +104,11 @@ class Lockdown:
         async with self._switching:
             try:
                 if self._times != before:
-                    raise RefusedError("it was locked down again in the meantime; run: hf-proxy unlock")
+                    raise RefusedError("it was locked again in the meantime; run: hf-proxy unlock")
                 await asyncio.to_thread(durable.remove, self._marker)
                 self.on = self._times != before
             except (OSError, RefusedError) as error:
-                await self._accounts.lock()
+                self._accounts.lock()
                 await self._end_all()  # what was minted while it was open
                 why = f"{self._marker} cannot be removed" if isinstance(error, OSError) else str(error)
                 raise RefusedError(f"{why}; it stays locked") from None
@@ -143,13 +143,6 @@ class Lockdown:
             return [Outcome(name, "waiting", "the vault was locked already")]
         except TimeoutError:
             return [Outcome(name, "waiting", "the vault does not answer")]
-
-    async def _close_vault(self) -> None:
-        try:
-            async with asyncio.timeout(VAULT_SECONDS):
-                await self._accounts.lock()
-        except (TimeoutError, VaultError):
-            log.warning("vault_does_not_close")
 
     async def _record(self, outcomes: list[Outcome]) -> bool:
         event: dict[str, object] = {"at": now(), "kind": Kind.LOCKDOWN.value}

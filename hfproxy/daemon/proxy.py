@@ -176,13 +176,16 @@ class DataPlane:
     async def _access(self, exchange: Exchange, classified: Classified, grant: Grant, held: Held) -> Access | Deny:
         """What is attempted, by this account. A push needs less where it can be proven to lose nothing.
 
-        So it is looked into if that would allow it, and only then: with `delete` granted nothing is held back.
+        So it is looked into if that would allow it, and only then: with `delete` granted nothing is held back, but to
+        learn what is needed.
         """
         access, pushed = classified.access, exchange.push
         if access is None:
             return Deny(Refusal.UNKNOWN_ROUTE, "this operation has no meaning that a scope could allow")
         access = access.owned_by(held.account.user)
-        if pushed is None or not pushed.doubtful or self._would_allow(exchange, grant, access):
+        if pushed is None or not pushed.doubtful:
+            return access
+        if not grant.order.learns and self._would_allow(exchange, grant, access):
             return access
         at_best = pushed.access(access, pushed.doubtful)
         if not self._would_allow(exchange, grant, at_best):

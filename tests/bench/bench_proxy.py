@@ -130,7 +130,8 @@ def latency(rig: Rig) -> Iterator[Figure]:
     """What each adds to a request over one connection."""
     ours, nginx, direct = Ours(rig.house()), f"http://127.0.0.1:{rig.nginx}", f"https://localhost:{rig.upstream}"
     rounds = [
-        (wrk(ours.url + SMALL, 1, ours.credential), wrk(nginx + SMALL, 1), wrk(direct + SMALL, 1)) for _ in range(ROUNDS)
+        (wrk(ours.url + SMALL, 1, ours.credential), wrk(nginx + SMALL, 1), wrk(direct + SMALL, 1))
+        for _ in range(ROUNDS)
     ]
     print("latency: p50, p99 in ms of hf-proxy, nginx, direct:", [[(o.p50, o.p99) for o in one] for one in rounds])
     p50 = [(us.p50 - it.p50) / (nginx.p50 - it.p50) for us, nginx, it in rounds]
