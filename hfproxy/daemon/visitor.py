@@ -151,7 +151,7 @@ class Visitor(BaseProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self._server is not None:
+        if self._server is not None and self._server.writing_paused:
             self._server.resume_writing()
 
     async def drained(self) -> None:
@@ -194,6 +194,8 @@ class Visitor(BaseProtocol):
         self._server = self._reception.server(self)
         if self.transport is not None:
             self._server.connection_made(self.transport)
+        if self.writing_paused:
+            self._server.pause_writing()
         self._server.data_received(data)
 
 
