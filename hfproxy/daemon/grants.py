@@ -6,7 +6,7 @@ connections. What ends is cut at once, and on disk before anybody is told so.
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -21,6 +21,7 @@ from hfproxy.daemon import processes
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.leases import Leases, open_process
+from hfproxy.daemon.processes import Process
 from hfproxy.daemon.running import Running
 from hfproxy.daemon.store import Kept, Store
 from hfproxy.errors import JournalError, RefusedError, StoreError
@@ -28,6 +29,8 @@ from hfproxy.errors import JournalError, RefusedError, StoreError
 log = structlog.get_logger()
 
 SWEEP_SECONDS = 1
+UNSEEN = RefusedError("it cannot be seen what this was started by; run the command again")
+LEFT = RefusedError("the grant that this runs inside of is over; run it outside of that command: hf-proxy exec -- CMD")
 COUNTING = (MaxUses, MaxRate, MaxBytes)
 
 
@@ -48,7 +51,7 @@ class Grants:
     async def restore(self) -> None:
         """Take in what an earlier daemon left: what is over, or bound to a process that is gone, ends here."""
         kept = self._store.load()
-        boot = processes.boot()
+        boot, barred = processes.boot(), list(kept.barred)
         for digest, how in kept.ended:
             self.broker.recall(digest, how)
         for grant in kept.grants:
@@ -56,7 +59,12 @@ class Grants:
             fate = self._restored(grant, same_boot=kept.boot == boot)
             if fate is not None:
                 self.broker.recall(grant.digest, fate)
-                await self._bury([grant], fate)
+                tied = _tied_to(grant)
+                await self._bury([grant], fate, tied)
+                barred += tied
+        for process in barred:
+            if kept.boot != boot or not self._barred(process):
+                await self._store.free(process)
         self._store.remember("boot", boot)
 
     def _restored(self, grant: Grant, *, same_boot: bool) -> Refusal | None:
@@ -77,6 +85,18 @@ class Grants:
         if held is not None:
             self._leases.take(grant.id, held, self._process_ended)
         return None
+
+    def _barred(self, process: Process) -> bool:
+        """Know a process as one whose grant is over; False if it has ended, too."""
+        try:
+            held = open_process(process.pid)
+        except RefusedError:
+            return False
+        if held.process != process:
+            held.close()
+            return False
+        self._leases.bar(held, self._process_gone)
+        return True
 
     async def close(self) -> None:
         """Finish what is being ended, and write down what was used. Grants live on, for the next daemon to take in."""
@@ -106,6 +126,7 @@ class Grants:
                 _event(Kind.MINTED, grant, scopes=[str(scope) for scope in order.scopes], label=order.label)
             )
         except BaseException:
+            self._leases.drop(grant.id)  # nobody was given anything
             self._cut(self.broker.revoke(grant.id))
             with suppress(StoreError):
                 await self._store.end([(grant, Refusal.REVOKED)], now())
@@ -143,8 +164,18 @@ class Grants:
     # --- who holds what -----------------------------------------------------------------------------------------------
 
     def holder(self, pid: int) -> Grant | None:
-        """The grant whose process, or a descendant of it, this is; the innermost, if there are several."""
-        for process in processes.lineage(pid):
+        """The grant whose process, or a descendant of it, this is; the innermost, if there are several.
+
+        Raises:
+            RefusedError: that cannot be said, or that grant is over: whoever ran inside of it is not outside by that.
+        """
+        try:
+            line = processes.lineage(pid)
+        except LookupError:
+            raise UNSEEN from None
+        for process in line:
+            if self._leases.is_left(process):
+                raise LEFT
             held = [self.broker.grant(grant_id) for grant_id in self._leases.holding(process)]
             if held:
                 return max(held, key=lambda grant: len(self.broker.lineage(grant)))
@@ -204,8 +235,8 @@ class Grants:
 
     async def _look_at_trees(self) -> None:
         """Before a process is orphaned it has to be seen."""
-        for grant in self._bound():
-            tree = self._leases.tree(grant.id) if grant.order.bind is Bind.TREE else None
+        trees = [self._leases.tree(grant.id) for grant in self._bound() if grant.order.bind is Bind.TREE]
+        for tree in (*trees, *self._leases.left_trees()):
             if tree is not None:
                 await asyncio.to_thread(tree.look)
 
@@ -222,9 +253,19 @@ class Grants:
             await self._store.keep([grant for grant in self.broker.grants() if grant.id in used], now())
 
     def _process_ended(self, grant_id: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._revoke_quietly(grant_id))
+        self._beside(self._revoke_quietly(grant_id))
+
+    def _process_gone(self, process: Process) -> None:
+        self._beside(self._free_quietly(process))
+
+    def _beside(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    async def _free_quietly(self, process: Process) -> None:
+        with suppress(StoreError):  # the next daemon finds out by itself
+            await self._store.free(process)
 
     async def _revoke_quietly(self, grant_id: str) -> None:
         try:
@@ -232,22 +273,34 @@ class Grants:
         except (JournalError, StoreError):
             log.warning("not_recorded", kind=Kind.REVOKED.value, grant=grant_id)
 
-    async def _bury(self, ended: Iterable[Grant], how: Refusal) -> None:
-        """Cut what runs under ended grants, then write it down: in the journal also where the store cannot."""
+    async def _bury(self, ended: Iterable[Grant], how: Refusal, barred: Iterable[Process] = ()) -> None:
+        """Cut what runs under ended grants, then write it down: in the journal also where the store cannot.
+
+        `barred`: processes that may live on without their grant, besides those that are known here.
+        """
         ended = list(ended)
-        self._cut(ended)
+        barred = [*barred, *self._cut(ended)]
         if not ended:
             return
         try:
-            await self._store.end([(grant, how) for grant in ended], now())
+            await self._store.end([(grant, how) for grant in ended], now(), barred)
         finally:
             for grant in ended:
                 await self._journal.record(_event(Kind(how.value), grant))
 
-    def _cut(self, ended: Iterable[Grant]) -> None:
+    def _cut(self, ended: Iterable[Grant]) -> list[Process]:
+        """Break off what runs under them; returns the processes that live on without their grant."""
+        left: list[Process] = []
         for grant in ended:
-            self._leases.drop(grant.id)
+            process = self._leases.leave(grant.id, self._process_gone)
+            left += [] if process is None else [process]
             self.running.cut(grant.id)
+        return left
+
+
+def _tied_to(grant: Grant) -> list[Process]:
+    pid, start = grant.order.pid, grant.order.start
+    return [] if pid is None or start is None else [Process(pid, start)]
 
 
 def _set_back(grant: Grant, kept: Kept) -> Grant:

@@ -4,12 +4,15 @@ A pidfd is a handle on this one process, whoever gets its number later (pidfd_op
 process ends, by whatever signal, and so it wakes the event loop. A tree is found out by looking: what was once seen to
 descend from its root stays in it, also when it is handed to another parent. `exec --bind tree` keeps its orphans to
 itself (PR_SET_CHILD_SUBREAPER), so that they can be seen as long as the command runs.
+
+A grant may end before its process. That one stays known, or a program would only have to revoke its grant, or to wait
+for its end, to ask for another as if it ran outside of any.
 """
 
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from hfproxy.daemon import processes
@@ -57,6 +60,7 @@ class Leases:
 
     def __init__(self) -> None:
         self._held: dict[str, _Lease] = {}
+        self._left: dict[Process, _Lease] = {}
 
     def take(self, grant_id: str, held: Held, ended: Callable[[str], None]) -> None:
         """Hold a grant to a process: `ended` is called once, with the grant's id, when it is over."""
@@ -70,10 +74,39 @@ class Leases:
             asyncio.get_running_loop().remove_reader(lease.held.pidfd)
             lease.held.close()
 
+    def leave(self, grant_id: str, gone: Callable[[Process], None]) -> Process | None:
+        """The grant ended, and its process lives on: it is returned, and `gone` called when it has ended as well."""
+        lease = self._held.pop(grant_id, None)
+        if lease is None:
+            return None
+        asyncio.get_running_loop().remove_reader(lease.held.pidfd)
+        self.bar(lease.held, gone, lease.tree.seen)
+        return lease.held.process
+
+    def bar(self, held: Held, gone: Callable[[Process], None], seen: Iterable[Process] = ()) -> None:
+        """Know a process, and of its descendants those `seen`, as one whose grant is over."""
+        known = self._left.get(held.process)
+        if known is not None:
+            known.tree.seen |= set(seen)
+            held.close()
+            return
+        self._left[held.process] = _Lease(held, Tree(held.process, set(seen)))
+        asyncio.get_running_loop().add_reader(held.pidfd, self._gone, held.process, gone)
+
+    def is_left(self, process: Process) -> bool:
+        """Whether a process is in what a grant was tied to that is over."""
+        return any(process == one.tree.root or process in one.tree.seen for one in self._left.values())
+
+    def left_trees(self) -> tuple[Tree, ...]:
+        """Of what is left those that were looked into."""
+        return tuple(one.tree for one in self._left.values() if one.tree.seen)
+
     def close(self) -> None:
         """Watch no process any more."""
         for grant_id in self.ids():
             self.drop(grant_id)
+        for process in tuple(self._left):
+            self._let_go(process)
 
     def ids(self) -> tuple[str, ...]:
         """All bound grants."""
@@ -95,6 +128,15 @@ class Leases:
     def _over(self, grant_id: str, ended: Callable[[str], None]) -> None:
         self.drop(grant_id)
         ended(grant_id)
+
+    def _gone(self, process: Process, gone: Callable[[Process], None]) -> None:
+        self._let_go(process)
+        gone(process)
+
+    def _let_go(self, process: Process) -> None:
+        held = self._left.pop(process).held
+        asyncio.get_running_loop().remove_reader(held.pidfd)
+        held.close()
 
 
 def open_process(pid: int) -> Held:
