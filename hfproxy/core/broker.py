@@ -108,6 +108,7 @@ class Broker:
 
     _grants: dict[str, Grant] = field(default_factory=dict)
     _by_digest: dict[bytes, Grant] = field(default_factory=dict)
+    _children: dict[str, dict[str, None]] = field(default_factory=dict)
     _ended: OrderedDict[bytes, Refusal] = field(default_factory=OrderedDict)
 
     def mint(self, order: Order, entropy: bytes, at: int) -> tuple[Grant, str]:
@@ -127,8 +128,7 @@ class Broker:
         digest = credential.digest(bearer)
         caveats = (Expires(expires_at), InScopes(order.scopes, order.strict), *order.caveats)
         grant = Grant(digest.hex()[:16], digest, order, caveats, at, expires_at)
-        self._grants[grant.id] = grant
-        self._by_digest[digest] = grant
+        self._take_in(grant)
         return grant, bearer
 
     def restore(self, grant: Grant) -> None:
@@ -139,8 +139,7 @@ class Broker:
         """
         if grant.order.parent is not None:
             self.grant(grant.order.parent)
-        self._grants[grant.id] = grant
-        self._by_digest[grant.digest] = grant
+        self._take_in(grant)
 
     def recall(self, digest: bytes, how: Refusal) -> None:
         """Tell a credential that ended before apart from one never seen."""
@@ -165,7 +164,7 @@ class Broker:
         """A grant and all that were minted from it, parents first; nothing if it has ended."""
         found = [self._grants[grant_id]] if grant_id in self._grants else []
         for one in found:  # grows while it is walked
-            found += [grant for grant in self._grants.values() if grant.order.parent == one.id]
+            found += [self._grants[child] for child in self._children.get(one.id, ())]
         return tuple(found)
 
     def grant(self, grant_id: str) -> Grant:
@@ -252,12 +251,20 @@ class Broker:
         over = [grant.id for grant in self._grants.values() if at >= grant.expires_at]
         return tuple(ended for grant_id in over for ended in self._end(grant_id, Refusal.EXPIRED))
 
+    def _take_in(self, grant: Grant) -> None:
+        self._grants[grant.id] = grant
+        self._by_digest[grant.digest] = grant
+        if grant.order.parent is not None:
+            self._children.setdefault(grant.order.parent, {})[grant.id] = None
+
     def _end(self, grant_id: str, how: Refusal) -> tuple[Grant, ...]:
         return tuple(self._forget(grant.id, how) for grant in reversed(self.subtree(grant_id)))
 
     def _forget(self, grant_id: str, how: Refusal) -> Grant:
         grant = self._grants.pop(grant_id)
         del self._by_digest[grant.digest]
+        self._children.pop(grant_id, None)
+        self._children.get(grant.order.parent or "", {}).pop(grant_id, None)
         self._ended[grant.digest] = how
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
