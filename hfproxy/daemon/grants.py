@@ -143,6 +143,7 @@ class Grants:
         expires_at = max(grant.expires_at, min(now() + ttl, grant.minted_at + self._longest))
         grant = self.broker.renew(grant_id, expires_at, now())
         await self._journal.record(_event(Kind.RENEWED, grant, expires_at=grant.expires_at))
+        self.broker.grant(grant_id)  # it may have ended meanwhile
         await self._store.keep([grant], now())
         return grant
 
@@ -171,7 +172,7 @@ class Grants:
         """
         try:
             line = processes.lineage(pid)
-        except LookupError:
+        except (LookupError, OSError):
             raise UNSEEN from None
         for process in line:
             if self._leases.is_left(process):
@@ -197,7 +198,10 @@ class Grants:
 
     async def _is_inside(self, grant_id: str, inode: int) -> bool:
         tree = self._leases.tree(grant_id)
-        return tree is not None and await asyncio.to_thread(tree.holds, inode)
+        try:
+            return tree is not None and await asyncio.to_thread(tree.holds, inode)
+        except OSError:
+            return False
 
     # --- ending -------------------------------------------------------------------------------------------------------
 
@@ -228,6 +232,8 @@ class Grants:
                 await self._keep_used()
             except (JournalError, StoreError) as error:
                 log.warning("not_recorded", reason=str(error))
+            except OSError as error:
+                log.warning("processes_not_seen", reason=error.strerror)
 
     async def end_expired(self) -> None:
         """End what is over, so that no clock can bring it back; raises as `revoke`."""
@@ -243,13 +249,18 @@ class Grants:
     async def _renew_bound(self) -> None:
         """A long job never breaks: while its process lives, a grant without a set end is renewed at half its time."""
         for grant in self._bound():
-            left, last = grant.expires_at - now(), grant.minted_at + self._longest
-            if grant.order.renews and left < grant.order.ttl / 2 and grant.expires_at < last:
-                await self.renew(grant.id, grant.order.ttl)
+            with suppress(RefusedError):  # it ended while another was renewed
+                if self._is_to_be_renewed(self.broker.grant(grant.id)):
+                    await self.renew(grant.id, grant.order.ttl)
+
+    def _is_to_be_renewed(self, grant: Grant) -> bool:
+        _, *above = self.broker.lineage(grant)
+        last = min([grant.minted_at + self._longest, *(one.expires_at for one in above)])
+        return grant.order.renews and grant.expires_at - now() < grant.order.ttl / 2 and grant.expires_at < last
 
     async def _keep_used(self) -> None:
         used, self._used = self._used, set()
-        if used:
+        if used or self._store.is_behind:
             await self._store.keep([grant for grant in self.broker.grants() if grant.id in used], now())
 
     def _process_ended(self, grant_id: str) -> None:
@@ -285,8 +296,10 @@ class Grants:
         try:
             await self._store.end([(grant, how) for grant in ended], now(), barred)
         finally:
-            for grant in ended:
-                await self._journal.record(_event(Kind(how.value), grant))
+            *first, last = ended
+            for grant in first:
+                self._journal.note(_event(Kind(how.value), grant))
+            await self._journal.record(_event(Kind(how.value), last))  # and with it those before
 
     def _cut(self, ended: Iterable[Grant]) -> list[Process]:
         """Break off what runs under them; returns the processes that live on without their grant."""

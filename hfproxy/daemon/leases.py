@@ -28,7 +28,7 @@ class Tree:
     seen: set[Process] = field(default_factory=set)
 
     def look(self) -> None:
-        """See who is in it now; the dead are forgotten."""
+        """See who is in it now; the dead are forgotten. Raises OSError if that cannot be seen, and forgets nobody."""
         self.seen = processes.descendants({self.root, *self.seen}, processes.everything())
 
     def holds(self, inode: int) -> bool:
@@ -149,11 +149,15 @@ def open_process(pid: int) -> Held:
         pidfd = os.pidfd_open(pid)
     except OSError:
         raise _ended() from None
-    born = processes.find(pid)
-    if born is None or not is_alive(pidfd):  # then what was found may already be another one
+    try:
+        born = processes.find(pid)
+        if born is not None and is_alive(pidfd):  # else what was found may already be another one
+            return Held(born.process, pidfd)
+    except OSError:
         os.close(pidfd)
-        raise _ended()
-    return Held(born.process, pidfd)
+        raise _ended() from None
+    os.close(pidfd)
+    raise _ended()
 
 
 def is_alive(pidfd: int) -> bool:

@@ -1,6 +1,6 @@
 """Processes of this machine, as /proc shows them (proc(5)).
 
-A process is its number *and* the moment it began: numbers are given out again. Whatever cannot be read is not there.
+A process is its number *and* the moment it began: numbers are given out again.
 """
 
 import os
@@ -32,13 +32,13 @@ def boot() -> str:
 
 
 def find(pid: int) -> Born | None:
-    """The living process of that number."""
+    """The living process of that number. Raises OSError if that cannot be said, for want of descriptors."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # The name in parentheses may itself hold blanks and parentheses.
             fields = file.read().rpartition(b")")[2].split()
         return Born(Process(pid, int(fields[19])), int(fields[1]))
-    except (OSError, ValueError, IndexError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError, ValueError, IndexError):
         return None
 
 
@@ -48,7 +48,7 @@ def lineage(pid: int) -> tuple[Process, ...]:
     Read until it is the same twice: a parent that ends hands its children on, and its number may be another's.
 
     Raises:
-        LookupError: it cannot be said, so nothing may follow from it.
+        LookupError, OSError: it cannot be said, so nothing may follow from it.
     """
     for _ in range(TRIES):
         line = _way_up(pid)
@@ -80,7 +80,7 @@ def _is_of_another_user(pid: int) -> bool:
 
 
 def everything() -> list[Born]:
-    """All living processes."""
+    """All living processes; raises as `find`."""
     numbers = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
     return [born for pid in numbers if (born := find(pid)) is not None]
 

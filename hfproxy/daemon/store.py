@@ -63,6 +63,9 @@ class Store:
             StartError: it is damaged, or of a newer version.
         """
         self._directory = directory / DIRECTORY
+        # Until it is on disk what ended is written again with whatever is written next.
+        self._ended: list[tuple[str, bytes, str]] = []
+        self._barred: list[Process] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)
@@ -93,12 +96,12 @@ class Store:
             raise self._unfit(str(error)) from None
 
     async def keep(self, grants: Iterable[Grant], at: int) -> None:
-        """Write grants down as they are now.
+        """Write grants down as they are now, but for what has ended; and what could not be written before.
 
         Raises:
             StoreError: they could not be written.
         """
-        rows = [(grant.id, stored.spell(grant)) for grant in grants]
+        rows = [(grant.id, stored.spell(grant), grant.digest) for grant in grants]
         await self._do(lambda: self._write(rows, (), at))
 
     async def end(self, grants: Iterable[tuple[Grant, Refusal]], at: int, barred: Iterable[Process] = ()) -> None:
@@ -114,6 +117,11 @@ class Store:
         """Write down one thing about the machine, at the start."""
         self._file.execute("INSERT OR REPLACE INTO known VALUES (?, ?)", (name, value))
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether some that ended are not on disk yet."""
+        return bool(self._ended)
+
     def close(self) -> None:
         """Finish what is being written and let go of the file."""
         self._thread.shutdown()
@@ -121,28 +129,34 @@ class Store:
 
     def _write(
         self,
-        kept: Iterable[tuple[str, str]],
+        kept: Iterable[tuple[str, str, bytes]],
         ended: Iterable[tuple[str, bytes, str]],
         at: int,
         barred: Iterable[Process] = (),
     ) -> None:
+        self._ended += ended
+        self._barred += barred
         self._file.execute("BEGIN IMMEDIATE")
         try:
             # Not `REPLACE`, which would move the row behind its children.
             self._file.executemany(
-                "INSERT INTO grants VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET spelled = excluded.spelled", kept
+                "INSERT INTO grants SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM ended WHERE digest = ?)"
+                " ON CONFLICT (id) DO UPDATE SET spelled = excluded.spelled",
+                kept,
             )
-            for grant_id, digest, how in ended:
+            for grant_id, digest, how in self._ended:
                 self._file.execute("DELETE FROM grants WHERE id = ?", (grant_id,))
                 self._file.execute("INSERT OR REPLACE INTO ended VALUES (?, ?)", (digest, how))
             self._file.execute("DELETE FROM ended WHERE rowid <= (SELECT max(rowid) FROM ended) - ?", (REMEMBERED,))
-            self._file.executemany("INSERT OR IGNORE INTO barred VALUES (?, ?)", barred)
+            self._file.executemany("INSERT OR IGNORE INTO barred VALUES (?, ?)", self._barred)
             self._file.execute("INSERT OR REPLACE INTO known VALUES ('at', ?)", (str(at),))
             self._file.execute("COMMIT")
         except BaseException:
             if self._file.in_transaction:
                 self._file.execute("ROLLBACK")
             raise
+        self._ended.clear()
+        self._barred.clear()
 
     async def _do(self, work: Callable[[], Result]) -> Result:
         try:
