@@ -177,6 +177,10 @@ class Broker:
             raise RefusedError(f"no living grant '{grant_id[:64]}'; see: hf-proxy grants")
         return self._grants[grant_id]
 
+    def is_living(self, grant: Grant) -> bool:
+        """Whether it has not ended; only then all above it are there."""
+        return self._by_digest.get(grant.digest) is grant
+
     def grants(self) -> tuple[Grant, ...]:
         """All living grants, the oldest first."""
         return tuple(self._grants.values())
@@ -204,7 +208,7 @@ class Broker:
 
         `inside`: the ids of those grants bound to a tree of processes that the request comes from.
         """
-        if self._by_digest.get(grant.digest) is not grant:
+        if not self.is_living(grant):
             return _dead(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
         objections = (
             objection
@@ -225,7 +229,7 @@ class Broker:
 
     def room(self, grant: Grant, *, up: int = 0, down: int = 0) -> Deny | None:
         """Whether so many bytes more would be within every limit, and the grant still lives."""
-        if self._by_digest.get(grant.digest) is not grant:
+        if not self.is_living(grant):
             return _dead(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
         for ancestor in self.lineage(grant):
             for caveat in ancestor.caveats:
@@ -280,6 +284,8 @@ def decide(access: Access, objections: tuple[Objection, ...], *, bound: bool = F
     if not objections:
         return Allow()
     others = [no.refusal for no in objections if no.refusal is not Refusal.SCOPE]
+    # What no other scope would help against comes first.
+    others.sort(key=lambda refusal: refusal is Refusal.STRICT)
     deny = Deny(others[0] if others else Refusal.SCOPE, one_line(no.why for no in objections), objections)
     if not others and access.reads_only:
         return AllowAnonymous(

@@ -184,6 +184,8 @@ class Grants:
 
     async def inside(self, grant: Grant, inode: int) -> Inside:
         """Of a grant and all above it those bound to a tree of processes that this connection comes from."""
+        if not self.broker.is_living(grant):
+            return frozenset()
         bound = [one.id for one in self.broker.lineage(grant) if one.order.bind is Bind.TREE]
         return frozenset([one for one in bound if await self._is_inside(one, inode)])
 
@@ -191,7 +193,8 @@ class Grants:
         """The innermost grant whose tree needs no credential, and this connection comes from."""
         open_to_all = [grant for grant in self._bound() if grant.order.ambient]
         found = [grant for grant in open_to_all if await self._is_inside(grant.id, inode)]
-        return max(found, key=lambda grant: len(self.broker.lineage(grant)), default=None)
+        living = filter(self.broker.is_living, found)
+        return max(living, key=lambda grant: len(self.broker.lineage(grant)), default=None)
 
     def _bound(self) -> list[Grant]:
         return [self.broker.grant(grant_id) for grant_id in self._leases.ids()]

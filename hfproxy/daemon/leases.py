@@ -14,6 +14,7 @@ import os
 import signal
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from threading import Lock
 
 from hfproxy.daemon import processes
 from hfproxy.daemon.processes import Process
@@ -26,15 +27,20 @@ class Tree:
 
     root: Process
     seen: set[Process] = field(default_factory=set)
+    looking: Lock = field(default_factory=Lock, compare=False, repr=False)
 
     def look(self) -> None:
         """See who is in it now; the dead are forgotten. Raises OSError if that cannot be seen, and forgets nobody."""
-        self.seen = processes.descendants({self.root, *self.seen}, processes.everything())
+        with self.looking:  # two at a time, and the older would forget what the newer has seen
+            self.seen = processes.descendants({self.root, *self.seen}, processes.everything())
 
     def holds(self, inode: int) -> bool:
         """Whether one of its processes has this socket. What cannot be looked into does not."""
-        self.look()
-        return any(processes.holds_socket(process.pid, inode) for process in self.seen)
+        for _ in range(2):  # one whose parent ended during the look is seen at the next
+            self.look()
+            if any(_holds(process, inode) for process in self.seen):
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +143,14 @@ class Leases:
         held = self._left.pop(process).held
         asyncio.get_running_loop().remove_reader(held.pidfd)
         held.close()
+
+
+def _holds(process: Process, inode: int) -> bool:
+    """Its number may be another's while its descriptors are looked at: so it has to be the same one afterwards."""
+    if not processes.holds_socket(process.pid, inode):
+        return False
+    born = processes.find(process.pid)
+    return born is not None and born.process == process
 
 
 def open_process(pid: int) -> Held:

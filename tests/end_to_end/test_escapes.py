@@ -3,16 +3,20 @@
 import json
 import os
 import resource
+import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from end_to_end.test_restart import begin, kill
 from end_to_end.test_restart import house as lasting
-from end_to_end.test_trees import Exec, held, run
+from end_to_end.test_trees import CURL, Exec, held, run
+from end_to_end.wire_client import Reply, ask, bearer
 from house import House
 
 __all__ = ["held", "lasting", "run"]
@@ -152,3 +156,52 @@ def test_an_orphan_in_a_session_of_its_own_is_still_inside(house: House) -> None
     done = subprocess.run(command, env=house.env, capture_output=True, text=True, timeout=60)
     minted = json.loads(done.stdout)
     assert next(one for one in house.audit("--grant", minted["id"]) if one["kind"] == "minted")["parent"]
+
+
+# --- with what it has -------------------------------------------------------------------------------------------------
+
+
+def test_who_stole_the_credential_of_a_tree_does_not_even_learn_whose_it_is(
+    held: "Callable[..., dict[str, Any]]", house: House
+) -> None:
+    inside = held("--bind", "tree", "--strict", *NARROW)
+    reply = ask(inside["HF_ENDPOINT"], "GET", "/api/whoami-v2", bearer(inside["HF_TOKEN"]))
+    assert (reply.status, reply.refusal) == (403, "holder")
+    assert [one["refusal"] for one in house.audit("--denied")] == ["holder"]
+
+
+def test_inside_of_a_narrow_tree_one_may_still_ask_who_one_is(run: Exec) -> None:
+    whoami = f'{CURL} -H "Authorization: Bearer $HF_TOKEN" $HF_ENDPOINT/api/whoami-v2'
+    assert run(whoami, "--bind", "tree", "--strict", *NARROW).stdout == "200"
+
+
+def test_nobody_inside_moves_the_end_that_was_set_outside(run: Exec, house: House) -> None:
+    done = run(
+        "$HFPROXY grants --json | grep -o '\"id\": \"[0-9a-f]*' | cut -d '\"' -f 4 | xargs -I ID $HFPROXY renew ID --ttl 8h",
+        "--ttl", "1m",
+    )  # fmt: skip
+    assert "outside of it: hf-proxy renew" in done.stderr
+    assert [one["kind"] for one in house.audit() if one["kind"] == "renewed"] == []
+
+
+def test_a_parent_that_is_revoked_while_a_body_comes_in_is_a_no_as_any_other(house: House) -> None:
+    script = '"$@" mint --bind none --scope create:me; read line'
+    process = subprocess.Popen(
+        [*house.hfproxy, "exec", "--scope", "create:me", "--", "bash", "-c", script, "-", *house.hfproxy],
+        env=house.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    child = process.stdout.readline().strip()
+    place, body = urlsplit(house.status()["endpoint"]), b'{"name": "another", "type": "model"}'
+    with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
+        connection.sendall(
+            b"POST /api/repos/create HTTP/1.1\r\nContent-Type: application/json\r\n"
+            + f"Host: {place.netloc}\r\nAuthorization: Bearer {child}\r\nContent-Length: {len(body)}\r\n".encode()
+            + b"Connection: close\r\nExpect: 100-continue\r\n\r\n"
+        )
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+        house.must("revoke", "--all")
+        connection.sendall(body)
+        reply = Reply(b"".join(iter(lambda: connection.recv(65536), b"")))
+    process.communicate()
+    assert (reply.status, reply.refusal) == (401, "revoked")
