@@ -16,14 +16,14 @@ from hfproxy.core import credential
 from hfproxy.core.access import Refusal
 from hfproxy.core.audit import Kind
 from hfproxy.core.broker import Bind, Broker, Grant, Inside, Order
-from hfproxy.core.caveats import Expires, MaxBytes, MaxRate, MaxUses
+from hfproxy.core.caveats import MINUTE, Expires, MaxBytes, MaxRate, MaxUses
 from hfproxy.daemon import processes
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.leases import Leases, open_process
 from hfproxy.daemon.processes import Process
 from hfproxy.daemon.running import Running
-from hfproxy.daemon.store import Kept, Store
+from hfproxy.daemon.store import Store
 from hfproxy.errors import JournalError, RefusedError, StoreError
 
 log = structlog.get_logger()
@@ -44,6 +44,7 @@ class Grants:
         self._journal, self._store, self._longest = journal, store, longest
         self._leases = Leases()
         self._used: set[str] = set()
+        self._kept_at = 0
         self._background: set[asyncio.Task[None]] = set()
 
     # --- before and after this daemon ---------------------------------------------------------------------------------
@@ -54,8 +55,11 @@ class Grants:
         boot, barred = processes.boot(), list(kept.barred)
         for digest, how in kept.ended:
             self.broker.recall(digest, how)
-        for grant in kept.grants:
-            grant = _set_back(grant, kept)  # noqa: PLW2901  (the one that counts from here on)
+        found, back = kept.grants, kept.at - now()
+        if back > 0:  # on disk before anything else is, or the time that is written with it would hide it
+            found = tuple(_set_back(grant, back) for grant in found)
+            await self._store.keep(found, now())
+        for grant in found:
             fate = self._restored(grant, same_boot=kept.boot == boot)
             if fate is not None:
                 self.broker.recall(grant.digest, fate)
@@ -103,7 +107,7 @@ class Grants:
         self._leases.close()
         await asyncio.gather(*self._background)
         with suppress(StoreError):
-            await self._keep_used()
+            await self._store.keep(self.broker.grants(), now())
 
     # --- minting and renewing -----------------------------------------------------------------------------------------
 
@@ -262,8 +266,11 @@ class Grants:
         return grant.order.renews and grant.expires_at - now() < grant.order.ttl / 2 and grant.expires_at < last
 
     async def _keep_used(self) -> None:
+        """What was used, and if nothing was, what time it is: what a clock is compared with that was set back."""
         used, self._used = self._used, set()
-        if used or self._store.is_behind:
+        is_due = now() >= self._kept_at + MINUTE and bool(self.broker.grants())
+        if used or is_due or self._store.is_behind:
+            self._kept_at = now()
             await self._store.keep([grant for grant in self.broker.grants() if grant.id in used], now())
 
     def _process_ended(self, grant_id: str) -> None:
@@ -319,13 +326,11 @@ def _tied_to(grant: Grant) -> list[Process]:
     return [] if pid is None or start is None else [Process(pid, start)]
 
 
-def _set_back(grant: Grant, kept: Kept) -> Grant:
+def _set_back(grant: Grant, back: int) -> Grant:
     """If the clock was set back while no daemon ran, what was left of a grant's life is still all there is."""
-    back = kept.at - now()
-    if back <= 0:
-        return grant
-    expires_at = grant.expires_at - back
-    return replace(grant, expires_at=expires_at, caveats=(Expires(expires_at), *grant.caveats[1:]))
+    minted_at, expires_at = max(0, grant.minted_at - back), max(0, grant.expires_at - back)
+    caveats = (Expires(expires_at), *grant.caveats[1:])
+    return replace(grant, minted_at=minted_at, expires_at=expires_at, caveats=caveats)
 
 
 def _event(kind: Kind, grant: Grant, **more: object) -> dict[str, object]:

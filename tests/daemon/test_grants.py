@@ -226,3 +226,13 @@ async def test_a_revocation_that_the_disk_had_no_room_for_is_made_up_for_when_it
     assert grants.broker.grants() == ()
     await grants.close()
     assert (await restored(grants, tmp_path)).broker.grants() == ()
+
+
+async def test_when_it_stops_it_writes_down_what_time_it_is(grants: Grants, tmp_path: Path) -> None:
+    """What the next daemon compares its clock with, though nothing was used for long."""
+    store = Store(tmp_path)
+    await store.keep([], 5)
+    await grants.close()
+    kept = store.load()
+    store.close()
+    assert kept.at > 5
