@@ -12,7 +12,8 @@ Left to others: what time it is, random bytes, processes, the journal and the ne
 """
 
 import hmac
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -86,6 +87,22 @@ class Grant:
         while self._recent and self._recent[0] <= at - MINUTE:
             self._recent.popleft()
         return Moment(at, self.uses, len(self._recent), self.bytes_up, self.bytes_down, inside)
+
+    @property
+    def lately(self) -> list[tuple[int, int]]:
+        """When it was used in the last minute, and how often in each second; empty where nothing asks for it."""
+        return list(Counter(self._recent).items())
+
+    def used_lately(self, seconds: Sequence[tuple[int, int]]) -> None:
+        """Take over what an earlier daemon counted.
+
+        Raises:
+            ValueError: it is more than the uses there were.
+        """
+        if sum(count for _, count in seconds) > self.uses:
+            msg = "more uses in a minute than in all"
+            raise ValueError(msg)
+        self._recent.extend(at for at, count in seconds for _ in range(count))
 
     def warning(self, at: int) -> str | None:
         """What its holder should know in the last tenth of its life, ten minutes at most; None before."""

@@ -146,6 +146,15 @@ def test_what_was_used_stays_used(house: House, end: Callable[[House], None]) ->
 
 
 @END
+def test_the_requests_of_the_last_minute_stay_counted(house: House, end: Callable[[House], None]) -> None:
+    minted = house.mint("--max-rate", "2")
+    assert [status(minted)[0] for _ in range(2)] == [200, 200]
+    end(house)
+    begin(house)
+    assert status(minted) == (429, "limit")
+
+
+@END
 def test_a_child_is_still_its_parents_child(house: House, end: Callable[[House], None]) -> None:
     script = '"$@" mint --bind none --scope write; read line'
     process = subprocess.Popen(
