@@ -175,15 +175,6 @@ def test_inside_of_a_narrow_tree_one_may_still_ask_who_one_is(run: Exec) -> None
     assert run(whoami, "--bind", "tree", "--strict", *NARROW).stdout == "200"
 
 
-def test_nobody_inside_moves_the_end_that_was_set_outside(run: Exec, house: House) -> None:
-    done = run(
-        "$HFPROXY grants --json | grep -o '\"id\": \"[0-9a-f]*' | cut -d '\"' -f 4 | xargs -I ID $HFPROXY renew ID --ttl 8h",
-        "--ttl", "1m",
-    )  # fmt: skip
-    assert "outside of it: hf-proxy renew" in done.stderr
-    assert [one["kind"] for one in house.audit() if one["kind"] == "renewed"] == []
-
-
 def test_a_parent_that_is_revoked_while_a_body_comes_in_is_a_no_as_any_other(house: House) -> None:
     script = '"$@" mint --bind none --scope create:me; read line'
     process = subprocess.Popen(
