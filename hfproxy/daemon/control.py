@@ -42,7 +42,6 @@ SETTLE_SECONDS: Final = 1
 
 # What is served to a process that runs inside of a grant (design §5).
 FROM_INSIDE: Final = (
-    messages.Status,
     messages.Mint,
     messages.Grants,
     messages.Renew,
@@ -118,6 +117,9 @@ class ControlPlane:
         try:
             async with asyncio.timeout(LINE_SECONDS):
                 message = messages.decode(await _line(reader))
+            if isinstance(message, messages.Status):
+                yield self._status()
+                return
             async for answer in self._do(message, self._caller(message, connection)):
                 yield answer
         except HFProxyError as error:
@@ -132,8 +134,6 @@ class ControlPlane:
         self, message: messages.Any, caller: Caller
     ) -> AsyncIterator[wire.Message]:
         match message:
-            case messages.Status():
-                yield self._status()
             case messages.Login():
                 yield await self._login(message)
             case messages.Accounts():

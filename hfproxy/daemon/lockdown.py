@@ -19,6 +19,7 @@ from hfproxy.daemon.accounts import Accounts, Held
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.recall import FILE as WAITING
 from hfproxy.daemon.recall import Outcome, Recalls
 from hfproxy.errors import HFProxyError, JournalError, RefusedError, VaultError
 from hfproxy.secret import Secret
@@ -65,8 +66,8 @@ class Lockdown:
         recorded = await self._record(outcomes)
         if not written:
             raise RefusedError(
-                f"all grants ended and the vault is locked, but {self._marker} could not be written: a daemon that is"
-                " started anew would not know; make room, then again: hf-proxy lockdown"
+                f"all grants ended and the vault is locked{_in_words(outcomes)}, but {self._marker} could not be"
+                " written: a daemon that is started anew would not know; make room, then again: hf-proxy lockdown"
             )
         return ended, outcomes, recorded
 
@@ -114,11 +115,14 @@ class Lockdown:
                 raise RefusedError(f"{why}; it stays locked") from None
 
     async def _write_down(self, *, recall: bool, account: str | None) -> bool:
+        if recall:
+            try:
+                await self._recalls.ask(account)
+            except OSError as error:  # it is sent now all the same
+                log.warning("not_written", file=WAITING, reason=error.strerror)
         try:
             async with self._switching:
                 await asyncio.to_thread(durable.write, self._marker, b"hf-proxy unlock\n")
-            if recall:
-                await self._recalls.ask(account)
         except OSError as error:
             log.warning("not_written", file=FILE, reason=error.strerror)
             return False
@@ -155,3 +159,10 @@ class Lockdown:
             log.warning("not_recorded", kind=Kind.LOCKDOWN.value)
             return False
         return True
+
+
+def _in_words(outcomes: list[Outcome]) -> str:
+    return "".join(
+        f"; token of {one.account} {'revoked at the Hub' if one.state == 'revoked' else f'NOT revoked ({one.why})'}"
+        for one in outcomes
+    )
