@@ -78,7 +78,7 @@ def parsed(data: bytes) -> Any:
     return messages[0][0].method, messages[0][0].path, fields
 
 
-@law
+@law()
 @given(data=REQUESTS)
 @example(data=b"GET /\x7f HTTP/1.1\r\n" + BLOCK)
 @example(data=b"GET  / HTTP/1.1\r\n" + BLOCK)
@@ -91,7 +91,7 @@ def test_what_is_read_is_what_aiohttp_reads(data: bytes) -> None:
     assert ours is None or ours == theirs
 
 
-@law
+@law()
 @given(first=st.binary(max_size=8), second=st.binary(max_size=8), block=st.sampled_from([BLOCK, b"Host: a\r\n\r\n"]))
 def test_a_block_that_is_known_changes_nothing(first: bytes, second: bytes, block: bytes) -> None:
     async def both() -> tuple[Any, Any]:
