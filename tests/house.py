@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 PYTHON = os.environ.get("HFPROXY_PYTHON", sys.executable)
 HFPROXY = (PYTHON, "-I", "-m", "hfproxy")
-START_SECONDS = 20
+START_SECONDS = 60
 # What a developer's own shell may hold and a test must not.
 FOREIGN = ("HF_", "HUGGING", "HFPROXY_", "XDG_", "NETRC", "SSL", "LISTEN_", "NOTIFY_", "DBUS_")
 
