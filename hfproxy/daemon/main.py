@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from pathlib import Path
 from typing import Final
 
@@ -137,9 +138,12 @@ async def _serve(
 
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(grants.sweep()), tasks.create_task(_every_minute(recorder))]
+        background.append(tasks.create_task(_feed_watchdog(grants)))
         background.append(tasks.create_task(lockdown.resend()))
-        data_server = await asyncio.get_running_loop().create_server(visitor, sock=data)
-        control_server = await asyncio.start_unix_server(commands.serve, sock=control, limit=wire.MAX_LINE)
+        data_server = await asyncio.get_running_loop().create_server(visitor, sock=data, backlog=service.BACKLOG)
+        control_server = await asyncio.start_unix_server(
+            commands.serve, sock=control, limit=wire.MAX_LINE, backlog=service.BACKLOG
+        )
         log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name)
         service.notify("READY=1")
         await _stop_signal()
@@ -163,6 +167,16 @@ async def _every_minute(recorder: Recorder) -> None:
     while True:
         await asyncio.sleep(MINUTE)
         recorder.write_unknown()
+
+
+async def _feed_watchdog(grants: Grants) -> None:
+    """Twice in the time that the service manager gives, say that all is well: this loop turns, and grants are swept, for
+    which store, journal and processes have to answer. A daemon that hangs says nothing, and is started again."""
+    limit = service.watchdog_seconds()
+    while limit is not None:
+        if time.monotonic() - grants.swept_at < limit:
+            service.notify("WATCHDOG=1")
+        await asyncio.sleep(limit / 2)
 
 
 async def _stop_signal() -> None:
