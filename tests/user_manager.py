@@ -62,7 +62,19 @@ class UserManager:
         prefix, base = self._prefixes(python)
         needed = dict.fromkeys([base, prefix, str(ROOT)])
         self._outer = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--propagation", "private", "bash", "-c", SETUP.replace("%s", SYSTEMD), "-"]
+            [
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                "unshare",
+                "--mount",
+                "--propagation",
+                "private",
+                "bash",
+                "-c",
+                SETUP.replace("%s", SYSTEMD),
+                "-",
+            ]
             + [str(UID), HOME, *needed],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -81,9 +93,13 @@ class UserManager:
     @staticmethod
     def _prefixes(python: str) -> list[str]:
         code = "import os, sys; print(sys.prefix); print(os.path.realpath(sys.base_prefix))"
-        return subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True).stdout.split("\n")[:2]
+        return subprocess.run([python, "-I", "-c", code], capture_output=True, text=True, check=True).stdout.split(
+            "\n"
+        )[:2]
 
-    def run(self, *command: str, env: dict[str, str] | None = None, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *command: str, env: dict[str, str] | None = None, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command as its user."""
         environ = {
             "PATH": os.environ["PATH"],
@@ -92,7 +108,12 @@ class UserManager:
             "LANG": "C.UTF-8",
         }
         return subprocess.run(
-            [*self._entered(), *command], env=environ | (env or {}), input=stdin, capture_output=True, text=True, timeout=100
+            [*self._entered(), *command],
+            env=environ | (env or {}),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=100,
         )
 
     def _first(self) -> str:
@@ -137,4 +158,3 @@ def missing() -> str | None:
         if shutil.which(program) is None:
             return f"needs {program}; on Debian: apt install systemd util-linux"
     return None
-
