@@ -1,7 +1,7 @@
 """The unit files of hf-proxy: the shipped texts with this installation's places put in.
 
 The texts are in `systemd/`, in the sources beside the package, in a wheel within it. A file that was written from them
-says so in its first line, with a digest of the rest: what was changed since, or came from somebody else, is known by that.
+says so in its first line, with a digest of the rest; by that it is known what was changed since, or is not ours.
 """
 
 import hashlib
@@ -23,6 +23,10 @@ MARK = "# Written by hf-proxy service install. Changes go into drop-ins (systemc
 UNFIT = re.compile(r"""["'\\\x00-\x1f\x7f\ud800-\udfff]""")
 
 CONTROL, DATA, DAEMON = UNITS = ("hf-proxy.socket", "hf-proxy-data.socket", "hf-proxy.service")
+
+SYSTEM_DIRECTORY = Path("/etc/systemd/system")
+SYSUSERS = Path("/etc/sysusers.d/hf-proxy.conf")
+TMPFILES = Path("/etc/tmpfiles.d/hf-proxy.conf")
 
 
 class State(Enum):
@@ -70,7 +74,7 @@ def fit(path: str) -> str:
     """
     if UNFIT.search(path):
         raise ServiceError(
-            f"systemd takes no quotes, backslashes or control characters in {ascii(path)};"
+            f"systemd takes no quotes, backslashes or control characters in {path!a};"
             " put it where there are none, then: hf-proxy service install"
         )
     return path.replace("%", "%%")
@@ -100,11 +104,6 @@ def _sources(directory: Path) -> Iterator[tuple[Path, Path]]:
     if system:
         yield SHIPPED / "system" / "hf-proxy.sysusers", SYSUSERS
         yield SHIPPED / "system" / "hf-proxy.tmpfiles", TMPFILES
-
-
-SYSTEM_DIRECTORY = Path("/etc/systemd/system")
-SYSUSERS = Path("/etc/sysusers.d/hf-proxy.conf")
-TMPFILES = Path("/etc/tmpfiles.d/hf-proxy.conf")
 
 
 def user_directory() -> Path:

@@ -170,8 +170,10 @@ async def _every_minute(recorder: Recorder) -> None:
 
 
 async def _feed_watchdog(grants: Grants) -> None:
-    """Twice in the time that the service manager gives, say that all is well: this loop turns, and grants are swept, for
-    which store, journal and processes have to answer. A daemon that hangs says nothing, and is started again."""
+    """Twice in the time that the service manager gives, say that all is well, so that one that hangs is started again.
+
+    Well is: this loop turns, and grants are swept, for which store, journal and processes have to answer.
+    """
     limit = service.watchdog_seconds()
     while limit is not None:
         if time.monotonic() - grants.swept_at < limit:

@@ -15,7 +15,7 @@ from typing import Final
 from hfproxy.errors import StartError
 
 FIRST_PASSED: Final = 3
-# How many may wait while one daemon has gone and the next is not there yet (systemd's own value; the kernel's may be less).
+# How many may wait while one daemon has gone and the next is not there yet (as systemd has it; the kernel may cut it).
 BACKLOG: Final = 4096
 TCP_LISTEN: Final = "0A"
 
@@ -37,7 +37,7 @@ def notify(state: str) -> None:
 
 
 def watchdog_seconds() -> float | None:
-    """Within how many seconds the manager wants to hear that all is well (sd_watchdog_enabled(3)); None: it does not."""
+    """Within how many seconds the manager wants to hear that all is well (sd_watchdog_enabled(3)); None: never."""
     text = os.environ.get("WATCHDOG_USEC", "")
     for_us = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     return int(text) / 1_000_000 if for_us and text.isdecimal() and int(text) else None
