@@ -231,7 +231,8 @@ def _forget_directory(runtime: Path) -> None:
 def _vault(target: Target) -> str:
     """Where the tokens are."""
     backend = config.load(Path(target.places.config)).vault.backend
-    return "in the keyring" if backend == "keyring" else f"in {target.places.state}"
+    elsewhere = {"keyring": "in the keyring", "memory": "which ended with the daemon"}
+    return elsewhere.get(backend, f"in {target.places.state}")
 
 
 def status(target: Target) -> int:

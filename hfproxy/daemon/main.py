@@ -156,6 +156,7 @@ async def _serve(
         await commands.settle()
         control_server.close()
         data_server.close()
+        requests.pre_shutdown()  # or every idle connection would be waited for
         await requests.shutdown(DRAIN_SECONDS)
         for task in background:
             task.cancel()
