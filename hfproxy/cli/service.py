@@ -1,7 +1,6 @@
 """`service`: have systemd keep the sockets and run the daemon, and undo that."""
 
 import os
-import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from hfproxy.cli.service_manager import Manager
 from hfproxy.cli.service_units import CONTROL, DAEMON, DATA, UNITS, Places, State
 from hfproxy.client import ask
 from hfproxy.daemon.service import data_socket
-from hfproxy.errors import DaemonError, HFProxyError, RefusedError, ServiceError
+from hfproxy.errors import ConfigError, DaemonError, HFProxyError, RefusedError, ServiceError
 from hfproxy.wire import Message
 
 SYNTAX = Syntax(
@@ -74,7 +73,7 @@ def install(target: Target) -> int:
     """Write, verify, enable and start; on any failure all is as it was before."""
     if target.system:
         _check_root(target)
-        _check_only_root_changes(Path(target.places.python), Path(service_units.HERE))
+        service_units.check_only_root_changes(Path(target.places.python), service_units.HERE)
     target.manager.reach("start the daemon by hand: hf-proxy daemon &")
     _check_nothing_of_others(target)
     before = {file: service_units.written(file) for file in target.files}
@@ -99,7 +98,7 @@ def _put_in_place(target: Target, before: dict[Path, str | None], files: dict[Pa
     if changed.intersection(SOCKETS):  # which are not changed while they are in use
         manager.ask("stop", *UNITS)
     for file, text in files.items():
-        if file.name in changed or before[file] != text:
+        if before[file] != text:
             _write(file, text)
     if target.system:
         service_manager.run("systemd-sysusers", str(service_units.SYSUSERS))
@@ -153,18 +152,6 @@ def _address(target: Target, installed: str | None) -> str:
 def _check_root(target: Target) -> None:
     if os.geteuid() != 0:
         raise ServiceError(f"only root may do that; run: {target.command} install")
-
-
-def _check_only_root_changes(*programs: Path) -> None:
-    """A daemon whose program another user may change is no daemon of a user of its own; one in a home it cannot see."""
-    for program in {place for named in programs for place in (named, named.resolve())}:
-        for place in (program, *program.parents):
-            found = place.lstat()
-            open_to_others = found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX
-            if not stat.S_ISLNK(found.st_mode) and (found.st_uid != 0 or open_to_others):
-                raise ServiceError(f"{place} can be changed by others than root; install hf-proxy into /opt as root")
-        if program.is_relative_to("/home") or program.is_relative_to("/root"):
-            raise ServiceError(f"{program} is in a home, which the service does not see; install hf-proxy into /opt")
 
 
 def _check_nothing_of_others(target: Target) -> None:
@@ -230,7 +217,10 @@ def _forget_directory(runtime: Path) -> None:
 
 def _vault(target: Target) -> str:
     """Where the tokens are."""
-    backend = config.load(Path(target.places.config)).vault.backend
+    try:
+        backend = config.load(Path(target.places.config)).vault.backend
+    except ConfigError:
+        return "where it was: config.toml cannot be read"
     elsewhere = {"keyring": "in the keyring", "memory": "which ended with the daemon"}
     return elsewhere.get(backend, f"in {target.places.state}")
 
@@ -241,7 +231,7 @@ def status(target: Target) -> int:
     for unit in UNITS:
         stands = service_units.state(target.directory / unit).value
         active, enabled = (target.manager.property(unit, name) for name in ("ActiveState", "UnitFileState"))
-        show(f"{unit:<21} {stands}, {active}{', starts with the session' if enabled == 'enabled' else ''}")
+        show(f"{unit:<21} {stands}, {active}{', enabled' if enabled == 'enabled' else ''}")
     if not all(service_units.state(file) is State.OURS for file in target.files):
         raise RefusedError(f"the service is not installed; run: {target.command} install")
     pid = target.manager.property(DAEMON, "MainPID")

@@ -7,6 +7,7 @@ says so in its first line, with a digest of the rest; by that it is known what w
 import hashlib
 import os
 import re
+import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -140,6 +141,22 @@ def address_in(text: str) -> tuple[str, int] | None:
     """The address that an installed data socket has."""
     match = re.search(r"^ListenStream=([0-9.]+):([0-9]+)$", text, re.MULTILINE)
     return (match[1], int(match[2])) if match else None
+
+
+def check_only_root_changes(*programs: Path) -> None:
+    """For a daemon of a user of its own: whoever can change its program has its tokens, and into homes it cannot see.
+
+    Raises:
+        ServiceError: names the place that others may change, or the home.
+    """
+    for program in {place for named in programs for place in (named, named.resolve())}:
+        for place in (program, *program.parents):
+            found = place.lstat()
+            open_to_others = found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX
+            if not stat.S_ISLNK(found.st_mode) and (found.st_uid != 0 or open_to_others):
+                raise ServiceError(f"{place} can be changed by others than root; install hf-proxy into /opt as root")
+        if program.is_relative_to("/home") or program.is_relative_to("/root"):
+            raise ServiceError(f"{program} is in a home, which the service does not see; install hf-proxy into /opt")
 
 
 def _digest(body: str) -> str:

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-import time
 from pathlib import Path
 from typing import Final
 
@@ -138,7 +137,7 @@ async def _serve(
 
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(grants.sweep()), tasks.create_task(_every_minute(recorder))]
-        background.append(tasks.create_task(_feed_watchdog(grants)))
+        background.append(tasks.create_task(service.feed_watchdog(lambda: grants.swept_at)))
         background.append(tasks.create_task(lockdown.resend()))
         data_server = await asyncio.get_running_loop().create_server(visitor, sock=data, backlog=service.BACKLOG)
         control_server = await asyncio.start_unix_server(
@@ -168,18 +167,6 @@ async def _every_minute(recorder: Recorder) -> None:
     while True:
         await asyncio.sleep(MINUTE)
         recorder.write_unknown()
-
-
-async def _feed_watchdog(grants: Grants) -> None:
-    """Twice in the time that the service manager gives, say that all is well, so that one that hangs is started again.
-
-    Well is: this loop turns, and grants are swept, for which store, journal and processes have to answer.
-    """
-    limit = service.watchdog_seconds()
-    while limit is not None:
-        if time.monotonic() - grants.swept_at < limit:
-            service.notify("WATCHDOG=1")
-        await asyncio.sleep(limit / 2)
 
 
 async def _stop_signal() -> None:

@@ -56,6 +56,12 @@ pid=$(systemctl show --property=MainPID --value hf-proxy.service)
 if as ada cat "/proc/$pid/environ" >/dev/null 2>&1; then false; fi
 if as ada cat /var/lib/hf-proxy/daemon.lock >/dev/null 2>&1; then false; fi
 ok "system: its process and its files are closed to the members"
+printf 'a passphrase of the test' | systemd-creds encrypt --with-key=host --name=hf-proxy-passphrase - /tmp/credential
+install -D -m 600 /tmp/credential /etc/credstore.encrypted/hf-proxy-passphrase
+systemctl restart hf-proxy.service
+[ "$(cat /run/credentials/hf-proxy.service/hf-proxy-passphrase)" = 'a passphrase of the test' ]
+ok "system: the passphrase reaches the daemon as a credential that lies encrypted on disk"
+pid=$(systemctl show --property=MainPID --value hf-proxy.service)
 kill -STOP "$pid"
 ok "system: $(systemctl show --property=WatchdogUSec hf-proxy.service), stopped by hand"
 until [ "$(systemctl show --property=NRestarts --value hf-proxy.service)" = 1 ]; do sleep 0.5; done

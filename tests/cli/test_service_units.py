@@ -1,5 +1,6 @@
 """The units as they are written: every place in them, how exposed they are, and whose file it is."""
 
+import os
 import plistlib
 import re
 import subprocess
@@ -97,6 +98,41 @@ class TestState:
 
     def test_the_address_is_found_again(self, tmp_path: Path) -> None:
         assert service_units.address_in(units(tmp_path)["hf-proxy-data.socket"]) == ("127.0.0.1", 4880)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to own what only root may change")
+class TestOnlyRoot:
+    """The program of a daemon that runs under a user of its own."""
+
+    @pytest.fixture
+    def program(self, tmp_path: Path) -> Path:
+        (tmp_path / "bin").mkdir(mode=0o755)
+        (tmp_path / "bin" / "python").touch(0o755)
+        return tmp_path / "bin" / "python"
+
+    def test_one_that_only_root_changes_will_do(self, program: Path) -> None:
+        service_units.check_only_root_changes(program)
+
+    @pytest.mark.parametrize("mode", [0o775, 0o757, 0o777])
+    def test_one_in_a_directory_that_others_may_write_into_is_refused(self, program: Path, mode: int) -> None:
+        program.parent.chmod(mode)
+        with pytest.raises(ServiceError, match=f"{program.parent} can be changed by others"):
+            service_units.check_only_root_changes(program)
+
+    def test_one_that_belongs_to_another_user_is_refused(self, program: Path) -> None:
+        os.chown(program.parent, 65534, 65534)
+        with pytest.raises(ServiceError, match="install hf-proxy into /opt"):
+            service_units.check_only_root_changes(program)
+
+    def test_a_link_to_such_a_one_is_refused(self, program: Path, tmp_path: Path) -> None:
+        os.chown(program, 65534, 65534)
+        (tmp_path / "link").symlink_to(program)
+        with pytest.raises(ServiceError, match=f"{program} can be changed by others"):
+            service_units.check_only_root_changes(tmp_path / "link")
+
+    def test_one_in_a_home_is_refused(self) -> None:
+        with pytest.raises(ServiceError, match="is in a home"):
+            service_units.check_only_root_changes(Path("/root"))
 
 
 @pytest.mark.parametrize("name", ["hf-proxy.plist", "hf-proxy.system.plist"])

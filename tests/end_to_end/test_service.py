@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 import user_manager
+from end_to_end.client import CANARY
+from fakehub import FakeHub
 from house import PYTHON
 from user_manager import UID, UserManager, until
 
@@ -115,6 +117,31 @@ def test_it_sees_whose_connections_it_serves(manager: UserManager) -> None:
     theirs = subprocess.run(["curl", "-s", "-D", "-", "-o", "/dev/null", url], capture_output=True, text=True).stdout
     assert "x-hf-proxy-refusal: no_credential" in ours.lower()
     assert "x-hf-proxy-refusal: peer" in theirs.lower()
+
+
+def test_a_day_of_work_goes_on_under_the_restrictions_of_its_unit(manager: UserManager, hub: FakeHub) -> None:
+    """A sealed vault made and opened, a token brought, a request through to the Hub; and again after a restart."""
+    manager.must("tee", f"{manager.home}/ca.pem", stdin=hub.ca_path.read_text())
+    upstream = f'[upstream]\nhub = "{hub.url}"\nca_file = "{manager.home}/ca.pem"\n'
+    configure(manager, CONFIG.replace('"memory"', '"sealed-file"') + upstream)
+    install(manager)
+
+    def unlock() -> None:
+        script = 'exec "$0" -I -m hfproxy unlock --passphrase-fd 3 3<<<"a passphrase of the test"'
+        manager.must("bash", "-c", script, manager.python)
+
+    def asked(minted: dict[str, str]) -> str:
+        header = f"Authorization: Bearer {minted['credential']}"
+        url = f"{minted['endpoint']}/api/models/me/secret-model"
+        return manager.must("curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", header, url)
+
+    unlock()
+    manager.must(manager.python, "-I", "-m", "hfproxy", "login", "--token-stdin", stdin=CANARY)
+    minted = json.loads(manager.must(manager.python, "-I", "-m", "hfproxy", "mint", "--json"))
+    assert asked(minted) == "200"
+    manager.must("systemctl", "--user", "restart", SERVICE)
+    unlock()
+    assert asked(minted) == "200"
 
 
 def test_a_daemon_that_hangs_is_started_again(manager: UserManager) -> None:
