@@ -12,7 +12,7 @@ from aiohttp import web
 
 from hfproxy import config, paths, wire
 from hfproxy.core.audit import Head, Kind
-from hfproxy.daemon import hardening, logs, opening, peers, service
+from hfproxy.daemon import hardening, logs, opening, peers, service, watchdog
 from hfproxy.daemon.accounts import Accounts
 from hfproxy.daemon.control import ControlPlane
 from hfproxy.daemon.grants import Grants
@@ -137,7 +137,7 @@ async def _serve(
 
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(grants.sweep()), tasks.create_task(_every_minute(recorder))]
-        background.append(tasks.create_task(service.feed_watchdog(lambda: grants.swept_at)))
+        background.append(tasks.create_task(watchdog.feed(lambda: grants.swept_at)))
         background.append(tasks.create_task(lockdown.resend()))
         data_server = await asyncio.get_running_loop().create_server(visitor, sock=data, backlog=service.BACKLOG)
         control_server = await asyncio.start_unix_server(

@@ -3,14 +3,11 @@
 sd_listen_fds(3) and sd_notify(3) are two environment variables and a datagram each; no library needed.
 """
 
-import asyncio
 import contextlib
 import fcntl
 import os
 import socket
 import stat
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -37,25 +34,6 @@ def notify(state: str) -> None:
     ):
         manager.connect("\0" + address[1:] if address.startswith("@") else address)
         manager.sendall(state.encode())
-
-
-def watchdog_seconds() -> float | None:
-    """Within how many seconds the manager wants to hear that all is well (sd_watchdog_enabled(3)); None: never."""
-    text = os.environ.get("WATCHDOG_USEC", "")
-    for_us = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-    return int(text) / 1_000_000 if for_us and text.isdecimal() and int(text) else None
-
-
-async def feed_watchdog(last_well: Callable[[], float]) -> None:
-    """Say that all is well, twice in the time that the manager gives; a daemon that hangs does not, and is restarted.
-
-    Well is: this loop turns, and what is done every second was done lately; `last_well` says when (monotonic clock).
-    """
-    limit = watchdog_seconds()
-    while limit is not None:
-        if time.monotonic() - last_well() < limit:
-            notify("WATCHDOG=1")
-        await asyncio.sleep(limit / 2)
 
 
 def passed_sockets() -> dict[str, socket.socket]:
