@@ -28,6 +28,7 @@ COMMANDS = {
     "rotate": "replace a token by a new one that may do what was used",
     "status": "is the daemon up",
     "daemon": "run the daemon in the foreground",
+    "service": "have systemd run the daemon: install, uninstall, status",
     "unlock": "open a sealed vault",
     "lock": "close the vault",
     "vault": "seal what lies in the keyring; the way back",

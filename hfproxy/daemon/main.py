@@ -13,7 +13,7 @@ import uvloop
 
 from hfproxy import config, paths, wire
 from hfproxy.core.audit import Head, Kind
-from hfproxy.daemon import hardening, logs, opening, peers, service
+from hfproxy.daemon import hardening, logs, opening, peers, service, watchdog
 from hfproxy.daemon.accounts import Accounts
 from hfproxy.daemon.control import ControlPlane
 from hfproxy.daemon.grants import Grants
@@ -132,9 +132,14 @@ async def _serve(
     reception, door = Reception(plane.serve), Door(uid)
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(grants.sweep()), tasks.create_task(_every_minute(recorder))]
+        background.append(tasks.create_task(watchdog.feed(lambda: grants.swept_at)))
         background.append(tasks.create_task(lockdown.resend()))
-        data_server = await asyncio.get_running_loop().create_server(lambda: Visitor(reception, door), sock=data)
-        control_server = await asyncio.start_unix_server(commands.serve, sock=control, limit=wire.MAX_LINE)
+        data_server = await asyncio.get_running_loop().create_server(
+            lambda: Visitor(reception, door), sock=data, backlog=service.BACKLOG
+        )
+        control_server = await asyncio.start_unix_server(
+            commands.serve, sock=control, limit=wire.MAX_LINE, backlog=service.BACKLOG
+        )
         log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name)
         service.notify("READY=1")
         await _stop_signal()

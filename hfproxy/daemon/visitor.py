@@ -222,7 +222,8 @@ class Reception:
             await response.write_eof()
 
     async def shut(self, seconds: float) -> None:
-        """Let aiohttp's connections finish."""
+        """Let aiohttp's connections finish; the idle ones have, and are not waited for."""
+        self._requests.pre_shutdown()
         await self._requests.shutdown(seconds)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
