@@ -18,6 +18,7 @@ from hfproxy.daemon.control import ControlPlane
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.lockdown import Lockdown
+from hfproxy.daemon.members import Members
 from hfproxy.daemon.minting import Mint
 from hfproxy.daemon.proxy import DataPlane
 from hfproxy.daemon.recall import Recalls
@@ -72,7 +73,7 @@ def _passphrase(fd: int | None) -> Secret | None:
 
 async def _run(settings: config.Config, state: Path, passphrase: Secret | None) -> None:
     passed = service.passed_sockets()
-    runtime = service.private_directory(Path(paths.runtime_dir())) / "control.sock"
+    runtime, group = service.runtime_directory(Path(paths.runtime_dir()))
     data = service.data_socket(passed.get("data"), settings.listen.host_port, state / "port")
     accounts = Accounts(open_vault(settings.vault.backend, state), lambda: journal.mark(Kind.LOCK))
     if passphrase is not None:
@@ -83,14 +84,14 @@ async def _run(settings: config.Config, state: Path, passphrase: Secret | None) 
     store = Store(state)
     upstream = Upstream(settings.upstream)
     try:
-        control = service.control_socket(passed.get("control"), runtime)
-        await _serve(settings, state, data, control, accounts, journal, store, upstream)
+        control = service.control_socket(passed.get("control"), runtime / "control.sock", group)
+        await _serve(settings, state, data, control, Members(group), accounts, journal, store, upstream)
     finally:
         await upstream.close()
         store.close()
         journal.close()
         if "control" not in passed:
-            runtime.unlink(missing_ok=True)
+            (runtime / "control.sock").unlink(missing_ok=True)
 
 
 async def _serve(
@@ -98,20 +99,21 @@ async def _serve(
     state: Path,
     data: socket.socket,
     control: socket.socket,
+    members: Members,
     accounts: Accounts,
     journal: Journal,
     store: Store,
     upstream: Upstream,
 ) -> None:
     port = data.getsockname()[1]
-    endpoint, uid = f"http://127.0.0.1:{port}", os.getuid()
+    endpoint = f"http://127.0.0.1:{port}"
     grants, recorder = Grants(journal, store, config.duration(settings.grants.max_ttl)), Recorder(journal)
     await grants.restore()
     recalls = Recalls(state, upstream)
     lockdown = Lockdown(state, accounts, grants, journal, recalls)
     await lockdown.resume()
     commands = ControlPlane(
-        uid,
+        members,
         endpoint,
         accounts,
         grants,
@@ -123,7 +125,7 @@ async def _serve(
     )
     standing = Standing(upstream, accounts, journal)
     plane = DataPlane(port, state, upstream, accounts, grants, recorder, standing, settings.rules)
-    requests, door = web.Server(plane.serve, handler_cancellation=True), Door(uid)
+    requests, door = web.Server(plane.serve, handler_cancellation=True), Door(members)
 
     def visitor() -> Visitor:
         return Visitor(
@@ -140,7 +142,7 @@ async def _serve(
         background.append(tasks.create_task(lockdown.resend()))
         data_server = await asyncio.get_running_loop().create_server(visitor, sock=data)
         control_server = await asyncio.start_unix_server(commands.serve, sock=control, limit=wire.MAX_LINE)
-        log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name)
+        log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name, group=members.group)
         service.notify("READY=1")
         await _stop_signal()
         service.notify("STOPPING=1")

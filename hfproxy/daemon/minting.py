@@ -1,5 +1,6 @@
 """Minting: from what was asked on the command line to a grant, under the config's limits."""
 
+import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -30,8 +31,9 @@ class Mint:
         self._config, self._endpoint, self._hub = config, endpoint, hub
         self._accounts, self._grants = accounts, grants
 
-    async def serve(self, asked: messages.Mint, pid: int, holder: Grant | None = None) -> wire.Message:
-        """Mint for the process at the other end of the socket; below `holder`, if that process is inside of a grant.
+    async def serve(self, asked: messages.Mint, pid: int, uid: int, holder: Grant | None = None) -> wire.Message:
+        """Mint for the process at the other end of the socket, and the user whose it is; below `holder`, if that
+        process is inside of a grant.
 
         Raises:
             UsageError: what was asked cannot mean anything.
@@ -39,8 +41,8 @@ class Mint:
         """
         scopes = self._scopes(asked)
         ttl = self.ttl(asked.ttl)
-        bound = _bound(asked, pid)
-        account = await self._accounts.choose(_account(asked, holder))
+        bound = _bound(asked, pid, uid)
+        account = await self._accounts.choose(uid, _account(asked, holder))
         order = Order(
             account=account.name,
             scopes=scopes,
@@ -56,6 +58,7 @@ class Mint:
             login=account.login,
             named=asked.account is not None or (holder is not None and holder.order.named),
             program=asked.program and asked.program[:MAX_TEXT],
+            uid=uid,
         )
         grant, credential = await self._grants.mint(order)
         return {
@@ -65,7 +68,7 @@ class Mint:
             "hub": self._hub,
             "expires_at": grant.expires_at,
             "scopes": [str(one) for one in scopes],
-            "replace": await self._tokens_among(asked.found),
+            "replace": await self._tokens_among(asked.found, uid),
         }
 
     def _scopes(self, asked: messages.Mint) -> tuple[Scope, ...]:
@@ -103,9 +106,9 @@ class Mint:
         caveats = (Ceiling(ceiling, asked.strict),) if ceiling else ()
         return (*caveats, *([InTree()] if asked.bind == "tree" else []), *_limits(asked))
 
-    async def _tokens_among(self, found: tuple[str, ...]) -> list[str]:
-        """Which of the strings in the caller's environment are tokens of this vault."""
-        tokens = {held.token.reveal() for held in (await self._accounts.open()).values()}
+    async def _tokens_among(self, found: tuple[str, ...], uid: int) -> list[str]:
+        """Which of the strings in the caller's environment are tokens of the caller's in this vault."""
+        tokens = {held.token.reveal() for held in (await self._accounts.open(uid)).values()}
         return [text for text in found if text in tokens]
 
 
@@ -121,10 +124,15 @@ def _limits(asked: messages.Mint) -> Iterator[Caveat]:
         yield MaxBytes(*(None if text is None else size(text) for text in (asked.max_up, asked.max_down)))
 
 
-def _bound(asked: messages.Mint, pid: int) -> int | None:
+def _bound(asked: messages.Mint, pid: int, uid: int) -> int | None:
     """The process whose end ends the grant."""
     if asked.ambient and asked.bind != "tree":
         raise UsageError("--ambient needs --bind tree")
+    if asked.bind == "tree" and uid != os.getuid():
+        raise RefusedError(
+            "--bind tree cannot work here: the daemon is another user's and may not look into your processes; use"
+            " --bind pid"
+        )
     if asked.bind == "none" or asked.of == "caller":
         return None if asked.bind == "none" else pid
     caller = processes.find(pid)
@@ -157,4 +165,5 @@ def public(grant: Grant) -> dict[str, object]:
         "minted_at": grant.minted_at,
         "expires_at": grant.expires_at,
         "uses": grant.uses,
+        "uid": order.uid,
     }

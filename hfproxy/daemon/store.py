@@ -6,6 +6,7 @@ what to do; nothing is ever allowed because something could not be read.
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,12 +22,14 @@ from hfproxy.errors import StartError, StoreError
 # A directory, since the log beside the file belongs to it: neither may be moved without the other.
 DIRECTORY: Final = "grants"
 FILE: Final = "grants.sqlite"
-VERSION: Final = 1
+VERSION: Final = 2
 SCHEMA: Final = """
 CREATE TABLE grants (id TEXT PRIMARY KEY, spelled TEXT NOT NULL);
 CREATE TABLE ended (digest BLOB PRIMARY KEY, how TEXT NOT NULL);
 CREATE TABLE known (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
+# Before version 2 a grant did not say whose it is: there was no other user than the daemon's own.
+OWNED: Final = "UPDATE grants SET spelled = json_set(spelled, '$.order.uid', {uid})"
 # Longer than any disk should take; then the request that waits is refused.
 BUSY_SECONDS: Final = 10
 
@@ -137,8 +140,9 @@ class Store:
         self._file.execute("PRAGMA journal_mode = WAL")
         self._file.execute("PRAGMA synchronous = FULL")
         (version,) = self._file.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._file.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+        if version in {0, 1}:
+            change = OWNED.format(uid=os.getuid()) if version else SCHEMA
+            self._file.executescript(f"BEGIN IMMEDIATE; {change}; PRAGMA user_version = {VERSION}; COMMIT;")
         elif version != VERSION:
             raise self._unfit("another version of hf-proxy wrote it")
         (fault,) = self._file.execute("PRAGMA quick_check(1)").fetchone()

@@ -44,7 +44,7 @@ class Daemon:
 
     async def asked(self, pid: int | None = None, **what: object) -> dict[str, object]:
         """Mint, and the grant as `grants --json` shows it; with the answer's members."""
-        answer = await self.mint.serve(Asked(**what), os.getpid() if pid is None else pid)  # type: ignore[arg-type]
+        answer = await self.mint.serve(Asked(**what), os.getpid() if pid is None else pid, os.getuid())  # type: ignore[arg-type]
         return {**public(self.grants.broker.grant(str(answer["id"]))), **answer}
 
 
