@@ -93,6 +93,9 @@ def _journal_files() -> list[str]:
         names = sorted(name for name in os.listdir(directory) if re.fullmatch(r"[0-9]{8}\.jsonl", name))
     except OSError:
         names = []
+    if not names and paths.daemon_dir() == paths.DEDICATED_DIR:
+        check = f"sudo HFPROXY_STATE_DIR={paths.DEDICATED_STATE_DIR} hf-proxy audit verify"
+        raise JournalError(f"the journal of the daemon that serves all users is not for them to read; check it: {check}")
     if not names:
         raise JournalError(f"there is no journal in {directory}; the daemon writes it: hf-proxy daemon")
     return [os.path.join(directory, name) for name in names]

@@ -182,6 +182,75 @@ def test_what_is_shown_of_an_account_holds_no_token() -> None:
     assert TOKEN not in json.dumps(shown) + repr(held("default").__dict__)
 
 
+class TestWhose:
+    OTHER = ME + 1
+
+    async def test_two_users_have_one_each_under_the_same_name(self, accounts: Accounts, vault: FailingVault) -> None:
+        await accounts.put(held("default", "hf_mine"))
+        await accounts.put(held("default", "hf_theirs", uid=self.OTHER))
+        for known in (accounts, Accounts(vault)):
+            assert [one.token.reveal() for one in (await known.open(ME)).values()] == ["hf_mine"]
+            assert [one.token.reveal() for one in (await known.open(self.OTHER)).values()] == ["hf_theirs"]
+            assert list(known.purses(self.OTHER)) == ["default"]
+            assert len(known.known(ME)) == 1
+        await accounts.remove(Key(self.OTHER, "default"))
+        assert [one.token.reveal() for one in (await Accounts(vault).open(ME)).values()] == ["hf_mine"]
+
+    async def test_another_login_continues_one_s_own_and_no_other(self, accounts: Accounts) -> None:
+        await accounts.put(held("default"))
+        await accounts.put(held("default", uid=self.OTHER))
+        mine, theirs = (await accounts.choose(ME, None)).login, (await accounts.choose(self.OTHER, None)).login
+        assert mine != theirs
+        await accounts.put(held("default", "hf_newer"))
+        assert (await accounts.choose(ME, None)).login == mine
+
+    async def test_a_token_dead_at_the_hub_is_one_user_s(self, accounts: Accounts) -> None:
+        for uid in (ME, self.OTHER):
+            await accounts.put(held("work", uid=uid))
+        assert await accounts.mark_revoked(held("work", uid=self.OTHER), 1_800_000_000)
+        assert list(accounts.purses(ME)) == ["work"]
+        assert list(accounts.purses(self.OTHER)) == []
+
+    async def test_what_an_older_version_wrote_is_the_daemon_s_own_user_s(self, vault: FailingVault) -> None:
+        vault.write(
+            Secret(
+                '{"version":1,"accounts":[{"account":{"name":"default","origin":{"url":"https://hub"},"user":"me",'
+                '"user_id":"1","fullname":"Me","role":"read"},"token":"hf_x"}]}'
+            )
+        )
+        accounts = Accounts(vault)
+        assert list(await accounts.open(ME)) == ["default"]
+        assert list(await accounts.open(self.OTHER)) == []
+        await accounts.put(held("default", uid=self.OTHER))
+        assert list(await Accounts(vault).open(ME)) == ["default"]
+
+    async def test_one_who_is_barred_gets_nothing_and_the_others_do(self, accounts: Accounts) -> None:
+        for uid in (ME, self.OTHER):
+            await accounts.put(held("default", uid=uid))
+        accounts.bar(self.OTHER)
+        assert accounts.locked_to(self.OTHER)
+        assert accounts.get(Key(self.OTHER, "default")) is None
+        assert accounts.purses(self.OTHER) == {}
+        assert accounts.known(self.OTHER) == []
+        for using in (accounts.open(self.OTHER), accounts.choose(self.OTHER, None)):
+            with pytest.raises(VaultLockedError, match="hf-proxy unlock"):
+                await using
+        assert not accounts.locked_to(ME)
+        assert accounts.get(Key(ME, "default")) is not None
+        accounts.admit(self.OTHER)
+        assert accounts.get(Key(self.OTHER, "default")) is not None
+
+    async def test_one_who_is_barred_while_the_vault_is_opened_gets_nothing(self) -> None:
+        vault = SlowVault()
+        accounts = Accounts(vault)
+        opening = asyncio.create_task(accounts.open(self.OTHER))
+        await asyncio.to_thread(vault.asked.wait, 20)
+        accounts.bar(self.OTHER)
+        vault.answer.set()
+        with pytest.raises(VaultLockedError):
+            await opening
+
+
 class SlowVault(MemoryVault):
     """One that answers when it is told to: a keyring that asks a person first."""
 
