@@ -37,7 +37,8 @@ parent's (`mint` and `env`, which end at once). An outcome is `{"account", "stat
 waiting and gone. Durations (`ttl`, `since`), sizes and scopes travel as they were typed:
 the daemon reads them. `found` lists the token-shaped strings of the caller's environment; `replace` those of them that
 are tokens of this vault. `vouch` says of journal lines, each given by the SHA-256 of what it says, which MACs were made
-with the journal's key, and never makes one. A caller that runs inside of a grant is served less (design §5).
+with the journal's key, and never makes one. A caller that runs inside of a grant is served less (design §5), and one of
+several users only what is theirs (design §8).
 
 This page imports nothing heavy: it is on the way of every `exec`.
 """

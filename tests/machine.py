@@ -159,9 +159,10 @@ class Machine:
             self.process = None
 
     def forget(self) -> None:
-        """Begin anew: a state directory with nothing in it."""
+        """Begin anew: a state directory and homes with nothing in them."""
         self.stop()
-        subprocess.run(self.command("root", ["sh", "-c", f"rm -rf {STATE}/* {STATE}/.[!.]*"]), check=True)
+        places = " ".join(f"{place}/* {place}/.[!.]*" for place in (STATE, "/run/home/*"))
+        subprocess.run(self.command("root", ["sh", "-c", f"rm -rf {places}"]), check=True)
 
     def close(self) -> None:
         """Leave nothing."""

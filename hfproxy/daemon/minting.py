@@ -151,8 +151,9 @@ def _account(asked: messages.Mint, holder: Grant | None) -> str | None:
 
 
 def public(grant: Grant) -> dict[str, object]:
-    """A grant as `hf-proxy grants --json` shows it."""
+    """A grant as `hf-proxy grants --json` shows it; with its owner, if that is not the daemon's own user."""
     order = grant.order
+    owner = {} if order.uid == os.getuid() else {"uid": order.uid}
     return {
         "id": grant.id,
         "label": order.label,
@@ -165,5 +166,5 @@ def public(grant: Grant) -> dict[str, object]:
         "minted_at": grant.minted_at,
         "expires_at": grant.expires_at,
         "uses": grant.uses,
-        "uid": order.uid,
+        **owner,
     }

@@ -137,7 +137,12 @@ class TestLocked:
         await accounts.lock()
         assert accounts.locked
         assert accounts.get(Key(ME, "default")) is None
-        for using in (accounts.open(ME), accounts.choose(ME, None), accounts.put(held("x")), accounts.remove(Key(ME, "default"))):
+        for using in (
+            accounts.open(ME),
+            accounts.choose(ME, None),
+            accounts.put(held("x")),
+            accounts.remove(Key(ME, "default")),
+        ):
             with pytest.raises(VaultLockedError, match="hf-proxy unlock"):
                 await using
         await accounts.unlock(None)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -161,3 +161,75 @@ async def test_a_marker_that_was_left_is_in_force_before_anything_is_served(rig:
     assert rig.grants.broker.grants() == ()
     with pytest.raises(VaultLockedError):
         await rig.accounts.open(ME)
+
+
+class TestOfOneUser:
+    """Where one daemon serves several: here another one beside its own user, who has one account and one grant."""
+
+    OTHER = 2**31 - 7
+
+    @pytest.fixture(autouse=True)
+    async def _other(self, rig: Rig) -> None:
+        origin = (await rig.accounts.choose(ME, None)).origin
+        theirs = Account(
+            name="default", origin=origin, user="o", user_id="2", fullname="O", role="read", uid=self.OTHER
+        )
+        await rig.accounts.put(Held(theirs, Secret("hf_of_somebody_else")))
+        await rig.grants.mint(ORDER)
+        await rig.grants.mint(replace(ORDER, uid=self.OTHER))
+
+    async def test_what_is_others_goes_on(self, rig: Rig) -> None:
+        ended, _, _ = await rig.lockdown.engage(recall=False, account=None, uid=self.OTHER)
+        assert len(ended) == 1
+        assert [grant.order.uid for grant in rig.grants.broker.grants()] == [ME]
+        assert (rig.lockdown.on(self.OTHER), rig.lockdown.on(ME)) == (True, False)
+        assert (rig.accounts.locked_to(self.OTHER), rig.accounts.locked_to(ME)) == (True, False)
+        await rig.lockdown.unlock(None, self.OTHER)
+        assert not rig.accounts.locked_to(self.OTHER)
+        assert not list(rig.state.glob("lockdown*"))
+
+    async def test_it_is_in_force_for_the_daemon_that_comes_next(self, rig: Rig) -> None:
+        await rig.lockdown.engage(recall=False, account=None, uid=self.OTHER)
+        rig.accounts.admit(self.OTHER)
+        journal = Journal(rig.state / "other")
+        later = Lockdown(rig.state, rig.accounts, rig.grants, journal, rig.recalls)
+        await later.resume()
+        journal.close()
+        assert rig.accounts.locked_to(self.OTHER)
+        assert not rig.accounts.locked_to(ME)
+
+    async def test_one_that_comes_while_they_unlock_wins(self, rig: Rig) -> None:
+        await rig.lockdown.engage(recall=False, account=None, uid=self.OTHER)
+        rig.vault.stop()
+        unlocking = asyncio.create_task(rig.lockdown.unlock(PASSPHRASE, self.OTHER))
+        await asyncio.to_thread(rig.vault.asked.wait, 20)
+        again = asyncio.create_task(rig.lockdown.engage(recall=False, account=None, uid=self.OTHER))
+        await asyncio.sleep(0)
+        rig.vault.goes_on.set()
+        with pytest.raises(RefusedError, match="locked down again"):
+            await unlocking
+        await again
+        assert rig.lockdown.on(self.OTHER)
+        assert rig.accounts.locked_to(self.OTHER)
+        assert not rig.accounts.locked_to(ME)
+
+    async def test_everybody_s_is_not_theirs_to_lift(self, rig: Rig) -> None:
+        await rig.lockdown.engage(recall=False, account=None, uid=ME)
+        assert rig.grants.broker.grants() == ()
+        with pytest.raises(RefusedError, match="only root can lift"):
+            await rig.lockdown.unlock(PASSPHRASE, self.OTHER)
+        assert rig.accounts.locked
+        await rig.lockdown.unlock(PASSPHRASE, ME)
+        assert not rig.accounts.locked_to(self.OTHER)
+
+    @pytest.mark.parametrize(
+        ("account", "uid", "whose"),
+        [(None, OTHER, {OTHER}), ("default", OTHER, {OTHER}), ("default", ME, {ME}), (None, ME, {ME, OTHER})],
+        ids=["all of theirs", "one of theirs", "one of the daemon's user", "everybody's"],
+    )
+    async def test_tokens_are_revoked_of_whom_it_is_about(
+        self, rig: Rig, account: str | None, uid: int, whose: set[int]
+    ) -> None:
+        _, outcomes, _ = await rig.lockdown.engage(recall=True, account=account, uid=uid)
+        assert {(one.uid, one.account, one.state) for one in outcomes} == {(one, "default", "waiting") for one in whose}
+        assert {wanted.uid for wanted in rig.recalls.wanted} == whose
