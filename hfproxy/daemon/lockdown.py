@@ -24,7 +24,7 @@ from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.members import reach
 from hfproxy.daemon.recall import Outcome, Recalls, Wanted
-from hfproxy.errors import HFProxyError, JournalError, RefusedError, VaultError
+from hfproxy.errors import HFProxyError, JournalError, RefusedError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 
 log = structlog.get_logger()
@@ -97,7 +97,11 @@ class Lockdown:
         if None in self._down and whose is not None:
             raise RefusedError("this is locked down for everybody, which only root can lift: sudo hf-proxy unlock")
         before = self._times[whose]
-        await self._accounts.unlock(passphrase)
+        try:
+            await self._accounts.unlock(passphrase)
+        except VaultLockedError:
+            if self._times[whose] == before:
+                raise
         if whose in self._down:
             await self._lift(whose, before)
         return await self.send_waiting()
