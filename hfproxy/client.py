@@ -169,12 +169,13 @@ def _only_root_writes(directory: str) -> bool:
 
 
 def _absent(path: str) -> DaemonError:
-    start = "sudo systemctl start hf-proxy" if path.startswith(paths.DEDICATED_DIR) else "hf-proxy daemon"
+    dedicated = os.path.dirname(path) == paths.DEDICATED_DIR
+    start = "sudo systemctl start hf-proxy" if dedicated else "hf-proxy daemon"
     return DaemonError(f"no daemon is running at {path}; start it with: {start}")
 
 
 def _shut_out(path: str) -> DaemonError:
-    if not path.startswith(paths.DEDICATED_DIR):
+    if os.path.dirname(path) != paths.DEDICATED_DIR:
         return DaemonError(f"{path} cannot be used (Permission denied); see: hf-proxy daemon --help")
     return DaemonError(
         f"{path} is for the members of its group, and this process is none; run a daemon of your own: hf-proxy daemon,"

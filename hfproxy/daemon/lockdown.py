@@ -94,14 +94,19 @@ class Lockdown:
         whose = reach(uid)
         if self._unwritten:
             raise RefusedError("the end of some grants could not be written down; make room, start the daemon again")
-        if None in self._down and whose is not None:
-            raise RefusedError("this is locked down for everybody, which only root can lift: sudo hf-proxy unlock")
+        self._check_everybody(whose)
         before = self._times[whose]
         try:
             await self._accounts.unlock(passphrase)
         except VaultLockedError:
             if self._times[whose] == before:
                 raise
+        try:
+            self._check_everybody(whose)
+        except RefusedError:  # meanwhile
+            await self._close_vault(None)
+            await self._end_all(None)
+            raise
         if whose in self._down:
             await self._lift(whose, before)
         return await self.send_waiting()
@@ -120,6 +125,10 @@ class Lockdown:
         except VaultError as error:
             log.warning("still_to_be_revoked", reason=str(error))
             return []
+
+    def _check_everybody(self, whose: Whose) -> None:
+        if None in self._down and whose is not None:
+            raise RefusedError("this is locked down for everybody, which only root can lift: sudo hf-proxy unlock")
 
     def _marker(self, whose: Whose) -> Path:
         return self._state / (FILE if whose is None else f"{FILE}-{whose}")

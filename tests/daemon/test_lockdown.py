@@ -222,6 +222,20 @@ class TestOfOneUser:
         await rig.lockdown.unlock(PASSPHRASE, ME)
         assert not rig.accounts.locked_to(self.OTHER)
 
+    async def test_everybody_s_that_comes_while_they_unlock_wins(self, rig: Rig) -> None:
+        await rig.accounts.lock()
+        rig.vault.stop()
+        unlocking = asyncio.create_task(rig.lockdown.unlock(PASSPHRASE, self.OTHER))
+        await asyncio.to_thread(rig.vault.asked.wait, 20)
+        for_all = asyncio.create_task(rig.lockdown.engage(recall=False, account=None, uid=ME))
+        while not (rig.state / "lockdown").exists():
+            await asyncio.sleep(0.01)
+        rig.vault.goes_on.set()
+        _, refusal = await asyncio.gather(for_all, unlocking, return_exceptions=True)
+        assert isinstance(refusal, RefusedError | VaultLockedError)
+        assert rig.accounts.locked
+        assert rig.lockdown.on(self.OTHER)
+
     @pytest.mark.parametrize(
         ("account", "uid", "whose"),
         [(None, OTHER, {OTHER}), ("default", OTHER, {OTHER}), ("default", ME, {ME}), (None, ME, {ME, OTHER})],

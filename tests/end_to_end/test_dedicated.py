@@ -228,8 +228,14 @@ class TestEachHasTheirOwn:
         assert {entry["uid"] for entry in both.audit(ALICE)} == {int(both.run(ALICE, "id", "-u").stdout)}
 
     def test_root_sees_and_ends_everything_and_spends_nothing(self, both: Machine) -> None:
-        ids = {both.says(user, "mint")["id"] for user in MEMBERS}
-        assert {grant["id"] for grant in both.says("root", "grants")} == ids
+        minted = {user: both.says(user, "mint") for user in MEMBERS}
+        uids = {user: int(both.run(user, "id", "-u").stdout) for user in MEMBERS}
+        ids = {one["id"] for one in minted.values()}
+        shown = {grant["id"]: grant["uid"] for grant in both.says("root", "grants")}
+        assert shown == {minted[user]["id"]: uids[user] for user in MEMBERS}
+        ask(both, ALICE, minted[ALICE], SECRET[ALICE])
+        (account,) = json.loads(both.must("root", "audit", "report", "--json"))["accounts"]
+        assert account["account"] == f"default (uid {uids[ALICE]})"
         assert {entry.get("grant") for entry in both.audit("root")} >= ids
         assert both.says("root", "accounts") == []
         assert "there is no account yet" in refused(both, "root", "mint")
