@@ -13,15 +13,16 @@ from hfproxy.cli.environment import UNSET, for_child, found
 from hfproxy.cli.git_environment import quoted
 from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, request
 from hfproxy.cli.options import Syntax
+from hfproxy.cli.project import with_project
 from hfproxy.cli.render import complain
 
-SHELLS = ("sh", "fish", "json")
+SHELLS = ("sh", "bash", "zsh", "fish", "json")
 
 SYNTAX = Syntax(
     "env",
     'Print a credential as lines to evaluate: eval "$(hf-proxy env)"',
     *GRANT_OPTIONS,
-    ("--shell", "sh|fish|json", "for which shell; sh is also bash and zsh"),
+    ("--shell", "sh|bash|zsh|fish|json", "for which shell; without it: sh, which is bash and zsh as well"),
 )
 
 
@@ -29,7 +30,8 @@ def run(words: list[str]) -> int:
     """Raises as `client.ask`."""
     arguments = SYNTAX.read(words)
     shell = arguments.choice("--shell", SHELLS, default="sh")
-    minted = mint({**request(arguments, bind="none", of="parent"), "found": found(os.environ)})
+    wanted = with_project(request(arguments, bind="none", of="parent"))
+    minted = mint({**wanted, "found": found(os.environ)})
     lines = _lines(shell, _changed(for_child(os.environ, minted)))
     # As bytes: a value that is not valid in this locale goes back as it came.
     sys.stdout.buffer.write(os.fsencode(lines))

@@ -18,7 +18,8 @@ import msgspec
 
 from hfproxy.core.spending import Purse
 from hfproxy.core.whoami import Identity
-from hfproxy.errors import AccountError, VaultError, VaultLockedError
+from hfproxy.daemon.aside import aside
+from hfproxy.errors import AccountError, RefusedError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault import Vault
 
@@ -142,7 +143,14 @@ class Accounts:
         self._journal_key: Secret | None = None
         self._shut = False
         self._barred: set[int] = set()
+        self._times_shut = 0
         self._changing = asyncio.Lock()
+        self._opening: asyncio.Task[Mapping[Key, Held]] | None = None
+
+    @property
+    def opened(self) -> bool:
+        """Whether the vault has been read, so that what is known of it is what it holds."""
+        return self._held is not None
 
     @property
     def locked(self) -> bool:
@@ -180,11 +188,14 @@ class Accounts:
     async def everything(self) -> Mapping[Key, Held]:
         """Read the vault, unless that was done; may wait for a person at a keyring prompt.
 
+        Whoever comes while it is being read gets what comes of that: one prompt, and one failure, for all of them.
+
         Raises:
             VaultError: it is locked, absent or damaged.
         """
-        async with self._changing:
-            return await self._read()
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open())
+        return await asyncio.shield(self._opening)
 
     async def choose(self, uid: int, name: str | None) -> Account:
         """A user's account of that name, or `default`, or the only one there is.
@@ -235,12 +246,28 @@ class Accounts:
 
         Raises:
             PassphraseError: it is the wrong one.
+            RefusedError: somebody locked it in the meantime.
+        """
+        if passphrase is None:
+            await self._unlock(self.vault.wake)
+        else:
+            await self._unlock(self.vault.unlock, passphrase)
+
+    async def resume(self, key: Secret) -> None:
+        """The same with the key that an earlier daemon had; raises as `unlock`."""
+        await self._unlock(self.vault.resume, key)
+
+    async def seal(self, passphrase: Secret, *, undo: bool = False) -> None:
+        """Put what the vault holds under a passphrase, or with `undo` in the clear again.
+
+        Raises:
+            PassphraseError: it is the wrong one.
+            VaultError: it cannot be done; the vault holds what it held.
         """
         async with self._changing:
-            if passphrase is not None:
-                await asyncio.to_thread(self.vault.unlock, passphrase)
-            self._shut = False
-            await self._read()
+            if not undo:
+                await self._read()
+            await aside(self.vault.unseal if undo else self.vault.seal, passphrase)
 
     def bar(self, uid: int) -> None:
         """Give one user nothing any more, until `admit`."""
@@ -256,13 +283,13 @@ class Accounts:
             self._before_shut()
         held = self._held
         self._held, self._journal_key, self._shut = None, None, True
+        self._times_shut += 1
         return held
 
-    async def lock(self) -> None:
+    def lock(self) -> None:
         """The same, and close the vault."""
         self.shut()
-        async with self._changing:
-            await asyncio.to_thread(self.vault.lock)
+        self.vault.lock()
 
     async def look(self) -> Mapping[Key, Held]:
         """What the vault holds, though it may be shut: for what has to be done about tokens that are not to be used.
@@ -271,7 +298,21 @@ class Accounts:
             VaultError: it is sealed, absent or damaged.
         """
         async with self._changing:
-            return self._held or _parse(await asyncio.to_thread(self.vault.read))[0]
+            return self._held or _parse(await aside(self.vault.read))[0]
+
+    async def _open(self) -> Mapping[Key, Held]:
+        async with self._changing:
+            return await self._read()
+
+    async def _unlock(self, way: Callable[..., None], *means: Secret) -> None:
+        async with self._changing:
+            before = self._times_shut
+            await aside(way, *means)
+            if self._times_shut != before:
+                self.vault.lock()
+                raise RefusedError("it was locked again in the meantime; run: hf-proxy unlock")
+            self._shut = False
+            await self._read()
 
     def _of(self, uid: int) -> dict[str, Held]:
         """What is open of a user's accounts, by their names."""
@@ -284,11 +325,11 @@ class Accounts:
             raise VaultLockedError(LOCKED)
         if self._held is not None:
             return self._held
-        return self._keep(*_parse(await asyncio.to_thread(self.vault.read)))
+        return self._keep(*_parse(await aside(self.vault.read)))
 
     async def _write(self, held: dict[Key, Held]) -> None:
         key = self._journal_key or Secret(secrets.token_hex(KEY_BYTES))
-        await asyncio.to_thread(self.vault.write, _print(held, key))
+        await aside(self.vault.write, _print(held, key))
         self._keep(held, key)
 
     def _keep(self, held: Mapping[Key, Held], key: Secret | None) -> Mapping[Key, Held]:

@@ -16,6 +16,7 @@ import structlog
 
 import hfproxy
 from hfproxy import wire
+from hfproxy.config import duration
 from hfproxy.core.audit import Kind
 from hfproxy.core.broker import Grant
 from hfproxy.daemon import identity, messages, peers, processes
@@ -27,11 +28,13 @@ from hfproxy.daemon.leases import is_alive
 from hfproxy.daemon.lockdown import Lockdown
 from hfproxy.daemon.members import Members, reach
 from hfproxy.daemon.minting import Mint, public
+from hfproxy.daemon.opening import Opener
+from hfproxy.daemon.projects import Projects
 from hfproxy.daemon.reading import entries
 from hfproxy.daemon.recall import Outcome
 from hfproxy.daemon.rotation import Rotation
 from hfproxy.daemon.upstream import Upstream
-from hfproxy.errors import HFProxyError, RefusedError, UsageError
+from hfproxy.errors import HFProxyError, PassphraseError, RefusedError, UsageError, VaultLockedError
 from hfproxy.secret import Secret
 
 log = structlog.get_logger()
@@ -42,7 +45,6 @@ SETTLE_SECONDS: Final = 1
 
 # What is served to a process that runs inside of a grant (design §5).
 FROM_INSIDE: Final = (
-    messages.Status,
     messages.Mint,
     messages.Grants,
     messages.Renew,
@@ -84,17 +86,20 @@ class ControlPlane:
         members: Members,
         endpoint: str,
         accounts: Accounts,
+        opener: Opener,
         grants: Grants,
         mint: Mint,
         journal: Journal,
         upstream: Upstream,
         lockdown: Lockdown,
         rotation: Rotation,
+        projects: Projects,
     ) -> None:
         self._members, self._endpoint = members, endpoint
         self._accounts, self._grants, self._mint = accounts, grants, mint
         self._journal, self._upstream = journal, upstream
         self._lockdown, self._rotation = lockdown, rotation
+        self._opener, self._projects = opener, projects
         self._started_at = now()
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -125,6 +130,9 @@ class ControlPlane:
         try:
             async with asyncio.timeout(LINE_SECONDS):
                 message = messages.decode(await _line(reader))
+            if isinstance(message, messages.Status):
+                yield self._status(peers.credentials(connection)[1])
+                return
             async for answer in self._do(message, self._caller(message, connection)):
                 yield answer
         except HFProxyError as error:
@@ -139,8 +147,6 @@ class ControlPlane:
         self, message: messages.Any, caller: Caller
     ) -> AsyncIterator[wire.Message]:
         match message:
-            case messages.Status():
-                yield self._status(caller)
             case messages.Login():
                 yield await self._login(message, caller)
             case messages.Accounts():
@@ -150,9 +156,11 @@ class ControlPlane:
                 yield await self._logout(message, caller)
             case messages.Unlock():
                 yield await self._unlock(message, caller)
+            case messages.Seal():
+                yield await self._seal(message, caller)
             case messages.Lock():
                 self._grants.cut()
-                await self._accounts.lock()
+                self._accounts.lock()
                 yield {"locked": True}
             case messages.Lockdown():
                 yield await (self._plan(message, caller) if message.dry else self._lock_down(message, caller))
@@ -160,6 +168,10 @@ class ControlPlane:
                 yield await self._rotation.serve(caller.uid, message.account, _token(message.token))
             case messages.Mint():
                 yield await self._mint.serve(message, caller.pid, caller.uid, caller.holder)
+            case messages.Allow():
+                yield await self._projects.allow(message.project, caller.uid, dry=message.dry)
+            case messages.Forget():
+                yield await self._projects.forget(message.path, caller.uid)
             case messages.Grants():
                 for grant in self._reach(caller):
                     yield public(grant)
@@ -178,24 +190,26 @@ class ControlPlane:
                 key, fit = self._journal.vouch(message.macs)
                 yield {"key": key, "fit": fit}
 
-    def _status(self, caller: Caller) -> wire.Message:
-        known = self._accounts.known(caller.uid)
+    def _status(self, uid: int) -> wire.Message:
+        known = self._accounts.known(uid)
         return {
             "version": hfproxy.__version__,
             "pid": os.getpid(),
             "endpoint": self._endpoint,
             "vault": self._accounts.vault.name,
-            "locked": self._accounts.locked_to(caller.uid),
-            "lockdown": self._lockdown.on(caller.uid),
+            "locked": self._accounts.locked_to(uid),
+            "opened": self._accounts.opened,
+            "lockdown": self._lockdown.on(uid),
             "journal": "failed" if self._journal.failed else "ok",
             "accounts": [{"name": one.name, "user": one.user, "role": one.role} for one in known],
-            "grants": len(self._grants.owned(caller.whose)),
+            "grants": len(self._grants.owned(reach(uid))),
             "started_at": self._started_at,
             "dedicated": self._members.group is not None,
         }
 
     async def _login(self, message: messages.Login, caller: Caller) -> wire.Message:
         key = Key(caller.uid, _name(message.account))
+        self._accounts.vault.wake()  # somebody is there who wants to be asked
         await self._accounts.open(key.uid)  # a locked or absent vault is found before the token is used
         held = await identity.identify(self._upstream, key, _token(message.token))
         left = await self._rotation.unrevoked(key)
@@ -213,16 +227,35 @@ class ControlPlane:
 
     async def _unlock(self, message: messages.Unlock, caller: Caller) -> wire.Message:
         vault = self._accounts.vault
-        if message.passphrase is None and vault.locked:
-            return {"locked": True, "exists": vault.exists}
+        keep = None if message.keep is None else duration(message.keep)
         passphrase = Secret(message.passphrase) if message.passphrase is not None else None
-        recalled = await self._lockdown.unlock(passphrase, caller.uid)
+        closed: wire.Message = {"locked": True, "exists": vault.exists}
+        if passphrase is None and vault.locked and (passphrase := self._opener.passphrase()) is None:
+            return closed
+        try:
+            recalled = await self._lockdown.unlock(passphrase, caller.uid)
+        except PassphraseError as error:
+            raise error if message.passphrase is not None else self._opener.wrong() from None
+        except VaultLockedError:
+            if passphrase is None and vault.locked:  # as it turned out: its mark was gone
+                return closed
+            raise
         self._journal.mark(Kind.UNLOCK)
+        if keep is not None:
+            self._opener.keep(keep)
         return {
             "locked": self._accounts.locked_to(caller.uid),
             "exists": True,
             "recalled": _shown(recalled, caller.whose),
         }
+
+    async def _seal(self, message: messages.Seal, caller: Caller) -> wire.Message:
+        """The vault is everybody's: how it is kept is for those to say who keep it."""
+        if caller.whose is not None:
+            raise RefusedError("only root may seal the vault that all share: sudo hf-proxy vault seal")
+        await self._accounts.seal(Secret(message.passphrase), undo=message.undo)
+        self._opener.forget()  # a key that opened what was there before
+        return {"vault": self._accounts.vault.name, "locked": self._accounts.locked}
 
     async def _plan(self, message: messages.Lockdown, caller: Caller) -> wire.Message:
         """What a lockdown would do. `tokens` is null where a closed vault hides whose there are."""
@@ -270,11 +303,11 @@ class ControlPlane:
         except OSError:
             raise ENDED from None
         try:
-            holder, seen = self._grants.holder(pid, uid), processes.find(pid) is not None
+            if processes.find(pid) is None:
+                raise UNSEEN if is_alive(pidfd) else ENDED
+            holder = self._grants.holder(pid, uid)
             if not is_alive(pidfd):  # what was looked at may have been another process
                 raise ENDED
-            if not seen:
-                raise UNSEEN
         finally:
             os.close(pidfd)
         if holder is not None and not isinstance(message, FROM_INSIDE):

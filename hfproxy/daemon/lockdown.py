@@ -23,6 +23,7 @@ from hfproxy.daemon.clock import now
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.members import reach
+from hfproxy.daemon.recall import FILE as WAITING
 from hfproxy.daemon.recall import Outcome, Recalls, Wanted
 from hfproxy.errors import HFProxyError, JournalError, RefusedError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
@@ -56,7 +57,7 @@ class Lockdown:
         for whose in self._down:
             self._shut(whose)
             await self._end_all(whose)
-            await self._close_vault(whose)
+            self._close_vault(whose)
             log.warning("locked_down", uid=whose, way_out="hf-proxy unlock")
 
     async def engage(self, *, recall: bool, account: str | None, uid: int) -> tuple[list[str], list[Outcome], bool]:
@@ -74,12 +75,12 @@ class Lockdown:
         wanted = Wanted(account, uid=whose if account is None else uid) if recall else None
         written, ended = await asyncio.gather(self._write_down(whose, wanted), self._end_all(whose))
         outcomes = await self._recall(held, wanted) if wanted is not None else []
-        await self._close_vault(whose)
+        self._close_vault(whose)
         recorded = await self._record(uid, outcomes)
         if not written:
             raise RefusedError(
-                f"all grants ended and the vault is locked, but {self._marker(whose)} could not be written: a daemon"
-                " that is started anew would not know; make room, then again: hf-proxy lockdown"
+                f"all grants ended and the vault is locked{_in_words(outcomes)}, but {self._marker(whose)} could not be"
+                " written: a daemon that is started anew would not know; make room, then again: hf-proxy lockdown"
             )
         return ended, outcomes, recorded
 
@@ -104,7 +105,7 @@ class Lockdown:
         try:
             self._check_everybody(whose)
         except RefusedError:  # meanwhile
-            await self._close_vault(None)
+            self._close_vault(None)
             await self._end_all(None)
             raise
         if whose in self._down:
@@ -145,12 +146,12 @@ class Lockdown:
         async with self._switching:
             try:
                 if self._times[whose] != before:
-                    raise RefusedError("it was locked down again in the meantime; run: hf-proxy unlock")
+                    raise RefusedError("it was locked again in the meantime; run: hf-proxy unlock")
                 await asyncio.to_thread(durable.remove, marker)
                 if self._times[whose] == before:
                     self._lifted(whose)
             except (OSError, RefusedError) as error:
-                await self._close_vault(whose)
+                self._close_vault(whose)
                 await self._end_all(whose)  # what was minted while it was open
                 why = f"{marker} cannot be removed" if isinstance(error, OSError) else str(error)
                 raise RefusedError(f"{why}; it stays locked") from None
@@ -161,11 +162,14 @@ class Lockdown:
             self._accounts.admit(whose)
 
     async def _write_down(self, whose: Whose, wanted: Wanted | None) -> bool:
+        if wanted is not None:
+            try:
+                await self._recalls.ask(wanted)
+            except OSError as error:  # it is sent now all the same
+                log.warning("not_written", file=WAITING, reason=error.strerror)
         try:
             async with self._switching:
                 await asyncio.to_thread(durable.write, self._marker(whose), b"hf-proxy unlock\n")
-            if wanted is not None:
-                await self._recalls.ask(wanted)
         except OSError as error:
             log.warning("not_written", file=FILE, reason=error.strerror)
             return False
@@ -191,15 +195,10 @@ class Lockdown:
         except TimeoutError:
             return [Outcome(name, "waiting", "the vault does not answer", uid)]
 
-    async def _close_vault(self, whose: Whose) -> None:
+    def _close_vault(self, whose: Whose) -> None:
         """The vault is everybody's, so it is closed with everything only."""
-        if whose is not None:
-            return
-        try:
-            async with asyncio.timeout(VAULT_SECONDS):
-                await self._accounts.lock()
-        except (TimeoutError, VaultError):
-            log.warning("vault_does_not_close")
+        if whose is None:
+            self._accounts.lock()
 
     async def _record(self, uid: int, outcomes: list[Outcome]) -> bool:
         event: dict[str, object] = {"at": now(), "kind": Kind.LOCKDOWN.value, "uid": uid}
@@ -218,3 +217,10 @@ def _whose(marker: Path) -> Whose:
     """Whose lockdown a file stands for; one that says nothing that can be read is everybody's."""
     uid = marker.name.removeprefix(f"{FILE}-")
     return int(uid) if uid.isdecimal() and uid.isascii() else None
+
+
+def _in_words(outcomes: list[Outcome]) -> str:
+    return "".join(
+        f"; token of {one.account} {'revoked at the Hub' if one.state == 'revoked' else f'NOT revoked ({one.why})'}"
+        for one in outcomes
+    )

@@ -14,6 +14,7 @@ from hfproxy.core.scope import Scope
 from hfproxy.daemon import messages, processes
 from hfproxy.daemon.accounts import Accounts
 from hfproxy.daemon.grants import Grants
+from hfproxy.daemon.projects import Projects
 from hfproxy.errors import RefusedError, UsageError
 
 # Their upstreams do not exist in this version (design §6), so such a scope could not be honoured.
@@ -27,9 +28,11 @@ MAX_TEXT: Final = 300
 class Mint:
     """Serves `mint` of the control plane, which `exec`, `mint` and `env` all are."""
 
-    def __init__(self, config: Config, endpoint: str, hub: str, accounts: Accounts, grants: Grants) -> None:
+    def __init__(
+        self, config: Config, endpoint: str, hub: str, accounts: Accounts, grants: Grants, projects: Projects
+    ) -> None:
         self._config, self._endpoint, self._hub = config, endpoint, hub
-        self._accounts, self._grants = accounts, grants
+        self._accounts, self._grants, self._projects = accounts, grants, projects
 
     async def serve(self, asked: messages.Mint, pid: int, uid: int, holder: Grant | None = None) -> wire.Message:
         """Mint for the process at the other end of the socket, and the user whose it is; below `holder`, if that
@@ -39,7 +42,7 @@ class Mint:
             UsageError: what was asked cannot mean anything.
             RefusedError: it is not to be had.
         """
-        scopes = self._scopes(asked)
+        scopes = _parsed(await self._named(asked, uid))
         ttl = self.ttl(asked.ttl)
         bound = _bound(asked, pid, uid)
         account = await self._accounts.choose(uid, _account(asked, holder))
@@ -57,6 +60,7 @@ class Mint:
             renews=bound is not None and asked.ttl is None,
             login=account.login,
             named=asked.account is not None or (holder is not None and holder.order.named),
+            learns=asked.learn or (holder is not None and holder.order.learns),
             program=asked.program and asked.program[:MAX_TEXT],
             uid=uid,
         )
@@ -71,17 +75,15 @@ class Mint:
             "replace": await self._tokens_among(asked.found, uid),
         }
 
-    def _scopes(self, asked: messages.Mint) -> tuple[Scope, ...]:
+    async def _named(self, asked: messages.Mint, uid: int) -> tuple[str, ...]:
+        """The scopes that were typed and those of the profile; else those of the project; else the default ones.
+        To learn what is needed: all there are."""
+        if asked.learn:
+            return tuple(action.value for action in Action if action not in NOT_YET)
         texts = (*asked.scopes, *(self._config.profile(asked.profile) if asked.profile else ()))
-        scopes = tuple(dict.fromkeys(map(scope.parse, texts or self._config.profile("default"))))
-        if len(scopes) > MAX_SCOPES:
-            raise UsageError(f"at most {MAX_SCOPES} scopes for one credential; use a wider one, like read:me/*")
-        for one in scopes:
-            if len(str(one)) > MAX_SCOPE:
-                raise UsageError(f"a scope is at most {MAX_SCOPE} characters long; use a wider one, like read:me/*")
-            if one.action in NOT_YET:
-                raise RefusedError(f"'{one}' cannot be granted yet: this hf-proxy has no way to that service")
-        return scopes
+        if not texts and asked.project is not None:
+            return await self._projects.scopes(asked.project, uid)
+        return texts or self._config.profile("default")
 
     @property
     def longest(self) -> int:
@@ -112,6 +114,18 @@ class Mint:
         return [text for text in found if text in tokens]
 
 
+def _parsed(texts: tuple[str, ...]) -> tuple[Scope, ...]:
+    scopes = tuple(dict.fromkeys(map(scope.parse, texts)))
+    if len(scopes) > MAX_SCOPES:
+        raise UsageError(f"at most {MAX_SCOPES} scopes for one credential; use a wider one, like read:me/*")
+    for one in scopes:
+        if len(str(one)) > MAX_SCOPE:
+            raise UsageError(f"a scope is at most {MAX_SCOPE} characters long; use a wider one, like read:me/*")
+        if one.action in NOT_YET:
+            raise RefusedError(f"'{one}' cannot be granted yet: this hf-proxy has no way to that service")
+    return scopes
+
+
 def _limits(asked: messages.Mint) -> Iterator[Caveat]:
     for option, number in (("--max-uses", asked.max_uses), ("--max-rate", asked.max_rate)):
         if number is not None and number < 1:
@@ -138,6 +152,8 @@ def _bound(asked: messages.Mint, pid: int, uid: int) -> int | None:
     caller = processes.find(pid)
     if caller is None:  # unbound it would outlive what it was meant to end with
         raise RefusedError("the process to bind the grant to has ended; run the command again")
+    if uid not in {os.getuid(), processes.owner(caller.parent)}:
+        raise RefusedError("the process to bind the grant to is not yours; run it from a shell, or with --bind none")
     return caller.parent
 
 

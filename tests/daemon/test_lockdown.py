@@ -86,7 +86,7 @@ async def test_one_that_comes_while_somebody_unlocks_wins(rig: Rig) -> None:
     again = asyncio.create_task(rig.lockdown.engage(recall=False, account=None, uid=ME))
     await asyncio.sleep(0)
     rig.vault.goes_on.set()
-    with pytest.raises(RefusedError, match="locked down again"):
+    with pytest.raises(RefusedError, match="locked again in the meantime"):
         await unlocking
     await again
     assert rig.lockdown.on(ME)
@@ -118,7 +118,7 @@ async def test_a_vault_that_never_answers_keeps_nothing_alive_and_nobody_waiting
 ) -> None:
     monkeypatch.setattr(module, "VAULT_SECONDS", 0.05)
     await rig.grants.mint(ORDER)
-    await rig.accounts.lock()
+    rig.accounts.lock()
     await rig.accounts.unlock(None)
     rig.accounts.shut()  # as a daemon is that has not read its keyring yet
     rig.vault.stop()
@@ -206,7 +206,7 @@ class TestOfOneUser:
         again = asyncio.create_task(rig.lockdown.engage(recall=False, account=None, uid=self.OTHER))
         await asyncio.sleep(0)
         rig.vault.goes_on.set()
-        with pytest.raises(RefusedError, match="locked down again"):
+        with pytest.raises(RefusedError, match="locked again"):
             await unlocking
         await again
         assert rig.lockdown.on(self.OTHER)
@@ -223,7 +223,7 @@ class TestOfOneUser:
         assert not rig.accounts.locked_to(self.OTHER)
 
     async def test_everybody_s_that_comes_while_they_unlock_wins(self, rig: Rig) -> None:
-        await rig.accounts.lock()
+        rig.accounts.lock()
         rig.vault.stop()
         unlocking = asyncio.create_task(rig.lockdown.unlock(PASSPHRASE, self.OTHER))
         await asyncio.to_thread(rig.vault.asked.wait, 20)

@@ -117,7 +117,7 @@ async def test_what_this_version_did_not_write_is_refused(tmp_path: Path, statem
 async def test_grants_of_a_version_that_knew_one_user_are_the_daemon_s_own_user_s(tmp_path: Path) -> None:
     await filled(tmp_path)
     file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
-    file.executescript("UPDATE grants SET spelled = json_remove(spelled, '$.order.uid'); PRAGMA user_version = 1")
+    file.executescript("UPDATE grants SET spelled = json_remove(spelled, '$.order.uid'); PRAGMA user_version = 2")
     file.close()
     for _ in range(2):
         store = Store(tmp_path)
