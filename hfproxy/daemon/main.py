@@ -19,6 +19,7 @@ from hfproxy.daemon.control import ControlPlane
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.lockdown import Lockdown
+from hfproxy.daemon.members import Members
 from hfproxy.daemon.minting import Mint
 from hfproxy.daemon.projects import Projects
 from hfproxy.daemon.proxy import DataPlane
@@ -68,7 +69,7 @@ def run(passphrase_fd: int | None, log_level: str) -> int:
 
 async def _run(settings: config.Config, state: Path, passphrase: Secret | None) -> None:
     passed = service.passed_sockets()
-    runtime = service.private_directory(Path(paths.runtime_dir())) / "control.sock"
+    runtime, group = service.runtime_directory(Path(paths.runtime_dir()))
     data = service.data_socket(passed.get("data"), settings.listen.host_port, state / "port")
     kept = Kept(state)
 
@@ -85,14 +86,14 @@ async def _run(settings: config.Config, state: Path, passphrase: Secret | None) 
     store = Store(state)
     upstream = Upstream(settings.upstream)
     try:
-        control = service.control_socket(passed.get("control"), runtime)
-        await _serve(settings, state, data, control, accounts, opener, journal, store, upstream)
+        control = service.control_socket(passed.get("control"), runtime / "control.sock", group)
+        await _serve(settings, state, data, control, Members(group), accounts, opener, journal, store, upstream)
     finally:
         await upstream.close()
         store.close()
         journal.close()
         if "control" not in passed:
-            runtime.unlink(missing_ok=True)
+            (runtime / "control.sock").unlink(missing_ok=True)
 
 
 async def _serve(
@@ -100,6 +101,7 @@ async def _serve(
     state: Path,
     data: socket.socket,
     control: socket.socket,
+    members: Members,
     accounts: Accounts,
     opener: opening.Opener,
     journal: Journal,
@@ -107,7 +109,7 @@ async def _serve(
     upstream: Upstream,
 ) -> None:
     port = data.getsockname()[1]
-    endpoint, uid = f"http://127.0.0.1:{port}", os.getuid()
+    endpoint = f"http://127.0.0.1:{port}"
     grants, recorder = Grants(journal, store, config.duration(settings.grants.max_ttl)), Recorder(journal)
     await grants.restore()
     recalls = Recalls(state, upstream)
@@ -115,7 +117,7 @@ async def _serve(
     await lockdown.resume()
     projects = Projects(state, accounts, journal)
     commands = ControlPlane(
-        uid,
+        members,
         endpoint,
         accounts,
         opener,
@@ -129,7 +131,7 @@ async def _serve(
     )
     standing = Standing(upstream, accounts, journal)
     plane = DataPlane(port, state, upstream, accounts, grants, recorder, standing, settings.rules)
-    reception, door = Reception(plane.serve), Door(uid)
+    reception, door = Reception(plane.serve), Door(members)
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(grants.sweep()), tasks.create_task(_every_minute(recorder))]
         background.append(tasks.create_task(watchdog.feed(lambda: grants.swept_at)))
@@ -140,7 +142,7 @@ async def _serve(
         control_server = await asyncio.start_unix_server(
             commands.serve, sock=control, limit=wire.MAX_LINE, backlog=service.BACKLOG
         )
-        log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name)
+        log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name, group=members.group)
         service.notify("READY=1")
         await _stop_signal()
         service.notify("STOPPING=1")

@@ -1,7 +1,7 @@
 """One connection of the data plane, before it has asked for anything.
 
 The kernel is asked at once whose it is. Strangers get their no by HTTP as everybody does, but only some at a time, and
-whoever does not come to the point is let go: the port is for the user's programs, and nobody may fill it up (threats
+whoever does not come to the point is let go: the port is for the users' programs, and nobody may fill it up (threats
 T25). What is no HTTP is answered and not logged: the line would be whatever anybody wants in our log.
 """
 
@@ -19,6 +19,7 @@ from hfproxy.core.headers import Headers, upward
 from hfproxy.daemon import peers
 from hfproxy.daemon.exchange import Request, Response
 from hfproxy.daemon.links import MAX_HEADER_BYTES
+from hfproxy.daemon.members import Members
 from hfproxy.daemon.peers import Peer
 from hfproxy.daemon.plain import Heads, PlainRequest
 
@@ -37,10 +38,10 @@ EARLY_BYTES: Final = 64 * 1024
 
 
 class Door:
-    """Who is let in: our user, and some strangers at a time, to be told no."""
+    """Who is let in: those who are served, and some strangers at a time, to be told no."""
 
-    def __init__(self, uid: int) -> None:
-        self.uid = uid
+    def __init__(self, members: Members) -> None:
+        self.members = members
         self.strangers: set[Visitor] = set()
         self._there: set[Visitor] = set()
         self._waiting: set[Visitor] = set()
@@ -96,8 +97,8 @@ class Visitor(BaseProtocol):
 
     @property
     def is_ours(self) -> bool:
-        """Whether it belongs to our user."""
-        return self.peer is not None and self.peer.uid == self._door.uid
+        """Whether it belongs to somebody who is served."""
+        return self.peer is not None and self._door.members.admit(self.peer.uid)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
