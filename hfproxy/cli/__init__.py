@@ -28,6 +28,7 @@ COMMANDS = {
     "daemon": "run the daemon in the foreground",
     "unlock": "open a sealed vault",
     "lock": "close the vault",
+    "completion": "complete the words of hf-proxy in bash, zsh or fish",
     "git-credential": "answer git when it asks for a password",
 }
 

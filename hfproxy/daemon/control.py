@@ -176,6 +176,7 @@ class ControlPlane:
             "lockdown": self._lockdown.on,
             "journal": "failed" if self._journal.failed else "ok",
             "accounts": [{"name": one.name, "user": one.user, "role": one.role} for one in known],
+            "profiles": self._mint.profiles,
             "grants": len(self._grants.broker.grants()),
             "started_at": self._started_at,
         }

@@ -81,6 +81,11 @@ class Mint:
         return scopes
 
     @property
+    def profiles(self) -> list[str]:
+        """The names of the config's profiles."""
+        return sorted({"default", *self._config.profiles})
+
+    @property
     def longest(self) -> int:
         """Seconds that a grant may live at most, renewals included."""
         return duration(self._config.grants.max_ttl)

@@ -16,7 +16,7 @@ from hfproxy import __version__
 
 COMMANDS = [
     *("login", "accounts", "logout", "unlock", "lock", "exec", "mint", "env", "grants", "revoke", "status"),
-    *("audit", "daemon", "lockdown", "rotate"),
+    *("audit", "daemon", "lockdown", "rotate", "completion"),
 ]
 TOKEN = "hf_" + "AbCdEfGhIj" * 3 + "WxYz"
 
