@@ -7,6 +7,7 @@ one (`{}`), or never ended with `follow`. A failure is `{"error": "one line for 
 
     do        members (those in brackets may be missing)               answer
     status                                                             as `hf-proxy status --json`
+    metrics                                                            {"text": as Prometheus reads it}
     login     account, token                                           account
     accounts                                                           {"accounts": [account]}
     logout    [account]                                                {"account": name, "warnings": [text]}

@@ -25,6 +25,7 @@ COMMANDS = {
     "lockdown": "the bad day: end every grant, lock the vault, revoke the tokens",
     "rotate": "replace a token by a new one that may do what was used",
     "status": "is the daemon up",
+    "metrics": "counters of the daemon, for Prometheus",
     "daemon": "run the daemon in the foreground",
     "unlock": "open a sealed vault",
     "lock": "close the vault",

@@ -6,7 +6,7 @@ The kernel says who is at the other end (`SO_PEERCRED`) before a byte is read. E
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,7 @@ import hfproxy
 from hfproxy import wire
 from hfproxy.core.audit import Kind
 from hfproxy.core.broker import Grant
+from hfproxy.core.metrics import Counts, Family, exposition, gauge
 from hfproxy.daemon import identity, messages, peers
 from hfproxy.daemon.accounts import Accounts
 from hfproxy.daemon.clock import now
@@ -77,11 +78,12 @@ class ControlPlane:
         upstream: Upstream,
         lockdown: Lockdown,
         rotation: Rotation,
+        counts: Counts,
     ) -> None:
         self._uid, self._endpoint = uid, endpoint
         self._accounts, self._grants, self._mint = accounts, grants, mint
         self._journal, self._upstream = journal, upstream
-        self._lockdown, self._rotation = lockdown, rotation
+        self._lockdown, self._rotation, self._counts = lockdown, rotation, counts
         self._started_at = now()
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -128,6 +130,8 @@ class ControlPlane:
         match message:
             case messages.Status():
                 yield self._status()
+            case messages.Metrics():
+                yield {"text": exposition([*self._counts.families(), *self._gauges()])}
             case messages.Login():
                 yield await self._login(message)
             case messages.Accounts():
@@ -178,8 +182,21 @@ class ControlPlane:
             "accounts": [{"name": one.name, "user": one.user, "role": one.role} for one in known],
             "profiles": self._mint.profiles,
             "grants": len(self._grants.broker.grants()),
+            "requests": self._counts.total,
+            "denied": self._counts.denied,
             "started_at": self._started_at,
         }
+
+    def _gauges(self) -> Iterator[Family]:
+        yield gauge("build_info", "The version, as a label", 1, version=hfproxy.__version__)
+        yield gauge("start_time_seconds", "When the daemon started, in seconds since the epoch", self._started_at)
+        yield gauge("grants", "Grants that are alive", len(self._grants.broker.grants()))
+        yield gauge("vault_locked", "Whether the vault is closed", self._accounts.locked)
+        yield gauge("lockdown", "Whether everything is locked down", self._lockdown.on)
+        yield gauge(
+            "journal_failed", "Whether the journal cannot be written, so that nothing is served", self._journal.failed
+        )
+        yield gauge("journal_waiting_lines", "Lines of the journal that are not written yet", self._journal.waiting)
 
     async def _login(self, message: messages.Login) -> wire.Message:
         name = _name(message.account)

@@ -66,6 +66,11 @@ class Journal:
         """Whether a write has failed, so that nothing is accepted any more."""
         return self._failed
 
+    @property
+    def waiting(self) -> int:
+        """How many lines are still to be written."""
+        return self._queue.qsize()
+
     def note(self, event: Event) -> None:
         """Record what needs no waiting for. It is written within milliseconds.
 

@@ -120,6 +120,7 @@ async def _serve(
         upstream,
         lockdown,
         Rotation(accounts, journal, recalls, upstream),
+        recorder.counts,
     )
     standing = Standing(upstream, accounts, journal)
     plane = DataPlane(port, state, upstream, accounts, grants, recorder, standing, settings.rules)

@@ -18,6 +18,10 @@ class Status(Message, frozen=True, tag="status"):
     """Is it up?"""
 
 
+class Metrics(Message, frozen=True, tag="metrics"):
+    """What was counted since the start."""
+
+
 class Login(Message, frozen=True, tag="login"):
     """Store a token, once whoami said whose it is."""
 
@@ -127,6 +131,7 @@ class Vouch(Message, frozen=True, tag="vouch"):
 
 Any = (
     Status
+    | Metrics
     | Login
     | Accounts
     | Logout
