@@ -23,8 +23,8 @@ one (`{}`), or never ended with `follow`. A failure is `{"error": "one line for 
                                                                        "why"}: of the old token, null where the Hub did
                                                                        not say
     mint      [scopes, profile, ttl, account, label, bind, strict,     {"id", "credential", "endpoint", "hub",
-              ambient, max_uses, max_rate, max_up, max_down,           "expires_at", "scopes", "replace"}
-              program, found]
+              ambient, container, max_uses, max_rate, max_up,          "expires_at", "scopes", "replace", "container"}
+              max_down, program, found]
     grants                                                             grants
     renew     id, ttl                                                  grant
     revoke    ids, or all                                              {"revoked": [id]}

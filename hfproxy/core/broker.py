@@ -44,7 +44,8 @@ class Order:
 
     `pid` and `start` name the process it is bound to; with `ambient` the tree of that process needs no credential, and
     with `renews` its end moves away as long as the process lives. `login` tells one login of the account from another;
-    `named`: the account was asked for, so no other's token is spent (`core.spending`).
+    `named`: the account was asked for, so no other's token is spent (`core.spending`). `container`: it is good on the
+    listener for containers, and there only.
     """
 
     account: str
@@ -62,6 +63,7 @@ class Order:
     renews: bool = False
     login: str = ""
     named: bool = False
+    container: bool = False
 
 
 @dataclass(slots=True)

@@ -175,6 +175,7 @@ class ControlPlane:
             "version": hfproxy.__version__,
             "pid": os.getpid(),
             "endpoint": self._endpoint,
+            "bridge": self._mint.bridge,
             "vault": self._accounts.vault.name,
             "locked": self._accounts.locked,
             "lockdown": self._lockdown.on,
@@ -296,12 +297,12 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
     except asyncio.IncompleteReadError:
         raise ConnectionResetError from None
     except asyncio.LimitOverrunError:
-        raise UsageError(f"the request is longer than {wire.MAX_LINE} bytes") from None
+        raise UsageError(f"the request is longer than {wire.MAX_LINE} bytes; see: hf-proxy --help") from None
 
 
 def _name(text: str) -> str:
     if not text or len(text) > 64 or not all(char.isalnum() or char in "._-" for char in text):
-        raise UsageError("an account's name is at most 64 letters, digits, '.', '_' and '-'")
+        raise UsageError("an account's name is at most 64 letters, digits, '.', '_' and '-': --account NAME")
     return text
 
 
@@ -310,5 +311,5 @@ def _token(text: str) -> Secret:
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError("this is not a token: it must be one word; copy it again from huggingface.co/settings/tokens")
     if text.startswith("hf_px_"):
-        raise UsageError("this is a credential of hf-proxy, not a token; log in with one of the Hub's")
+        raise UsageError("this is a credential of hf-proxy, not a token; log in with one of the Hub's: hf-proxy login")
     return Secret(text)

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from aiohttp import web
 
 from hfproxy import config, paths, wire
+from hfproxy.core import admission
 from hfproxy.core.audit import Head, Kind
 from hfproxy.daemon import hardening, logs, peers, service
 from hfproxy.daemon.accounts import Accounts
+from hfproxy.daemon.bridge import bridge_socket
 from hfproxy.daemon.control import ControlPlane
+from hfproxy.daemon.entrance import Entrance
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.lockdown import Lockdown
@@ -25,8 +27,8 @@ from hfproxy.daemon.record import MINUTE, Recorder
 from hfproxy.daemon.rotation import Rotation
 from hfproxy.daemon.standing import Standing
 from hfproxy.daemon.store import Store
-from hfproxy.daemon.upstream import MAX_HEADER_BYTES, Upstream
-from hfproxy.daemon.visitor import Door, Visitor
+from hfproxy.daemon.upstream import Upstream
+from hfproxy.daemon.visitor import Door
 from hfproxy.errors import UsageError
 from hfproxy.secret import Secret
 from hfproxy.vault import open_vault
@@ -74,6 +76,8 @@ async def _run(settings: config.Config, state: Path, passphrase: Secret | None) 
     passed = service.passed_sockets()
     runtime = service.private_directory(Path(paths.runtime_dir())) / "control.sock"
     data = service.data_socket(passed.get("data"), settings.listen.host_port, state / "port")
+    wanted = settings.listen.bridge_host_port
+    bridge = None if wanted is None else bridge_socket(*wanted)
     accounts = Accounts(open_vault(settings.vault.backend, state), lambda: journal.mark(Kind.LOCK))
     if passphrase is not None:
         await accounts.unlock(passphrase)
@@ -84,7 +88,7 @@ async def _run(settings: config.Config, state: Path, passphrase: Secret | None) 
     upstream = Upstream(settings.upstream)
     try:
         control = service.control_socket(passed.get("control"), runtime)
-        await _serve(settings, state, data, control, accounts, journal, store, upstream)
+        await _serve(settings, state, data, bridge, control, accounts, journal, store, upstream)
     finally:
         await upstream.close()
         store.close()
@@ -97,14 +101,18 @@ async def _serve(
     settings: config.Config,
     state: Path,
     data: socket.socket,
+    bridge: socket.socket | None,
     control: socket.socket,
     accounts: Accounts,
     journal: Journal,
     store: Store,
     upstream: Upstream,
 ) -> None:
-    port = data.getsockname()[1]
-    endpoint, uid = f"http://127.0.0.1:{port}", os.getuid()
+    listeners = [(data, admission.loopback(data.getsockname()[1]))]
+    if bridge is not None:
+        listeners.append((bridge, admission.bridge(*bridge.getsockname())))
+    endpoint, *others = [listener.endpoint for _, listener in listeners]
+    uid = os.getuid()
     grants, recorder = Grants(journal, store, config.duration(settings.grants.max_ttl)), Recorder(journal)
     await grants.restore()
     recalls = Recalls(state, upstream)
@@ -115,7 +123,7 @@ async def _serve(
         endpoint,
         accounts,
         grants,
-        Mint(settings, endpoint, upstream.origin.url, accounts, grants),
+        Mint(settings, endpoint, upstream.origin.url, accounts, grants, next(iter(others), None)),
         journal,
         upstream,
         lockdown,
@@ -123,23 +131,20 @@ async def _serve(
         recorder.counts,
     )
     standing = Standing(upstream, accounts, journal)
-    plane = DataPlane(port, state, upstream, accounts, grants, recorder, standing, settings.rules)
-    requests, door = web.Server(plane.serve, handler_cancellation=True), Door(uid)
-
-    def visitor() -> Visitor:
-        return Visitor(
-            requests,
-            door,
-            auto_decompress=False,
-            access_log=None,
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
+    entrances = [
+        Entrance(
+            opened,
+            Door(uid, container=listener.container),
+            DataPlane(listener, state, upstream, accounts, grants, recorder, standing, settings.rules),
         )
+        for opened, listener in listeners
+    ]
 
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(grants.sweep()), tasks.create_task(_every_minute(recorder))]
         background.append(tasks.create_task(lockdown.resend()))
-        data_server = await asyncio.get_running_loop().create_server(visitor, sock=data)
+        for entrance in entrances:
+            await entrance.open()
         control_server = await asyncio.start_unix_server(commands.serve, sock=control, limit=wire.MAX_LINE)
         log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name)
         service.notify("READY=1")
@@ -147,13 +152,13 @@ async def _serve(
         service.notify("STOPPING=1")
         log.info("stopping")
         # Nobody new. The servers are closed only then: what was accepted needs an open one to become a connection.
-        for listener in (data, control):
-            asyncio.get_running_loop().remove_reader(listener)
-        await door.settle()
+        asyncio.get_running_loop().remove_reader(control)
+        for entrance in entrances:
+            entrance.refuse_new()
+        await asyncio.gather(*(entrance.settle() for entrance in entrances))
         await commands.settle()
         control_server.close()
-        data_server.close()
-        await requests.shutdown(DRAIN_SECONDS)
+        await asyncio.gather(*(entrance.close(DRAIN_SECONDS) for entrance in entrances))
         for task in background:
             task.cancel()
     recorder.write_unknown()

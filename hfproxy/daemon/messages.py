@@ -76,6 +76,7 @@ class Mint(Message, frozen=True, tag="mint"):
     label: str | None = None
     bind: Literal["none", "pid", "tree"] = "none"
     of: Literal["caller", "parent"] = "caller"
+    container: bool = False
     strict: bool = False
     ambient: bool = False
     max_uses: int | None = None

@@ -26,9 +26,12 @@ MAX_TEXT: Final = 300
 class Mint:
     """Serves `mint` of the control plane, which `exec`, `mint` and `env` all are."""
 
-    def __init__(self, config: Config, endpoint: str, hub: str, accounts: Accounts, grants: Grants) -> None:
+    def __init__(
+        self, config: Config, endpoint: str, hub: str, accounts: Accounts, grants: Grants, bridge: str | None = None
+    ) -> None:
+        """`bridge`: the endpoint for containers, if there is one."""
         self._config, self._endpoint, self._hub = config, endpoint, hub
-        self._accounts, self._grants = accounts, grants
+        self._accounts, self._grants, self.bridge = accounts, grants, bridge
 
     async def serve(self, asked: messages.Mint, pid: int, holder: Grant | None = None) -> wire.Message:
         """Mint for the process at the other end of the socket; below `holder`, if that process is inside of a grant.
@@ -40,6 +43,7 @@ class Mint:
         scopes = self._scopes(asked)
         ttl = self.ttl(asked.ttl)
         bound = _bound(asked, pid)
+        container = self._container(asked, holder)
         account = await self._accounts.choose(_account(asked, holder))
         order = Order(
             account=account.name,
@@ -55,16 +59,18 @@ class Mint:
             renews=bound is not None and asked.ttl is None,
             login=account.login,
             named=asked.account is not None or (holder is not None and holder.order.named),
+            container=container,
             program=asked.program and asked.program[:MAX_TEXT],
         )
         grant, credential = await self._grants.mint(order)
         return {
             "id": grant.id,
             "credential": credential,
-            "endpoint": self._endpoint,
+            "endpoint": self.bridge if container else self._endpoint,
             "hub": self._hub,
             "expires_at": grant.expires_at,
             "scopes": [str(one) for one in scopes],
+            "container": container,
             "replace": await self._tokens_among(asked.found),
         }
 
@@ -79,6 +85,23 @@ class Mint:
             if one.action in NOT_YET:
                 raise RefusedError(f"'{one}' cannot be granted yet: this hf-proxy has no way to that service")
         return scopes
+
+    def _container(self, asked: messages.Mint, holder: Grant | None) -> bool:
+        """Whether it is for containers. What is narrowed stays what it was: neither kind is the narrower one."""
+        container = asked.container if holder is None else holder.order.container
+        if asked.container and not container and holder is not None:
+            raise RefusedError(
+                f"inside of grant {holder.id} there is no credential for containers; run it outside of"
+                f" {holder.order.program or 'that command'}: hf-proxy exec --container -- CMD"
+            )
+        if container and asked.bind == "tree":
+            raise UsageError("a container's processes are in no tree of this machine; use --container with --bind pid")
+        if container and self.bridge is None:
+            raise RefusedError(
+                "there is no address for containers; set listen.bridge in config.toml, like 172.17.0.1:4881, and start"
+                " the daemon again: hf-proxy daemon"
+            )
+        return container
 
     @property
     def profiles(self) -> list[str]:
@@ -143,7 +166,9 @@ def _account(asked: messages.Mint, holder: Grant | None) -> str | None:
     if holder is None:
         return asked.account
     if asked.account not in {None, holder.order.account}:
-        raise RefusedError(f"inside of a grant only its own account '{holder.order.account}' is to be had")
+        raise RefusedError(
+            f"inside of a grant only its own account '{holder.order.account}' is to be had; leave --account out"
+        )
     return holder.order.account
 
 
@@ -159,6 +184,7 @@ def public(grant: Grant) -> dict[str, object]:
         "bind": order.bind.value,
         "pid": order.pid,
         "program": order.program,
+        "container": order.container,
         "minted_at": grant.minted_at,
         "expires_at": grant.expires_at,
         "uses": grant.uses,

@@ -18,6 +18,8 @@ from hfproxy.daemon.peers import Peer
 HEAD_SECONDS: Final = 20
 # Connections of other users that are heard at the same time.
 MAX_STRANGERS: Final = 16
+# Connections of containers, all of them together.
+MAX_GUESTS: Final = 256
 SETTLE_SECONDS: Final = 1
 # What was accepted is a visitor only some turns of the event loop later.
 ACCEPTED_SECONDS: Final = 0.05
@@ -25,10 +27,14 @@ SERVER_ERROR: Final = 500
 
 
 class Door:
-    """Who is let in: our user, and some strangers at a time, to be told no."""
+    """Who is let in: our user, and some strangers at a time, to be told no.
 
-    def __init__(self, uid: int) -> None:
-        self.uid = uid
+    `container`: it leads to a bridge, and the kernel cannot say who is behind it. Whoever is, is let in, so many at a
+    time, to show a credential; programs of this machine have another door.
+    """
+
+    def __init__(self, uid: int, *, container: bool = False) -> None:
+        self.uid, self.container = uid, container
         self.strangers: set[Visitor] = set()
         self._waiting: set[Visitor] = set()
         self._nobody_waits = asyncio.Event()
@@ -56,27 +62,29 @@ class Door:
 class Visitor(web.RequestHandler):
     """A connection, and who is at its other end."""
 
-    __slots__ = ("_door", "_timer", "peer")
+    __slots__ = ("_door", "_timer", "is_ours", "peer")
 
     def __init__(self, server: web.Server, door: Door, **settings: Any) -> None:
         super().__init__(server, loop=asyncio.get_running_loop(), **settings)
         self._door = door
         self._timer: asyncio.TimerHandle | None = None
         self.peer: Peer | None = None
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether it belongs to our user."""
-        return self.peer is not None and self.peer.uid == self._door.uid
+        # Whether it belongs to our user, or came from a container, whose credential will show whose it is.
+        self.is_ours = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.peer = peers.look_up(transport.get_extra_info("sockname"), transport.get_extra_info("peername"))
+        here, there = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        if self._door.container:
+            self.is_ours = not peers.is_local(there[0])
+        else:
+            self.peer = peers.look_up(here, there)
+            self.is_ours = self.peer is not None and self.peer.uid == self._door.uid
         self._timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.force_close)
         self._door.came(self)
-        if not self.is_ours:
+        if self._door.container or not self.is_ours:
             self._door.strangers.add(self)
-            if len(self._door.strangers) > MAX_STRANGERS:
+            if len(self._door.strangers) > (MAX_GUESTS if self._door.container else MAX_STRANGERS):
                 self.force_close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
