@@ -215,7 +215,9 @@ def _open(directory: Path) -> tuple[Path, int, Head]:
             head = _head_of_full(older.pop())
         durable.sync(directory)
     except OSError as error:
-        raise JournalError(f"the journal in {directory} cannot be opened: {error.strerror}") from None
+        raise JournalError(
+            f"the journal in {directory} cannot be opened ({error.strerror}); see: ls -ld {directory}"
+        ) from None
     return newest, file, head
 
 
@@ -262,4 +264,4 @@ def _standing(last: bytes | None, path: Path) -> Head:
 
 
 def _damaged(path: Path, why: str) -> JournalError:
-    return JournalError(f"{path} is damaged ({why}); move {path.parent} away to start a new journal")
+    return JournalError(f"{path} is damaged ({why}); to start a new journal: mv {path.parent} {path.parent}.bad")

@@ -110,8 +110,12 @@ class Lockdown:
             except (OSError, RefusedError) as error:
                 await self._accounts.lock()
                 await self._end_all()  # what was minted while it was open
-                why = f"{self._marker} cannot be removed" if isinstance(error, OSError) else str(error)
-                raise RefusedError(f"{why}; it stays locked") from None
+                why = (
+                    f"{self._marker} cannot be removed; see: ls -l {self._marker}"
+                    if isinstance(error, OSError)
+                    else str(error)
+                )
+                raise RefusedError(f"it stays locked, so once more: hf-proxy unlock ({why})") from None
 
     async def _write_down(self, *, recall: bool, account: str | None) -> bool:
         try:

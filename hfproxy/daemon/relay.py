@@ -103,7 +103,9 @@ class Relay:
 
     def _check(self, data: bytes) -> None:
         if leak.found(self._needles, data):
-            raise UpstreamError("the Hub's answer held the account's token, so it was not passed on")
+            raise UpstreamError(
+                "the Hub's answer held the account's token, so it was not passed on; see: hf-proxy audit"
+            )
 
     async def _whole(self, request: web.BaseRequest, head: Headers, body: bytes, encoding: str) -> web.StreamResponse:
         """A short body that was read: looked into, rewritten where it must be, sent with its length."""

@@ -18,6 +18,7 @@ import aiohttp
 from yarl import URL
 
 from hfproxy.config import Upstream as Settings
+from hfproxy.core.access import LOOK
 from hfproxy.core.headers import Headers, replaced
 from hfproxy.core.rewrite import same_origin
 from hfproxy.daemon.accounts import Held, Origin
@@ -83,7 +84,7 @@ class Upstream:
         """
         url = URL(self.origin.url + raw_target, encoded=True)
         if url.raw_path_qs != raw_target:
-            raise UpstreamError("this address would not reach the Hub as it was checked; nothing was sent")
+            raise UpstreamError(f"this address would not reach the Hub as it was checked; nothing was sent{LOOK}")
         try:
             return await self._session.request(
                 method,

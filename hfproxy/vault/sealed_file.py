@@ -91,7 +91,9 @@ class SealedFileVault:
         try:
             _open(sealed, key)
         except InvalidTag:
-            raise PassphraseError(f"the passphrase does not open {self._path} (or the file is damaged)") from None
+            raise PassphraseError(
+                f"the passphrase does not open {self._path} (or the file is damaged); try again"
+            ) from None
         self._key = key
 
     def lock(self) -> None:
@@ -110,7 +112,9 @@ class SealedFileVault:
         try:
             document = _open(sealed, key)
         except InvalidTag:
-            raise VaultError(f"{self._path} is damaged or was replaced; restore it from a backup") from None
+            raise VaultError(
+                f"{self._path} is damaged or was replaced; restore it, or: mv {self._path} {self._path}.bad"
+            ) from None
         return Secret(document) if document else None
 
     def write(self, document: Secret) -> None:
@@ -122,7 +126,9 @@ class SealedFileVault:
         try:
             durable.write(self._path, sealed)
         except OSError as error:
-            raise VaultError(f"{self._path} cannot be written: {error.strerror}; nothing was changed") from None
+            raise VaultError(
+                f"{self._path} cannot be written ({error.strerror}), nothing was changed; make room, and try again"
+            ) from None
 
     def _unlocked(self) -> _Key:
         if self._key is None:
@@ -134,7 +140,7 @@ class SealedFileVault:
         try:
             fd = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
-            raise VaultError(f"{self._path} cannot be opened: {error.strerror}") from None
+            raise VaultError(f"{self._path} cannot be opened ({error.strerror}); see: ls -l {self._path}") from None
         try:
             self._check(os.fstat(fd))
             with open(fd, "rb", closefd=False) as file:
@@ -144,7 +150,7 @@ class SealedFileVault:
 
     def _check(self, found: os.stat_result) -> None:
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            raise VaultError(f"{self._path} is not a file of yours; move it away")
+            raise VaultError(f"{self._path} is not a file of yours; move it away: mv {self._path} {self._path}.bad")
         if found.st_mode & 0o077:
             raise VaultError(f"{self._path} is open to other users; run: chmod 600 {self._path}")
 
@@ -164,7 +170,9 @@ class SealedFileVault:
         return Cost(memory, passes, lanes), salt, nonce
 
     def _damaged(self) -> VaultError:
-        return VaultError(f"{self._path} is damaged or not a sealed vault; restore it, or move it away")
+        return VaultError(
+            f"{self._path} is damaged or not a sealed vault; restore it, or: mv {self._path} {self._path}.bad"
+        )
 
 
 def _derive(passphrase: Secret, cost: Cost, salt: bytes) -> _Key:
