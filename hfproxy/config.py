@@ -186,7 +186,7 @@ def _check_address(address: str) -> None:
 
 
 def _check_bridge(address: str) -> None:
-    """A private IPv4 address (RFC 1918); whether a bridge of this machine has it, the daemon finds out."""
+    """A private IPv4 address (RFC 1918); whether a bridge of this machine has it, the daemon looks itself."""
     host, _, port = address.rpartition(":")
     try:
         private = any(ipaddress.IPv4Address(host) in network for network in PRIVATE)

@@ -6,15 +6,22 @@ leads out of the machine. Programs of the machine itself still get in, and are t
 """
 
 import array
+import asyncio
 import fcntl
 import socket
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import structlog
+
+from hfproxy.daemon.entrance import Entrance
 from hfproxy.daemon.service import BACKLOG
 from hfproxy.errors import StartError
 
+log = structlog.get_logger()
+LOOK_SECONDS: Final = 1
 SIOCGIFCONF: Final = 0x8912  # netdevice(7): struct ifreq is a name of 16 bytes and, in 24 more, a struct sockaddr_in
 IFREQ_BYTES: Final = 40
 MOST: Final = 1024
@@ -22,16 +29,71 @@ INTERFACES: Final = Path("/sys/class/net")
 ELSE: Final = "name the address of docker0 or the like: listen.bridge in config.toml"
 
 
-def bridge_socket(host: str, port: int) -> socket.socket:
-    """Listen on a bridge.
+class Bridge:
+    """The entrance for containers, open as long as its bridge is there: engines make one and take it away."""
 
-    Raises:
-        StartError: the address is none of this machine, not a bridge's, or taken.
-    """
-    interface = _interface(host)
-    if interface is None:
-        raise StartError(f"listen.bridge {host} is no address of this machine (is docker running?); see: ip -4 address")
-    _check(interface, host)
+    def __init__(self, host: str, port: int, enter: Callable[[socket.socket], Entrance]) -> None:
+        """`enter` makes an entrance of a listening socket."""
+        self._host, self._port, self._enter = host, port, enter
+        self._entrance: Entrance | None = None
+        self._index = 0
+        self._leaving = False
+
+    async def open(self) -> None:
+        """Look whether the bridge is there, and open or close.
+
+        Raises:
+            StartError: what has the address is no bridge of containers, or the port is taken.
+        """
+        interface = _interface(self._host)
+        index = 0 if interface is None else socket.if_nametoindex(interface)
+        if index != self._index:  # another one under the old name is not what the socket was bound to
+            await self.close(0)
+        if interface is None:
+            return
+        try:
+            _check(interface, self._host)
+        except StartError:
+            await self.close(0)
+            raise
+        if self._entrance is None:
+            self._entrance = self._enter(_listen(self._host, self._port, interface))
+            self._index = index
+            await self._entrance.open()
+
+    async def keep(self) -> None:
+        """Look every second, for as long as the daemon runs."""
+        said = ""
+        while not self._leaving:
+            try:
+                await self.open()
+                why = ""
+            except (StartError, OSError) as error:  # an interface may go while it is looked at
+                why = str(error)
+            if why not in {"", said}:
+                log.warning("bridge_closed", reason=why)
+            said = why
+            await asyncio.sleep(LOOK_SECONDS)
+
+    def refuse_new(self) -> None:
+        """As an Entrance."""
+        self._leaving = True
+        if self._entrance is not None:
+            self._entrance.refuse_new()
+
+    async def settle(self) -> None:
+        """As an Entrance."""
+        if self._entrance is not None:
+            await self._entrance.settle()
+
+    async def close(self, seconds: float) -> None:
+        """As an Entrance, but that it may be opened again."""
+        entrance, self._entrance, self._index = self._entrance, None, 0
+        if entrance is not None:
+            await entrance.close(seconds)
+
+
+def _listen(host: str, port: int, interface: str) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

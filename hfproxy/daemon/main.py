@@ -14,7 +14,7 @@ from hfproxy.core import admission
 from hfproxy.core.audit import Head, Kind
 from hfproxy.daemon import hardening, logs, peers, service
 from hfproxy.daemon.accounts import Accounts
-from hfproxy.daemon.bridge import bridge_socket
+from hfproxy.daemon.bridge import Bridge
 from hfproxy.daemon.control import ControlPlane
 from hfproxy.daemon.entrance import Entrance
 from hfproxy.daemon.grants import Grants
@@ -76,8 +76,6 @@ async def _run(settings: config.Config, state: Path, passphrase: Secret | None) 
     passed = service.passed_sockets()
     runtime = service.private_directory(Path(paths.runtime_dir())) / "control.sock"
     data = service.data_socket(passed.get("data"), settings.listen.host_port, state / "port")
-    wanted = settings.listen.bridge_host_port
-    bridge = None if wanted is None else bridge_socket(*wanted)
     accounts = Accounts(open_vault(settings.vault.backend, state), lambda: journal.mark(Kind.LOCK))
     if passphrase is not None:
         await accounts.unlock(passphrase)
@@ -88,7 +86,7 @@ async def _run(settings: config.Config, state: Path, passphrase: Secret | None) 
     upstream = Upstream(settings.upstream)
     try:
         control = service.control_socket(passed.get("control"), runtime)
-        await _serve(settings, state, data, bridge, control, accounts, journal, store, upstream)
+        await _serve(settings, state, data, control, accounts, journal, store, upstream)
     finally:
         await upstream.close()
         store.close()
@@ -101,17 +99,15 @@ async def _serve(
     settings: config.Config,
     state: Path,
     data: socket.socket,
-    bridge: socket.socket | None,
     control: socket.socket,
     accounts: Accounts,
     journal: Journal,
     store: Store,
     upstream: Upstream,
 ) -> None:
-    listeners = [(data, admission.loopback(data.getsockname()[1]))]
-    if bridge is not None:
-        listeners.append((bridge, admission.bridge(*bridge.getsockname())))
-    endpoint, *others = [listener.endpoint for _, listener in listeners]
+    local, containers = admission.loopback(data.getsockname()[1]), settings.listen.bridge_host_port
+    bridged = None if containers is None else admission.bridge(*containers)
+    endpoint = local.endpoint
     uid = os.getuid()
     grants, recorder = Grants(journal, store, config.duration(settings.grants.max_ttl)), Recorder(journal)
     await grants.restore()
@@ -123,7 +119,7 @@ async def _serve(
         endpoint,
         accounts,
         grants,
-        Mint(settings, endpoint, upstream.origin.url, accounts, grants, next(iter(others), None)),
+        Mint(settings, endpoint, upstream.origin.url, accounts, grants, None if bridged is None else bridged.endpoint),
         journal,
         upstream,
         lockdown,
@@ -131,20 +127,22 @@ async def _serve(
         recorder.counts,
     )
     standing = Standing(upstream, accounts, journal)
-    entrances = [
-        Entrance(
-            opened,
-            Door(uid, container=listener.container),
-            DataPlane(listener, state, upstream, accounts, grants, recorder, standing, settings.rules),
-        )
-        for opened, listener in listeners
-    ]
 
+    def plane(listener: admission.Listener) -> DataPlane:
+        return DataPlane(listener, state, upstream, accounts, grants, recorder, standing, settings.rules)
+
+    def for_containers(opened: socket.socket) -> Entrance:
+        return Entrance(opened, Door(uid, container=True), plane(admission.bridge(*opened.getsockname())))
+
+    bridge = None if containers is None else Bridge(*containers, for_containers)
+    entrances: list[Entrance | Bridge] = [Entrance(data, Door(uid), plane(local)), *([bridge] if bridge else [])]
+    for entrance in entrances:
+        await entrance.open()
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(grants.sweep()), tasks.create_task(_every_minute(recorder))]
         background.append(tasks.create_task(lockdown.resend()))
-        for entrance in entrances:
-            await entrance.open()
+        if bridge is not None:
+            background.append(tasks.create_task(bridge.keep()))
         control_server = await asyncio.start_unix_server(commands.serve, sock=control, limit=wire.MAX_LINE)
         log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name)
         service.notify("READY=1")
