@@ -1,4 +1,5 @@
-"""`config.toml`: what the user may decide, read strictly. An unknown key is an error that names it.
+"""`config.toml`, and a project's file: what the user may decide, read strictly. An unknown key is an error that names
+it.
 
 A missing file means the defaults of design §7. Nothing secret is ever in here.
 """
@@ -7,6 +8,7 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Callable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ from hfproxy.core.scope import Scope, parse
 from hfproxy.errors import ConfigError, UsageError
 
 Read = TypeVar("Read")
+Table = TypeVar("Table", bound="_Strict")
 
 FILE = "config.toml"
 HUB = "https://huggingface.co"
@@ -86,9 +89,10 @@ class Upstream(_Strict, frozen=True):
 
 
 class Vault(_Strict, frozen=True):
-    """Where tokens live."""
+    """Where tokens live, and the file with the passphrase of a sealed vault."""
 
     backend: Literal["keyring", "sealed-file", "memory"] = "keyring"
+    key_file: str | None = None
 
 
 class Grants(_Strict, frozen=True):
@@ -108,6 +112,10 @@ class Profile(_Strict, frozen=True):
     """A named list of scopes."""
 
     scopes: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
+
+
+class Project(Profile, frozen=True):
+    """A project's own file: what its scripts need. Nothing in it is secret, or of one person only."""
 
 
 class Config(_Strict, frozen=True):
@@ -135,7 +143,9 @@ class Config(_Strict, frozen=True):
             return self.profiles[name].scopes
         if name == "default":
             return ("read",)
-        raise UsageError(f"no profile '{ascii(name[:60])[1:-1]}' in {FILE}; write [profiles.NAME] with scopes = [...]")
+        near = get_close_matches(name, {*self.profiles, "default"})
+        hint = f"did you mean: --profile {' or '.join(near)}" if near else "write [profiles.NAME] with scopes = [...]"
+        raise UsageError(f"no profile '{ascii(name[:60])[1:-1]}' in {FILE}; {hint}")
 
 
 def load(directory: Path) -> Config:
@@ -146,20 +156,31 @@ def load(directory: Path) -> Config:
     """
     file = directory / FILE
     try:
-        config = msgspec.convert(tomllib.loads(file.read_text("utf-8")), Config)
+        text = file.read_text("utf-8")
     except FileNotFoundError:
         return Config()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read ({error.__class__.__name__}); see: ls -l {file}") from None
-    except tomllib.TOMLDecodeError as error:
+    return _understood(text, str(file), Config, check)
+
+
+def project(text: str, file: str) -> Project:
+    """Read a project's file, which is at `file`; raises as `load`."""
+    return _understood(text, file, Project, lambda found: _check_scopes("scopes", found.scopes))
+
+
+def _understood(text: str, file: str, kind: type[Table], checked: Callable[[Table], None]) -> Table:
+    try:
+        found = msgspec.convert(tomllib.loads(text), kind)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{file} is not valid TOML: {error}; see: man hf-proxy.toml") from None
     except msgspec.ValidationError as error:
         raise ConfigError(f"{file}: {_in_words(str(error))}") from None
     try:
-        check(config)
+        checked(found)
     except (UsageError, ValueError) as error:
         raise ConfigError(f"{file}: {error}") from None
-    return config
+    return found
 
 
 def check(config: Config) -> None:
@@ -172,6 +193,8 @@ def check(config: Config) -> None:
     if config.listen.bridge is not None:
         _check_bridge(config.listen.bridge)
     _check_hub(config.upstream)
+    if config.vault.key_file is not None and not Path(config.vault.key_file).is_absolute():
+        raise ValueError(f"vault.key_file '{config.vault.key_file}' must be an absolute path")
     _check_times(config.grants)
     _check_scopes("grants.ceiling", config.grants.ceiling)
     for name, profile in config.profiles.items():

@@ -11,9 +11,10 @@ one (`{}`), or never ended with `follow`. A failure is `{"error": "one line for 
     login     account, token                                           account
     accounts                                                           {"accounts": [account]}
     logout    [account]                                                {"account": name, "warnings": [text]}
-    unlock    [passphrase]                                             {"locked": false, "recalled": [outcome]}, or
+    unlock    [passphrase, keep]                                       {"locked": false, "recalled": [outcome]}, or
                                                                        without a passphrase
                                                                        {"locked": bool, "exists": bool, ...}
+    seal      passphrase, [undo]                                       {"vault": name, "locked": bool}
     lock                                                               {"locked": true}
     lockdown  [recall, account, dry]                                   {"ended": [id], "recalled": [outcome],
                                                                        "recorded": bool}, or with dry
@@ -22,9 +23,11 @@ one (`{}`), or never ended with `follow`. A failure is `{"error": "one line for 
     rotate    token, [account]                                         {"account", "user", "dead": true, false or null,
                                                                        "why"}: of the old token, null where the Hub did
                                                                        not say
-    mint      [scopes, profile, ttl, account, label, bind, strict,     {"id", "credential", "endpoint", "hub",
-              ambient, container, max_uses, max_rate, max_up,          "expires_at", "scopes", "replace", "container"}
-              max_down, program, found]
+    mint      [scopes, profile, project, learn, ttl, account, label,   {"id", "credential", "endpoint", "hub",
+              bind, strict, ambient, container, max_uses, max_rate,    "expires_at", "scopes", "replace", "container"}
+              max_up, max_down, program, found]
+    allow     project, [dry]                                           {"path", "scopes"} of what it asks for
+    forget    path                                                     {"forgotten": number}
     grants                                                             grants
     renew     id, ttl                                                  grant
     revoke    ids, or all                                              {"revoked": [id]}
@@ -36,9 +39,11 @@ An account is `{"name", "user", "role", "orgs": [name], "scopes": [text], "origi
 `hf-proxy grants --json`. `bind` is none, pid or tree, `of` whose process that means: the caller's (`exec`), or its
 parent's (`mint` and `env`, which end at once). An outcome is `{"account", "state", "why"}`, state one of revoked,
 waiting and gone. Durations (`ttl`, `since`), sizes and scopes travel as they were typed:
-the daemon reads them. `found` lists the token-shaped strings of the caller's environment; `replace` those of them that
-are tokens of this vault. `vouch` says of journal lines, each given by the SHA-256 of what it says, which MACs were made
-with the journal's key, and never makes one. A caller that runs inside of a grant is served less (design §5).
+the daemon reads them. A project is its file, `{"path", "content"}`, whose scopes count where neither scopes nor a
+profile are named; with `learn` every scope counts. `found` lists the token-shaped strings of the caller's environment;
+`replace` those of them that are tokens of this vault. `vouch` says of journal lines, each given by the SHA-256 of what
+it says, which MACs were made with the journal's key, and never makes one. A caller that runs inside of a grant is
+served less (design §5).
 
 This page imports nothing heavy: it is on the way of every `exec`.
 """

@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import time
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,7 @@ class SecretService:
             ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile", "--print-address=1"],
             stdout=subprocess.PIPE,
         )
+        self.bus = bus
         self._running.append(bus)
         assert bus.stdout is not None
         with closing(bus.stdout):
@@ -82,10 +85,24 @@ class SecretService:
 
     def restart(self) -> None:
         """Unlocked again, as after a new login: the keyring's files are the same."""
+        self.stop_keyring()
+        self.start()
+
+    def stop_keyring(self) -> None:
+        """As if it had never been started: the bus has no Secret Service any more."""
         keyring = self._running.pop()
         keyring.terminate()
         keyring.wait(START_SECONDS)
-        self.start()
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """It hangs: whoever asks gets no answer."""
+        keyring = self._running[-1]
+        keyring.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            keyring.send_signal(signal.SIGCONT)
 
     def items(self) -> list[tuple[str, dict[str, str], bytes]]:
         """Label, attributes and secret of each item."""

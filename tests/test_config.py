@@ -57,6 +57,34 @@ def test_a_profile_that_is_not_there_is_named() -> None:
         config.Config().profile("späce")
 
 
+@pytest.mark.parametrize(("typed", "near"), [("spaec", "--profile space$"), ("defualt", "--profile default$")])
+def test_the_nearest_profile_is_told(typed: str, near: str) -> None:
+    known = config.Config(profiles={"space": config.Profile(scopes=("read",))})
+    with pytest.raises(UsageError, match=near):
+        known.profile(typed)
+
+
+def test_a_projects_file_says_scopes() -> None:
+    assert config.project('# ours\nscopes = ["read:me/*"]\n', "/p/.hf-proxy.toml").scopes == ("read:me/*",)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("scopes = ['read']\ntoken = 'x'", "unknown key 'token'"),
+        ("scopes = ['red:me/*']", "scopes: malformed scope 'red:me/[*]'"),
+        ("scopes = []", "'scopes'"),
+        ("scopes = 'read'", "'scopes'"),
+        ("", "scopes"),
+        ("scopes = [", "not valid TOML"),
+        ("x = " + "[" * 60_000, "not valid TOML"),
+    ],
+)
+def test_a_mistake_in_it_is_named_with_its_place(text: str, named: str) -> None:
+    with pytest.raises(ConfigError, match=f"^/p/.hf-proxy.toml.*{named}"):
+        config.project(text, "/p/.hf-proxy.toml")
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -66,6 +94,7 @@ def test_a_profile_that_is_not_there_is_named() -> None:
         ("[profiles.a]\nscopes = []", "profiles"),
         ("[grants]\nceiling = 'read'", "grants.ceiling"),
         ("[vault]\nbackend = 'plain'", "vault.backend"),
+        ("[vault]\nkey_file = 'relative/key'", "vault.key_file"),
         ("[grants]\ndefault_ttl = '1.5h'", "grants.default_ttl: malformed duration '1.5h'"),
         ("[grants]\nmax_ttl = 'long'", "grants.max_ttl: malformed duration 'long'"),
         ("[grants]\ndefault_ttl = '13h'", "grants.default_ttl"),

@@ -18,6 +18,8 @@ COMMANDS = {
     "exec": "run a command with a credential in place of the token",
     "mint": "a credential for what cannot be run by exec",
     "env": "a credential as lines for a shell to eval",
+    "allow": "trust what a project's file asks for",
+    "learn": "run a command, and print the smallest profile that it needs",
     "grants": "what is granted now",
     "renew": "let a grant live on",
     "revoke": "end grants now",
@@ -29,6 +31,7 @@ COMMANDS = {
     "daemon": "run the daemon in the foreground",
     "unlock": "open a sealed vault",
     "lock": "close the vault",
+    "vault": "seal what lies in the keyring; the way back",
     "completion": "complete the words of hf-proxy in bash, zsh or fish",
     "git-credential": "answer git when it asks for a password",
 }

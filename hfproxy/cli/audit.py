@@ -22,7 +22,7 @@ SYNTAX = Syntax(
 
 ANCHOR_SYNTAX = Syntax("audit anchor", "Print the hash of the journal's last entry, to be kept elsewhere.")
 
-COLUMNS = ("kind", "grant", "account", "program", "decision", "method", "target", "status", "refusal")
+COLUMNS = ("kind", "grant", "account", "program", "decision", "method", "target", "status", "refusal", "project")
 
 
 def run(words: list[str]) -> int:

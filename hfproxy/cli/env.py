@@ -15,15 +15,16 @@ from hfproxy.cli.environment import UNSET, for_child, found
 from hfproxy.cli.git_environment import quoted
 from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, request
 from hfproxy.cli.options import Syntax
+from hfproxy.cli.project import with_project
 from hfproxy.cli.render import complain
 
-SHELLS = ("sh", "fish", "json", "docker")
+SHELLS = ("sh", "bash", "zsh", "fish", "json", "docker")
 
 SYNTAX = Syntax(
     "env",
     'Print a credential as lines to evaluate: eval "$(hf-proxy env)"',
     *GRANT_OPTIONS,
-    ("--shell", "|".join(SHELLS), "for which shell; sh is also bash and zsh, docker an --env-file (needs --container)"),
+    ("--shell", "|".join(SHELLS), "for which shell; without it: sh; docker is an --env-file, and needs --container"),
 )
 
 
@@ -33,7 +34,8 @@ def run(words: list[str]) -> int:
     shell = arguments.choice("--shell", SHELLS, default="sh")
     if shell == "docker" and not arguments.switch("--container"):
         raise SYNTAX.wrong("--shell docker needs --container")
-    minted = mint({**request(arguments, bind="none", of="parent"), "found": found(os.environ)})
+    wanted = with_project(request(arguments, bind="none", of="parent"))
+    minted = mint({**wanted, "found": found(os.environ)})
     child = for_child(os.environ, minted)
     lines = _env_file(child) if shell == "docker" else _lines(shell, _changed(child))
     # As bytes: a value that is not valid in this locale goes back as it came.

@@ -10,6 +10,7 @@ import signal
 from hfproxy.cli.environment import for_child, found
 from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, request
 from hfproxy.cli.options import Syntax
+from hfproxy.cli.project import shown, with_project
 from hfproxy.cli.render import complain
 from hfproxy.client import ask, text
 from hfproxy.errors import HFProxyError, UsageError
@@ -41,7 +42,8 @@ def run(words: list[str]) -> int:
         raise SYNTAX.wrong("there is no command to run")
     wanted = request(arguments, bind="pid", of="caller")
     try:
-        minted = mint({**wanted, "program": _shown(command[0]), "found": found(os.environ)})
+        program = shown(os.path.basename(command[0]))
+        minted = mint({**with_project(wanted), "program": program, "found": found(os.environ)})
         environment = for_child(os.environ, minted)
     except UsageError:
         raise
@@ -55,11 +57,6 @@ def run(words: list[str]) -> int:
     if wanted["bind"] == "tree":
         _keep_orphans()
     return _become(command, environment, minted)
-
-
-def _shown(program: str) -> str:
-    """A base name as the journal can hold it: a file's name may be no text at all."""
-    return os.fsencode(os.path.basename(program)).decode("utf-8", "backslashreplace")
 
 
 def _become(command: list[str], environment: dict[str, str], minted: Message) -> int:

@@ -8,7 +8,11 @@ BINDS = ("pid", "tree", "none")
 
 GRANT_OPTIONS: tuple[Option, ...] = (
     ("--scope", "SCOPE", "what it may do, like read:meta-llama/* or write:spaces/me/demo; can be repeated"),
-    ("--profile", "NAME", "the scopes of a profile of the config file; without --scope: default"),
+    (
+        "--profile",
+        "NAME",
+        "the scopes of a profile of the config file, besides those of --scope; without both: default",
+    ),
     ("--ttl", "TIME", "how long at most: 90s, 15m, 1h, 2d"),
     ("--account", "NAME", "whose token stands behind it; without it: default, or the only one"),
     ("--label", "TEXT", "a name for it in 'grants' and 'audit'"),

@@ -4,6 +4,7 @@ import sys
 
 from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, request
 from hfproxy.cli.options import Syntax
+from hfproxy.cli.project import with_project
 from hfproxy.cli.render import listing, moment, printable, show_json
 from hfproxy.client import text
 from hfproxy.wire import Message
@@ -21,7 +22,7 @@ MEMBERS = ("id", "credential", "endpoint", "expires_at", "scopes")
 def run(words: list[str]) -> int:
     """Raises as `client.ask`."""
     arguments = SYNTAX.read(words)
-    minted = mint(request(arguments, bind="none", of="parent"))
+    minted = mint(with_project(request(arguments, bind="none", of="parent")))
     if arguments.switch("--json"):
         show_json({member: minted.get(member) for member in MEMBERS})
         return 0

@@ -33,14 +33,23 @@ def lines(status: Message) -> list[str]:
     """What there is to say to a person."""
     accounts = [f"{a.get('name')} ({a.get('user')}, {a.get('role')})" for a in rows(status, "accounts")]
     since = moment(status.get("started_at"))
-    vault = "locked; open it with: hf-proxy unlock" if status.get("locked") else "open"
+    vault = "not asked yet" if status.get("opened") is False else "open"
+    if status.get("locked"):
+        vault = "locked; open it with: hf-proxy unlock"
     if status.get("lockdown"):
         vault = "locked down: nothing is granted until: hf-proxy unlock"
-    none = "not to be seen while it is locked" if status.get("locked") else "none; add one with: hf-proxy login"
     return [
         f"hf-proxy {status.get('version')} at {status.get('endpoint')}, since {since}",
         f"process: {status.get('pid')}",
         f"vault: {status.get('vault')}, {vault}",
-        f"accounts: {', '.join(accounts) or none}",
+        f"accounts: {', '.join(accounts) or _why_none(status)}",
         f"grants: {status.get('grants')}",
     ]
+
+
+def _why_none(status: Message) -> str:
+    if status.get("locked"):
+        return "not to be seen while it is locked"
+    if status.get("opened") is False:
+        return "not to be seen yet, it was not opened since the start; open it with: hf-proxy unlock"
+    return "none; add one with: hf-proxy login"

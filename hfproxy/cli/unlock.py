@@ -1,43 +1,46 @@
 """`unlock`: open a sealed vault, or make its first passphrase."""
 
-from hfproxy.cli import prompt
+from hfproxy.cli import passphrase
 from hfproxy.cli.lockdown import tell_recalled
-from hfproxy.cli.options import Syntax
+from hfproxy.cli.options import Arguments, Syntax
 from hfproxy.cli.render import show
 from hfproxy.client import ask
-from hfproxy.errors import HFProxyError, RefusedError
+from hfproxy.errors import RefusedError
+from hfproxy.wire import Message
 
 SYNTAX = Syntax(
     "unlock",
     "Open the vault. Asks for the passphrase on the terminal, unless told where it is.",
-    ("--passphrase-fd", "N", "read the passphrase from an open file descriptor"),
+    *passphrase.OPTIONS,
+    (
+        "--keep",
+        "D",
+        "let the kernel keep the key so long (8h), for the next daemon; other programs of yours can read it",
+    ),
 )
-
-INSTEAD = "hf-proxy unlock --passphrase-fd 3 3<FILE"
 
 
 def run(words: list[str]) -> int:
     """Raises as `client.ask`."""
-    descriptor = SYNTAX.read(words).number("--passphrase-fd")
-    state = ask({"do": "unlock"}, patient=True)
+    arguments = SYNTAX.read(words)
+    place = passphrase.named(arguments, "unlock")
+    state = _ask(arguments)
     if not state.get("locked"):
-        show("the vault is open")
-        tell_recalled(state)
-        return 0
-    passphrase = _passphrase(descriptor, new=state.get("exists") is False)
-    state = ask({"do": "unlock", "passphrase": passphrase}, patient=True)
+        return _told("the vault is open", state)
+    typed = passphrase.taken(place, "unlock", new=state.get("exists") is False)
+    state = _ask(arguments, passphrase=typed)
     if state.get("locked"):
         raise RefusedError("the vault is still locked; look at the daemon's log, then try again: hf-proxy unlock")
-    show("the vault is open now")
+    return _told("the vault is open now", state)
+
+
+def _ask(arguments: Arguments, **more: str) -> Message:
+    keep = arguments.text("--keep")
+    wanted: Message = {"do": "unlock", **more}
+    return ask(wanted if keep is None else {**wanted, "keep": keep}, patient=True)
+
+
+def _told(what: str, state: Message) -> int:
+    show(what)
     tell_recalled(state)
     return 0
-
-
-def _passphrase(descriptor: int | None, *, new: bool) -> str:
-    """From the descriptor, or from the terminal; what will seal a new vault is asked for twice."""
-    if descriptor is not None:
-        return prompt.from_descriptor(descriptor, "--passphrase-fd")
-    typed = prompt.hidden("Passphrase for a new vault" if new else "Passphrase of the vault", instead=INSTEAD)
-    if new and prompt.hidden("The same again", instead=INSTEAD) != typed:
-        raise HFProxyError("the two differ, no vault was made; try again: hf-proxy unlock")
-    return typed

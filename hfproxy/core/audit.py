@@ -51,6 +51,7 @@ class Kind(StrEnum):
     STARTED = "started"
     LOCK = "lock"
     UNLOCK = "unlock"
+    ALLOWED = "allowed"
 
 
 @dataclass(frozen=True, slots=True)

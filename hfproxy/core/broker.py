@@ -12,7 +12,8 @@ Left to others: what time it is, random bytes, processes, the journal and the ne
 """
 
 import hmac
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -44,8 +45,9 @@ class Order:
 
     `pid` and `start` name the process it is bound to; with `ambient` the tree of that process needs no credential, and
     with `renews` its end moves away as long as the process lives. `login` tells one login of the account from another;
-    `named`: the account was asked for, so no other's token is spent (`core.spending`). `container`: it is good on the
-    listener for containers, and there only.
+    `named`: the account was asked for, so no other's token is spent (`core.spending`). `learns`: what it is used for is
+    to be known exactly, so what could be proven to need less is looked into although it may do all of it. `container`:
+    it is good on the listener for containers, and there only.
     """
 
     account: str
@@ -63,6 +65,7 @@ class Order:
     renews: bool = False
     login: str = ""
     named: bool = False
+    learns: bool = False
     container: bool = False
 
 
@@ -87,6 +90,22 @@ class Grant:
             self._recent.popleft()
         return Moment(at, self.uses, len(self._recent), self.bytes_up, self.bytes_down, inside)
 
+    @property
+    def lately(self) -> list[tuple[int, int]]:
+        """When it was used in the last minute, and how often in each second; empty where nothing asks for it."""
+        return list(Counter(self._recent).items())
+
+    def used_lately(self, seconds: Sequence[tuple[int, int]]) -> None:
+        """Take over what an earlier daemon counted.
+
+        Raises:
+            ValueError: it is more than the uses there were.
+        """
+        if sum(count for _, count in seconds) > self.uses:
+            msg = "more uses in a minute than in all"
+            raise ValueError(msg)
+        self._recent.extend(at for at, count in seconds for _ in range(count))
+
     def warning(self, at: int) -> str | None:
         """What its holder should know in the last tenth of its life, ten minutes at most; None before."""
         left = self.expires_at - at
@@ -108,6 +127,7 @@ class Broker:
 
     _grants: dict[str, Grant] = field(default_factory=dict)
     _by_digest: dict[bytes, Grant] = field(default_factory=dict)
+    _children: dict[str, dict[str, None]] = field(default_factory=dict)
     _ended: OrderedDict[bytes, Refusal] = field(default_factory=OrderedDict)
 
     def mint(self, order: Order, entropy: bytes, at: int) -> tuple[Grant, str]:
@@ -127,8 +147,7 @@ class Broker:
         digest = credential.digest(bearer)
         caveats = (Expires(expires_at), InScopes(order.scopes, order.strict), *order.caveats)
         grant = Grant(digest.hex()[:16], digest, order, caveats, at, expires_at)
-        self._grants[grant.id] = grant
-        self._by_digest[digest] = grant
+        self._take_in(grant)
         return grant, bearer
 
     def restore(self, grant: Grant) -> None:
@@ -139,8 +158,7 @@ class Broker:
         """
         if grant.order.parent is not None:
             self.grant(grant.order.parent)
-        self._grants[grant.id] = grant
-        self._by_digest[grant.digest] = grant
+        self._take_in(grant)
 
     def recall(self, digest: bytes, how: Refusal) -> None:
         """Tell a credential that ended before apart from one never seen."""
@@ -165,7 +183,7 @@ class Broker:
         """A grant and all that were minted from it, parents first; nothing if it has ended."""
         found = [self._grants[grant_id]] if grant_id in self._grants else []
         for one in found:  # grows while it is walked
-            found += [grant for grant in self._grants.values() if grant.order.parent == one.id]
+            found += [self._grants[child] for child in self._children.get(one.id, ())]
         return tuple(found)
 
     def grant(self, grant_id: str) -> Grant:
@@ -177,6 +195,10 @@ class Broker:
         if grant_id not in self._grants:
             raise RefusedError(f"no living grant '{grant_id[:64]}'; see: hf-proxy grants")
         return self._grants[grant_id]
+
+    def is_living(self, grant: Grant) -> bool:
+        """Whether it has not ended; only then all above it are there."""
+        return self._by_digest.get(grant.digest) is grant
 
     def grants(self) -> tuple[Grant, ...]:
         """All living grants, the oldest first."""
@@ -205,7 +227,7 @@ class Broker:
 
         `inside`: the ids of those grants bound to a tree of processes that the request comes from.
         """
-        if self._by_digest.get(grant.digest) is not grant:
+        if not self.is_living(grant):
             return _dead(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
         objections = (
             objection
@@ -226,7 +248,7 @@ class Broker:
 
     def room(self, grant: Grant, *, up: int = 0, down: int = 0) -> Deny | None:
         """Whether so many bytes more would be within every limit, and the grant still lives."""
-        if self._by_digest.get(grant.digest) is not grant:
+        if not self.is_living(grant):
             return _dead(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
         for ancestor in self.lineage(grant):
             for caveat in ancestor.caveats:
@@ -252,12 +274,20 @@ class Broker:
         over = [grant.id for grant in self._grants.values() if at >= grant.expires_at]
         return tuple(ended for grant_id in over for ended in self._end(grant_id, Refusal.EXPIRED))
 
+    def _take_in(self, grant: Grant) -> None:
+        self._grants[grant.id] = grant
+        self._by_digest[grant.digest] = grant
+        if grant.order.parent is not None:
+            self._children.setdefault(grant.order.parent, {})[grant.id] = None
+
     def _end(self, grant_id: str, how: Refusal) -> tuple[Grant, ...]:
         return tuple(self._forget(grant.id, how) for grant in reversed(self.subtree(grant_id)))
 
     def _forget(self, grant_id: str, how: Refusal) -> Grant:
         grant = self._grants.pop(grant_id)
         del self._by_digest[grant.digest]
+        self._children.pop(grant_id, None)
+        self._children.get(grant.order.parent or "", {}).pop(grant_id, None)
         self._ended[grant.digest] = how
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
@@ -273,6 +303,8 @@ def decide(access: Access, objections: tuple[Objection, ...], *, bound: bool = F
     if not objections:
         return Allow()
     others = [no.refusal for no in objections if no.refusal is not Refusal.SCOPE]
+    # What no other scope would help against comes first.
+    others.sort(key=lambda refusal: refusal is Refusal.STRICT)
     deny = Deny(others[0] if others else Refusal.SCOPE, one_line(no.why for no in objections), objections)
     if not others and access.reads_only:
         return AllowAnonymous(

@@ -38,6 +38,7 @@ def spell(grant: Grant) -> str:
             "minted_at": grant.minted_at,
             "expires_at": grant.expires_at,
             **{name: getattr(grant, name) for name in COUNTED},
+            "lately": grant.lately,
         }
     )
 
@@ -55,6 +56,8 @@ def read(text: str) -> Grant:
         times = _number(found["minted_at"]), _number(found["expires_at"])
         uses, up, down = (_number(found[name]) for name in COUNTED)
         grant = Grant(digest.hex()[:16], digest, _order(found["order"], caveats), caveats, *times, uses, up, down)
+        # The first version of the store did not have it.
+        grant.used_lately([(_number(at), _number(count)) for at, count in found.get("lately", ())])
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, UsageError):
         raise StoreError("a grant in it is not one that this version wrote") from None
     if len(digest) != 32 or not grant.order.scopes or caveats[:2] != _first(grant):

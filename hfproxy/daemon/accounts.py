@@ -13,7 +13,8 @@ import msgspec
 
 from hfproxy.core.spending import Purse
 from hfproxy.core.whoami import Identity
-from hfproxy.errors import AccountError, VaultError, VaultLockedError
+from hfproxy.daemon.aside import aside
+from hfproxy.errors import AccountError, RefusedError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault import Vault
 
@@ -122,7 +123,14 @@ class Accounts:
         self._held: Mapping[str, Held] | None = None
         self._journal_key: Secret | None = None
         self._shut = False
+        self._times_shut = 0
         self._changing = asyncio.Lock()
+        self._opening: asyncio.Task[Mapping[str, Held]] | None = None
+
+    @property
+    def opened(self) -> bool:
+        """Whether the vault has been read, so that what is known of it is what it holds."""
+        return self._held is not None
 
     @property
     def locked(self) -> bool:
@@ -151,11 +159,14 @@ class Accounts:
     async def open(self) -> Mapping[str, Held]:
         """Read the vault, unless that was done; may wait for a person at a keyring prompt.
 
+        Whoever comes while it is being read gets what comes of that: one prompt, and one failure, for all of them.
+
         Raises:
             VaultError: it is locked, absent or damaged.
         """
-        async with self._changing:
-            return await self._read()
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open())
+        return await asyncio.shield(self._opening)
 
     async def choose(self, name: str | None) -> Account:
         """The named account, or `default`, or the only one there is.
@@ -206,12 +217,28 @@ class Accounts:
 
         Raises:
             PassphraseError: it is the wrong one.
+            RefusedError: somebody locked it in the meantime.
+        """
+        if passphrase is None:
+            await self._unlock(self.vault.wake)
+        else:
+            await self._unlock(self.vault.unlock, passphrase)
+
+    async def resume(self, key: Secret) -> None:
+        """The same with the key that an earlier daemon had; raises as `unlock`."""
+        await self._unlock(self.vault.resume, key)
+
+    async def seal(self, passphrase: Secret, *, undo: bool = False) -> None:
+        """Put what the vault holds under a passphrase, or with `undo` in the clear again.
+
+        Raises:
+            PassphraseError: it is the wrong one.
+            VaultError: it cannot be done; the vault holds what it held.
         """
         async with self._changing:
-            if passphrase is not None:
-                await asyncio.to_thread(self.vault.unlock, passphrase)
-            self._shut = False
-            await self._read()
+            if not undo:
+                await self._read()
+            await aside(self.vault.unseal if undo else self.vault.seal, passphrase)
 
     def shut(self) -> Mapping[str, Held] | None:
         """Forget every token until `unlock`, and wait for nobody; returns what was open, None if nothing was."""
@@ -219,13 +246,13 @@ class Accounts:
             self._before_shut()
         held = self._held
         self._held, self._journal_key, self._shut = None, None, True
+        self._times_shut += 1
         return held
 
-    async def lock(self) -> None:
+    def lock(self) -> None:
         """The same, and close the vault."""
         self.shut()
-        async with self._changing:
-            await asyncio.to_thread(self.vault.lock)
+        self.vault.lock()
 
     async def look(self) -> Mapping[str, Held]:
         """What the vault holds, though it may be shut: for what has to be done about tokens that are not to be used.
@@ -234,18 +261,32 @@ class Accounts:
             VaultError: it is sealed, absent or damaged.
         """
         async with self._changing:
-            return self._held or _parse(await asyncio.to_thread(self.vault.read))[0]
+            return self._held or _parse(await aside(self.vault.read))[0]
+
+    async def _open(self) -> Mapping[str, Held]:
+        async with self._changing:
+            return await self._read()
+
+    async def _unlock(self, way: Callable[..., None], *means: Secret) -> None:
+        async with self._changing:
+            before = self._times_shut
+            await aside(way, *means)
+            if self._times_shut != before:
+                self.vault.lock()
+                raise RefusedError("it was locked again in the meantime; run: hf-proxy unlock")
+            self._shut = False
+            await self._read()
 
     async def _read(self) -> Mapping[str, Held]:
         if self.locked:
             raise VaultLockedError(LOCKED)
         if self._held is not None:
             return self._held
-        return self._keep(*_parse(await asyncio.to_thread(self.vault.read)))
+        return self._keep(*_parse(await aside(self.vault.read)))
 
     async def _write(self, held: dict[str, Held]) -> None:
         key = self._journal_key or Secret(secrets.token_hex(KEY_BYTES))
-        await asyncio.to_thread(self.vault.write, _print(held, key))
+        await aside(self.vault.write, _print(held, key))
         self._keep(held, key)
 
     def _keep(self, held: Mapping[str, Held], key: Secret | None) -> Mapping[str, Held]:

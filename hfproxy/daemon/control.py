@@ -14,6 +14,7 @@ import structlog
 
 import hfproxy
 from hfproxy import wire
+from hfproxy.config import duration
 from hfproxy.core.audit import Kind
 from hfproxy.core.broker import Grant
 from hfproxy.core.metrics import Counts, Family, exposition, gauge
@@ -25,11 +26,13 @@ from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.leases import is_alive
 from hfproxy.daemon.lockdown import Lockdown
 from hfproxy.daemon.minting import Mint, public
+from hfproxy.daemon.opening import Opener
+from hfproxy.daemon.projects import Projects
 from hfproxy.daemon.reading import entries
 from hfproxy.daemon.recall import Outcome
 from hfproxy.daemon.rotation import Rotation
 from hfproxy.daemon.upstream import Upstream
-from hfproxy.errors import HFProxyError, RefusedError, UsageError
+from hfproxy.errors import HFProxyError, PassphraseError, RefusedError, UsageError, VaultLockedError
 from hfproxy.secret import Secret
 
 log = structlog.get_logger()
@@ -40,7 +43,6 @@ SETTLE_SECONDS: Final = 1
 
 # What is served to a process that runs inside of a grant (design §5).
 FROM_INSIDE: Final = (
-    messages.Status,
     messages.Mint,
     messages.Grants,
     messages.Renew,
@@ -72,18 +74,21 @@ class ControlPlane:
         uid: int,
         endpoint: str,
         accounts: Accounts,
+        opener: Opener,
         grants: Grants,
         mint: Mint,
         journal: Journal,
         upstream: Upstream,
         lockdown: Lockdown,
         rotation: Rotation,
+        projects: Projects,
         counts: Counts,
     ) -> None:
         self._uid, self._endpoint = uid, endpoint
         self._accounts, self._grants, self._mint = accounts, grants, mint
         self._journal, self._upstream = journal, upstream
         self._lockdown, self._rotation, self._counts = lockdown, rotation, counts
+        self._opener, self._projects = opener, projects
         self._started_at = now()
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -114,6 +119,9 @@ class ControlPlane:
         try:
             async with asyncio.timeout(LINE_SECONDS):
                 message = messages.decode(await _line(reader))
+            if isinstance(message, messages.Status):
+                yield self._status()
+                return
             async for answer in self._do(message, self._caller(message, connection)):
                 yield answer
         except HFProxyError as error:
@@ -128,8 +136,6 @@ class ControlPlane:
         self, message: messages.Any, caller: Caller
     ) -> AsyncIterator[wire.Message]:
         match message:
-            case messages.Status():
-                yield self._status()
             case messages.Metrics():
                 yield {"text": exposition([*self._counts.families(), *self._gauges()])}
             case messages.Login():
@@ -141,9 +147,13 @@ class ControlPlane:
                 yield await self._logout(message)
             case messages.Unlock():
                 yield await self._unlock(message)
+            case messages.Seal():
+                await self._accounts.seal(Secret(message.passphrase), undo=message.undo)
+                self._opener.forget()  # a key that opened what was there before
+                yield {"vault": self._accounts.vault.name, "locked": self._accounts.locked}
             case messages.Lock():
                 self._grants.cut()
-                await self._accounts.lock()
+                self._accounts.lock()
                 yield {"locked": True}
             case messages.Lockdown():
                 yield await (self._plan(message) if message.dry else self._lock_down(message))
@@ -151,6 +161,10 @@ class ControlPlane:
                 yield await self._rotation.serve(message.account, _token(message.token))
             case messages.Mint():
                 yield await self._mint.serve(message, caller.pid, caller.holder)
+            case messages.Allow():
+                yield await self._projects.allow(message.project, dry=message.dry)
+            case messages.Forget():
+                yield await self._projects.forget(message.path)
             case messages.Grants():
                 for grant in self._reach(caller):
                     yield public(grant)
@@ -178,6 +192,7 @@ class ControlPlane:
             "bridge": self._mint.bridge,
             "vault": self._accounts.vault.name,
             "locked": self._accounts.locked,
+            "opened": self._accounts.opened,
             "lockdown": self._lockdown.on,
             "journal": "failed" if self._journal.failed else "ok",
             "accounts": [{"name": one.name, "user": one.user, "role": one.role} for one in known],
@@ -201,6 +216,7 @@ class ControlPlane:
 
     async def _login(self, message: messages.Login) -> wire.Message:
         name = _name(message.account)
+        self._accounts.vault.wake()  # somebody is there who wants to be asked
         await self._accounts.open()  # a locked or absent vault is found before the token is used
         held = await identity.identify(self._upstream, name, _token(message.token))
         left = await self._rotation.unrevoked(name)
@@ -218,11 +234,22 @@ class ControlPlane:
 
     async def _unlock(self, message: messages.Unlock) -> wire.Message:
         vault = self._accounts.vault
-        if message.passphrase is None and vault.locked:
-            return {"locked": True, "exists": vault.exists}
+        keep = None if message.keep is None else duration(message.keep)
         passphrase = Secret(message.passphrase) if message.passphrase is not None else None
-        recalled = await self._lockdown.unlock(passphrase)
+        closed: wire.Message = {"locked": True, "exists": vault.exists}
+        if passphrase is None and vault.locked and (passphrase := self._opener.passphrase()) is None:
+            return closed
+        try:
+            recalled = await self._lockdown.unlock(passphrase)
+        except PassphraseError as error:
+            raise error if message.passphrase is not None else self._opener.wrong() from None
+        except VaultLockedError:
+            if passphrase is None and vault.locked:  # as it turned out: its mark was gone
+                return closed
+            raise
         self._journal.mark(Kind.UNLOCK)
+        if keep is not None:
+            self._opener.keep(keep)
         return {"locked": self._accounts.locked, "exists": True, "recalled": _shown(recalled)}
 
     async def _plan(self, message: messages.Lockdown) -> wire.Message:

@@ -6,7 +6,7 @@ connections. What ends is cut at once, and on disk before anybody is told so.
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -16,18 +16,21 @@ from hfproxy.core import credential
 from hfproxy.core.access import Refusal
 from hfproxy.core.audit import Kind
 from hfproxy.core.broker import Bind, Broker, Grant, Inside, Order
-from hfproxy.core.caveats import Expires, MaxBytes, MaxRate, MaxUses
+from hfproxy.core.caveats import MINUTE, Expires, MaxBytes, MaxRate, MaxUses
 from hfproxy.daemon import processes
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.leases import Leases, open_process
+from hfproxy.daemon.processes import Process
 from hfproxy.daemon.running import Running
-from hfproxy.daemon.store import Kept, Store
+from hfproxy.daemon.store import Store
 from hfproxy.errors import JournalError, RefusedError, StoreError
 
 log = structlog.get_logger()
 
 SWEEP_SECONDS = 1
+UNSEEN = RefusedError("it cannot be seen what this was started by; run the command again")
+LEFT = RefusedError("the grant that this runs inside of is over; run it outside of that command: hf-proxy exec -- CMD")
 COUNTING = (MaxUses, MaxRate, MaxBytes)
 
 
@@ -41,6 +44,7 @@ class Grants:
         self._journal, self._store, self._longest = journal, store, longest
         self._leases = Leases()
         self._used: set[str] = set()
+        self._kept_at = 0
         self._background: set[asyncio.Task[None]] = set()
 
     # --- before and after this daemon ---------------------------------------------------------------------------------
@@ -48,15 +52,23 @@ class Grants:
     async def restore(self) -> None:
         """Take in what an earlier daemon left: what is over, or bound to a process that is gone, ends here."""
         kept = self._store.load()
-        boot = processes.boot()
+        boot, barred = processes.boot(), list(kept.barred)
         for digest, how in kept.ended:
             self.broker.recall(digest, how)
-        for grant in kept.grants:
-            grant = _set_back(grant, kept)  # noqa: PLW2901  (the one that counts from here on)
+        found, back = kept.grants, kept.at - now()
+        if back > 0:  # on disk before anything else is, or the time that is written with it would hide it
+            found = tuple(_set_back(grant, back) for grant in found)
+            await self._store.keep(found, now())
+        for grant in found:
             fate = self._restored(grant, same_boot=kept.boot == boot)
             if fate is not None:
                 self.broker.recall(grant.digest, fate)
-                await self._bury([grant], fate)
+                tied = _tied_to(grant)
+                await self._bury([grant], fate, tied)
+                barred += tied
+        for process in barred:
+            if kept.boot != boot or not self._barred(process):
+                await self._store.free(process)
         self._store.remember("boot", boot)
 
     def _restored(self, grant: Grant, *, same_boot: bool) -> Refusal | None:
@@ -78,12 +90,24 @@ class Grants:
             self._leases.take(grant.id, held, self._process_ended)
         return None
 
+    def _barred(self, process: Process) -> bool:
+        """Know a process as one whose grant is over; False if it has ended, too."""
+        try:
+            held = open_process(process.pid)
+        except RefusedError:
+            return False
+        if held.process != process:
+            held.close()
+            return False
+        self._leases.bar(held, self._process_gone)
+        return True
+
     async def close(self) -> None:
         """Finish what is being ended, and write down what was used. Grants live on, for the next daemon to take in."""
         self._leases.close()
         await asyncio.gather(*self._background)
         with suppress(StoreError):
-            await self._keep_used()
+            await self._store.keep(self.broker.grants(), now())
 
     # --- minting and renewing -----------------------------------------------------------------------------------------
 
@@ -112,6 +136,7 @@ class Grants:
                 )
             )
         except BaseException:
+            self._leases.drop(grant.id)  # nobody was given anything
             self._cut(self.broker.revoke(grant.id))
             with suppress(StoreError):
                 await self._store.end([(grant, Refusal.REVOKED)], now())
@@ -128,6 +153,7 @@ class Grants:
         expires_at = max(grant.expires_at, min(now() + ttl, grant.minted_at + self._longest))
         grant = self.broker.renew(grant_id, expires_at, now())
         await self._journal.record(_event(Kind.RENEWED, grant, expires_at=grant.expires_at))
+        self.broker.grant(grant_id)  # it may have ended meanwhile
         await self._store.keep([grant], now())
         return grant
 
@@ -149,8 +175,18 @@ class Grants:
     # --- who holds what -----------------------------------------------------------------------------------------------
 
     def holder(self, pid: int) -> Grant | None:
-        """The grant whose process, or a descendant of it, this is; the innermost, if there are several."""
-        for process in processes.lineage(pid):
+        """The grant whose process, or a descendant of it, this is; the innermost, if there are several.
+
+        Raises:
+            RefusedError: that cannot be said, or that grant is over: whoever ran inside of it is not outside by that.
+        """
+        try:
+            line = processes.lineage(pid)
+        except (LookupError, OSError):
+            raise UNSEEN from None
+        for process in line:
+            if self._leases.is_left(process):
+                raise LEFT
             held = [self.broker.grant(grant_id) for grant_id in self._leases.holding(process)]
             if held:
                 return max(held, key=lambda grant: len(self.broker.lineage(grant)))
@@ -158,6 +194,8 @@ class Grants:
 
     async def inside(self, grant: Grant, inode: int) -> Inside:
         """Of a grant and all above it those bound to a tree of processes that this connection comes from."""
+        if not self.broker.is_living(grant):
+            return frozenset()
         bound = [one.id for one in self.broker.lineage(grant) if one.order.bind is Bind.TREE]
         return frozenset([one for one in bound if await self._is_inside(one, inode)])
 
@@ -165,14 +203,18 @@ class Grants:
         """The innermost grant whose tree needs no credential, and this connection comes from."""
         open_to_all = [grant for grant in self._bound() if grant.order.ambient]
         found = [grant for grant in open_to_all if await self._is_inside(grant.id, inode)]
-        return max(found, key=lambda grant: len(self.broker.lineage(grant)), default=None)
+        living = filter(self.broker.is_living, found)
+        return max(living, key=lambda grant: len(self.broker.lineage(grant)), default=None)
 
     def _bound(self) -> list[Grant]:
         return [self.broker.grant(grant_id) for grant_id in self._leases.ids()]
 
     async def _is_inside(self, grant_id: str, inode: int) -> bool:
         tree = self._leases.tree(grant_id)
-        return tree is not None and await asyncio.to_thread(tree.holds, inode)
+        try:
+            return tree is not None and await asyncio.to_thread(tree.holds, inode)
+        except OSError:
+            return False
 
     # --- ending -------------------------------------------------------------------------------------------------------
 
@@ -203,6 +245,8 @@ class Grants:
                 await self._keep_used()
             except (JournalError, StoreError) as error:
                 log.warning("not_recorded", reason=str(error))
+            except OSError as error:
+                log.warning("processes_not_seen", reason=error.strerror)
 
     async def end_expired(self) -> None:
         """End what is over, so that no clock can bring it back; raises as `revoke`."""
@@ -210,27 +254,45 @@ class Grants:
 
     async def _look_at_trees(self) -> None:
         """Before a process is orphaned it has to be seen."""
-        for grant in self._bound():
-            tree = self._leases.tree(grant.id) if grant.order.bind is Bind.TREE else None
+        trees = [self._leases.tree(grant.id) for grant in self._bound() if grant.order.bind is Bind.TREE]
+        for tree in (*trees, *self._leases.left_trees()):
             if tree is not None:
                 await asyncio.to_thread(tree.look)
 
     async def _renew_bound(self) -> None:
         """A long job never breaks: while its process lives, a grant without a set end is renewed at half its time."""
         for grant in self._bound():
-            left, last = grant.expires_at - now(), grant.minted_at + self._longest
-            if grant.order.renews and left < grant.order.ttl / 2 and grant.expires_at < last:
-                await self.renew(grant.id, grant.order.ttl)
+            with suppress(RefusedError):  # it ended while another was renewed
+                if self._is_to_be_renewed(self.broker.grant(grant.id)):
+                    await self.renew(grant.id, grant.order.ttl)
+
+    def _is_to_be_renewed(self, grant: Grant) -> bool:
+        _, *above = self.broker.lineage(grant)
+        last = min([grant.minted_at + self._longest, *(one.expires_at for one in above)])
+        return grant.order.renews and grant.expires_at - now() < grant.order.ttl / 2 and grant.expires_at < last
 
     async def _keep_used(self) -> None:
+        """What was used, and if nothing was, what time it is: what a clock is compared with that was set back."""
         used, self._used = self._used, set()
-        if used:
+        is_due = now() >= self._kept_at + MINUTE and bool(self.broker.grants())
+        if used or is_due or self._store.is_behind:
+            self._kept_at = now()
             await self._store.keep([grant for grant in self.broker.grants() if grant.id in used], now())
 
     def _process_ended(self, grant_id: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._revoke_quietly(grant_id))
+        self._beside(self._revoke_quietly(grant_id))
+
+    def _process_gone(self, process: Process) -> None:
+        self._beside(self._free_quietly(process))
+
+    def _beside(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    async def _free_quietly(self, process: Process) -> None:
+        with suppress(StoreError):  # the next daemon finds out by itself
+            await self._store.free(process)
 
     async def _revoke_quietly(self, grant_id: str) -> None:
         try:
@@ -238,31 +300,43 @@ class Grants:
         except (JournalError, StoreError):
             log.warning("not_recorded", kind=Kind.REVOKED.value, grant=grant_id)
 
-    async def _bury(self, ended: Iterable[Grant], how: Refusal) -> None:
-        """Cut what runs under ended grants, then write it down: in the journal also where the store cannot."""
+    async def _bury(self, ended: Iterable[Grant], how: Refusal, barred: Iterable[Process] = ()) -> None:
+        """Cut what runs under ended grants, then write it down: in the journal also where the store cannot.
+
+        `barred`: processes that may live on without their grant, besides those that are known here.
+        """
         ended = list(ended)
-        self._cut(ended)
+        barred = [*barred, *self._cut(ended)]
         if not ended:
             return
         try:
-            await self._store.end([(grant, how) for grant in ended], now())
+            await self._store.end([(grant, how) for grant in ended], now(), barred)
         finally:
-            for grant in ended:
-                await self._journal.record(_event(Kind(how.value), grant))
+            *first, last = ended
+            for grant in first:
+                self._journal.note(_event(Kind(how.value), grant))
+            await self._journal.record(_event(Kind(how.value), last))  # and with it those before
 
-    def _cut(self, ended: Iterable[Grant]) -> None:
+    def _cut(self, ended: Iterable[Grant]) -> list[Process]:
+        """Break off what runs under them; returns the processes that live on without their grant."""
+        left: list[Process] = []
         for grant in ended:
-            self._leases.drop(grant.id)
+            process = self._leases.leave(grant.id, self._process_gone)
+            left += [] if process is None else [process]
             self.running.cut(grant.id)
+        return left
 
 
-def _set_back(grant: Grant, kept: Kept) -> Grant:
+def _tied_to(grant: Grant) -> list[Process]:
+    pid, start = grant.order.pid, grant.order.start
+    return [] if pid is None or start is None else [Process(pid, start)]
+
+
+def _set_back(grant: Grant, back: int) -> Grant:
     """If the clock was set back while no daemon ran, what was left of a grant's life is still all there is."""
-    back = kept.at - now()
-    if back <= 0:
-        return grant
-    expires_at = grant.expires_at - back
-    return replace(grant, expires_at=expires_at, caveats=(Expires(expires_at), *grant.caveats[1:]))
+    minted_at, expires_at = max(0, grant.minted_at - back), max(0, grant.expires_at - back)
+    caveats = (Expires(expires_at), *grant.caveats[1:])
+    return replace(grant, minted_at=minted_at, expires_at=expires_at, caveats=caveats)
 
 
 def _event(kind: Kind, grant: Grant, **more: object) -> dict[str, object]:

@@ -4,13 +4,17 @@ A pidfd is a handle on this one process, whoever gets its number later (pidfd_op
 process ends, by whatever signal, and so it wakes the event loop. A tree is found out by looking: what was once seen to
 descend from its root stays in it, also when it is handed to another parent. `exec --bind tree` keeps its orphans to
 itself (PR_SET_CHILD_SUBREAPER), so that they can be seen as long as the command runs.
+
+A grant may end before its process. That one stays known, or a program would only have to revoke its grant, or to wait
+for its end, to ask for another as if it ran outside of any.
 """
 
 import asyncio
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from threading import Lock
 
 from hfproxy.daemon import processes
 from hfproxy.daemon.processes import Process
@@ -23,15 +27,20 @@ class Tree:
 
     root: Process
     seen: set[Process] = field(default_factory=set)
+    looking: Lock = field(default_factory=Lock, compare=False, repr=False)
 
     def look(self) -> None:
-        """See who is in it now; the dead are forgotten."""
-        self.seen = processes.descendants({self.root, *self.seen}, processes.everything())
+        """See who is in it now; the dead are forgotten. Raises OSError if that cannot be seen, and forgets nobody."""
+        with self.looking:  # two at a time, and the older would forget what the newer has seen
+            self.seen = processes.descendants({self.root, *self.seen}, processes.everything())
 
     def holds(self, inode: int) -> bool:
         """Whether one of its processes has this socket. What cannot be looked into does not."""
-        self.look()
-        return any(processes.holds_socket(process.pid, inode) for process in self.seen)
+        for _ in range(2):  # one whose parent ended during the look is seen at the next
+            self.look()
+            if any(_holds(process, inode) for process in self.seen):
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,7 @@ class Leases:
 
     def __init__(self) -> None:
         self._held: dict[str, _Lease] = {}
+        self._left: dict[Process, _Lease] = {}
 
     def take(self, grant_id: str, held: Held, ended: Callable[[str], None]) -> None:
         """Hold a grant to a process: `ended` is called once, with the grant's id, when it is over."""
@@ -70,10 +80,39 @@ class Leases:
             asyncio.get_running_loop().remove_reader(lease.held.pidfd)
             lease.held.close()
 
+    def leave(self, grant_id: str, gone: Callable[[Process], None]) -> Process | None:
+        """The grant ended, and its process lives on: it is returned, and `gone` called when it has ended as well."""
+        lease = self._held.pop(grant_id, None)
+        if lease is None:
+            return None
+        asyncio.get_running_loop().remove_reader(lease.held.pidfd)
+        self.bar(lease.held, gone, lease.tree.seen)
+        return lease.held.process
+
+    def bar(self, held: Held, gone: Callable[[Process], None], seen: Iterable[Process] = ()) -> None:
+        """Know a process, and of its descendants those `seen`, as one whose grant is over."""
+        known = self._left.get(held.process)
+        if known is not None:
+            known.tree.seen |= set(seen)
+            held.close()
+            return
+        self._left[held.process] = _Lease(held, Tree(held.process, set(seen)))
+        asyncio.get_running_loop().add_reader(held.pidfd, self._gone, held.process, gone)
+
+    def is_left(self, process: Process) -> bool:
+        """Whether a process is in what a grant was tied to that is over."""
+        return any(process == one.tree.root or process in one.tree.seen for one in self._left.values())
+
+    def left_trees(self) -> tuple[Tree, ...]:
+        """Of what is left those that were looked into."""
+        return tuple(one.tree for one in self._left.values() if one.tree.seen)
+
     def close(self) -> None:
         """Watch no process any more."""
         for grant_id in self.ids():
             self.drop(grant_id)
+        for process in tuple(self._left):
+            self._let_go(process)
 
     def ids(self) -> tuple[str, ...]:
         """All bound grants."""
@@ -96,6 +135,23 @@ class Leases:
         self.drop(grant_id)
         ended(grant_id)
 
+    def _gone(self, process: Process, gone: Callable[[Process], None]) -> None:
+        self._let_go(process)
+        gone(process)
+
+    def _let_go(self, process: Process) -> None:
+        held = self._left.pop(process).held
+        asyncio.get_running_loop().remove_reader(held.pidfd)
+        held.close()
+
+
+def _holds(process: Process, inode: int) -> bool:
+    """Its number may be another's while its descriptors are looked at: so it has to be the same one afterwards."""
+    if not processes.holds_socket(process.pid, inode):
+        return False
+    born = processes.find(process.pid)
+    return born is not None and born.process == process
+
 
 def open_process(pid: int) -> Held:
     """A living process.
@@ -107,11 +163,15 @@ def open_process(pid: int) -> Held:
         pidfd = os.pidfd_open(pid)
     except OSError:
         raise _ended() from None
-    born = processes.find(pid)
-    if born is None or not is_alive(pidfd):  # then what was found may already be another one
+    try:
+        born = processes.find(pid)
+        if born is not None and is_alive(pidfd):  # else what was found may already be another one
+            return Held(born.process, pidfd)
+    except OSError:
         os.close(pidfd)
-        raise _ended()
-    return Held(born.process, pidfd)
+        raise _ended() from None
+    os.close(pidfd)
+    raise _ended()
 
 
 def is_alive(pidfd: int) -> bool:

@@ -19,6 +19,7 @@ from hfproxy.daemon.accounts import Accounts, Held
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.recall import FILE as WAITING
 from hfproxy.daemon.recall import Outcome, Recalls
 from hfproxy.errors import HFProxyError, JournalError, RefusedError, VaultError
 from hfproxy.secret import Secret
@@ -45,7 +46,7 @@ class Lockdown:
         if self.on:
             self._accounts.shut()
             await self._end_all()
-            await self._close_vault()
+            self._accounts.lock()
             log.warning("locked_down", way_out="hf-proxy unlock")
 
     async def engage(self, *, recall: bool, account: str | None) -> tuple[list[str], list[Outcome], bool]:
@@ -61,12 +62,12 @@ class Lockdown:
         held = self._accounts.shut()
         written, ended = await asyncio.gather(self._write_down(recall=recall, account=account), self._end_all())
         outcomes = await self._recall(held, account) if recall else []
-        await self._close_vault()
+        self._accounts.lock()
         recorded = await self._record(outcomes)
         if not written:
             raise RefusedError(
-                f"all grants ended and the vault is locked, but {self._marker} could not be written: a daemon that is"
-                " started anew would not know; make room, then again: hf-proxy lockdown"
+                f"all grants ended and the vault is locked{_in_words(outcomes)}, but {self._marker} could not be"
+                " written: a daemon that is started anew would not know; make room, then again: hf-proxy lockdown"
             )
         return ended, outcomes, recorded
 
@@ -104,11 +105,11 @@ class Lockdown:
         async with self._switching:
             try:
                 if self._times != before:
-                    raise RefusedError("it was locked down again in the meantime; run: hf-proxy unlock")
+                    raise RefusedError("it was locked again in the meantime; run: hf-proxy unlock")
                 await asyncio.to_thread(durable.remove, self._marker)
                 self.on = self._times != before
             except (OSError, RefusedError) as error:
-                await self._accounts.lock()
+                self._accounts.lock()
                 await self._end_all()  # what was minted while it was open
                 why = (
                     f"{self._marker} cannot be removed; see: ls -l {self._marker}"
@@ -118,11 +119,14 @@ class Lockdown:
                 raise RefusedError(f"it stays locked, so once more: hf-proxy unlock ({why})") from None
 
     async def _write_down(self, *, recall: bool, account: str | None) -> bool:
+        if recall:
+            try:
+                await self._recalls.ask(account)
+            except OSError as error:  # it is sent now all the same
+                log.warning("not_written", file=WAITING, reason=error.strerror)
         try:
             async with self._switching:
                 await asyncio.to_thread(durable.write, self._marker, b"hf-proxy unlock\n")
-            if recall:
-                await self._recalls.ask(account)
         except OSError as error:
             log.warning("not_written", file=FILE, reason=error.strerror)
             return False
@@ -148,13 +152,6 @@ class Lockdown:
         except TimeoutError:
             return [Outcome(name, "waiting", "the vault does not answer")]
 
-    async def _close_vault(self) -> None:
-        try:
-            async with asyncio.timeout(VAULT_SECONDS):
-                await self._accounts.lock()
-        except (TimeoutError, VaultError):
-            log.warning("vault_does_not_close")
-
     async def _record(self, outcomes: list[Outcome]) -> bool:
         event: dict[str, object] = {"at": now(), "kind": Kind.LOCKDOWN.value}
         if outcomes:
@@ -166,3 +163,10 @@ class Lockdown:
             log.warning("not_recorded", kind=Kind.LOCKDOWN.value)
             return False
         return True
+
+
+def _in_words(outcomes: list[Outcome]) -> str:
+    return "".join(
+        f"; token of {one.account} {'revoked at the Hub' if one.state == 'revoked' else f'NOT revoked ({one.why})'}"
+        for one in outcomes
+    )

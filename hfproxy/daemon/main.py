@@ -12,7 +12,7 @@ import structlog
 from hfproxy import config, paths, wire
 from hfproxy.core import admission
 from hfproxy.core.audit import Head, Kind
-from hfproxy.daemon import hardening, logs, peers, service
+from hfproxy.daemon import hardening, logs, opening, peers, service
 from hfproxy.daemon.accounts import Accounts
 from hfproxy.daemon.bridge import Bridge
 from hfproxy.daemon.control import ControlPlane
@@ -21,6 +21,7 @@ from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.lockdown import Lockdown
 from hfproxy.daemon.minting import Mint
+from hfproxy.daemon.projects import Projects
 from hfproxy.daemon.proxy import DataPlane
 from hfproxy.daemon.recall import Recalls
 from hfproxy.daemon.record import MINUTE, Recorder
@@ -29,14 +30,13 @@ from hfproxy.daemon.standing import Standing
 from hfproxy.daemon.store import Store
 from hfproxy.daemon.upstream import Upstream
 from hfproxy.daemon.visitor import Door
-from hfproxy.errors import UsageError
 from hfproxy.secret import Secret
 from hfproxy.vault import open_vault
+from hfproxy.vault.kept import Kept
 
 log = structlog.get_logger()
 # How long running transfers may go on after SIGTERM.
 DRAIN_SECONDS: Final = 10
-MAX_PASSPHRASE: Final = 4096
 
 
 def run(passphrase_fd: int | None, log_level: str) -> int:
@@ -55,30 +55,26 @@ def run(passphrase_fd: int | None, log_level: str) -> int:
     state = service.private_directory(Path(paths.state_dir()))
     lock = service.only_one(state)
     try:
-        asyncio.run(_run(settings, state, _passphrase(passphrase_fd)))
+        passphrase = None if passphrase_fd is None else opening.from_descriptor(passphrase_fd)
+        asyncio.run(_run(settings, state, passphrase))
     finally:
         os.close(lock)
     return 0
-
-
-def _passphrase(fd: int | None) -> Secret | None:
-    """Read the passphrase that was handed over, and close the descriptor, so that it is read once."""
-    if fd is None:
-        return None
-    try:
-        with open(fd, "rb", closefd=True) as file:
-            return Secret(file.read(MAX_PASSPHRASE).decode("utf-8", "surrogateescape").removesuffix("\n"))
-    except OSError:
-        raise UsageError(f"descriptor {fd} is not open for reading; use: --passphrase-fd 3 3<FILE") from None
 
 
 async def _run(settings: config.Config, state: Path, passphrase: Secret | None) -> None:
     passed = service.passed_sockets()
     runtime = service.private_directory(Path(paths.runtime_dir())) / "control.sock"
     data = service.data_socket(passed.get("data"), settings.listen.host_port, state / "port")
-    accounts = Accounts(open_vault(settings.vault.backend, state), lambda: journal.mark(Kind.LOCK))
-    if passphrase is not None:
-        await accounts.unlock(passphrase)
+    kept = Kept(state)
+
+    def before_shut() -> None:
+        kept.forget()
+        journal.mark(Kind.LOCK)
+
+    accounts = Accounts(open_vault(settings.vault.backend, state), before_shut)
+    opener = opening.Opener(accounts, settings.vault.key_file, kept)
+    await opener.at_start(passphrase)
     journal = Journal(state / "journal", lambda: accounts.journal_key)
     if journal.head != Head():  # until the vault is open again, entries lack the MAC that those before had
         journal.mark(Kind.STARTED)
@@ -86,7 +82,7 @@ async def _run(settings: config.Config, state: Path, passphrase: Secret | None) 
     upstream = Upstream(settings.upstream)
     try:
         control = service.control_socket(passed.get("control"), runtime)
-        await _serve(settings, state, data, control, accounts, journal, store, upstream)
+        await _serve(settings, state, data, control, accounts, opener, journal, store, upstream)
     finally:
         await upstream.close()
         store.close()
@@ -101,6 +97,7 @@ async def _serve(
     data: socket.socket,
     control: socket.socket,
     accounts: Accounts,
+    opener: opening.Opener,
     journal: Journal,
     store: Store,
     upstream: Upstream,
@@ -114,16 +111,27 @@ async def _serve(
     recalls = Recalls(state, upstream)
     lockdown = Lockdown(state, accounts, grants, journal, recalls)
     await lockdown.resume()
+    projects = Projects(state, accounts, journal)
     commands = ControlPlane(
         uid,
         endpoint,
         accounts,
+        opener,
         grants,
-        Mint(settings, endpoint, upstream.origin.url, accounts, grants, None if bridged is None else bridged.endpoint),
+        Mint(
+            settings,
+            endpoint,
+            upstream.origin.url,
+            accounts,
+            grants,
+            projects,
+            None if bridged is None else bridged.endpoint,
+        ),
         journal,
         upstream,
         lockdown,
         Rotation(accounts, journal, recalls, upstream),
+        projects,
         recorder.counts,
     )
     standing = Standing(upstream, accounts, journal)

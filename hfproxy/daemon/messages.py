@@ -40,9 +40,18 @@ class Logout(Message, frozen=True, tag="logout"):
 
 
 class Unlock(Message, frozen=True, tag="unlock"):
-    """Open a vault; without a passphrase, ask whether it needs one."""
+    """Open a vault; without a passphrase, ask whether it needs one. `keep`: a duration, how long the kernel is to keep
+    what opens it."""
 
     passphrase: str | None = None
+    keep: str | None = None
+
+
+class Seal(Message, frozen=True, tag="seal"):
+    """Put what the keyring holds under a passphrase; with `undo`, in the clear again."""
+
+    passphrase: str
+    undo: bool = False
 
 
 class Lock(Message, frozen=True, tag="lock"):
@@ -65,12 +74,22 @@ class Rotate(Message, frozen=True, tag="rotate"):
     account: str | None = None
 
 
+class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A project's file: where it is, and all that it says."""
+
+    path: str
+    content: str
+
+
 class Mint(Message, frozen=True, tag="mint"):
     """A new grant. `found`: token-shaped strings of the caller's environment; `of` the parent is how a command
-    that ends at once (`mint`, `env`) binds to the shell that called it."""
+    that ends at once (`mint`, `env`) binds to the shell that called it; `project` counts where neither scopes nor a
+    profile are named; `learn` is every scope there is, whatever is named."""
 
     scopes: tuple[str, ...] = ()
     profile: str | None = None
+    project: Project | None = None
+    learn: bool = False
     ttl: str | None = None
     account: str | None = None
     label: str | None = None
@@ -85,6 +104,19 @@ class Mint(Message, frozen=True, tag="mint"):
     max_down: str | None = None
     program: str | None = None
     found: tuple[str, ...] = ()
+
+
+class Allow(Message, frozen=True, tag="allow"):
+    """Trust a project's file as it is. `dry`: only say what it asks for."""
+
+    project: Project
+    dry: bool = False
+
+
+class Forget(Message, frozen=True, tag="forget"):
+    """Trust nothing in the place of a project's file any more."""
+
+    path: str
 
 
 class Grants(Message, frozen=True, tag="grants"):
@@ -137,10 +169,13 @@ Any = (
     | Accounts
     | Logout
     | Unlock
+    | Seal
     | Lock
     | Lockdown
     | Rotate
     | Mint
+    | Allow
+    | Forget
     | Grants
     | Renew
     | Revoke

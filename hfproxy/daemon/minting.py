@@ -13,6 +13,7 @@ from hfproxy.core.scope import Scope
 from hfproxy.daemon import messages, processes
 from hfproxy.daemon.accounts import Accounts
 from hfproxy.daemon.grants import Grants
+from hfproxy.daemon.projects import Projects
 from hfproxy.errors import RefusedError, UsageError
 
 # Their upstreams do not exist in this version (design §6), so such a scope could not be honoured.
@@ -27,11 +28,18 @@ class Mint:
     """Serves `mint` of the control plane, which `exec`, `mint` and `env` all are."""
 
     def __init__(
-        self, config: Config, endpoint: str, hub: str, accounts: Accounts, grants: Grants, bridge: str | None = None
+        self,
+        config: Config,
+        endpoint: str,
+        hub: str,
+        accounts: Accounts,
+        grants: Grants,
+        projects: Projects,
+        bridge: str | None = None,
     ) -> None:
         """`bridge`: the endpoint for containers, if there is one."""
-        self._config, self._endpoint, self._hub = config, endpoint, hub
-        self._accounts, self._grants, self.bridge = accounts, grants, bridge
+        self._config, self._endpoint, self._hub, self.bridge = config, endpoint, hub, bridge
+        self._accounts, self._grants, self._projects = accounts, grants, projects
 
     async def serve(self, asked: messages.Mint, pid: int, holder: Grant | None = None) -> wire.Message:
         """Mint for the process at the other end of the socket; below `holder`, if that process is inside of a grant.
@@ -40,7 +48,7 @@ class Mint:
             UsageError: what was asked cannot mean anything.
             RefusedError: it is not to be had.
         """
-        scopes = self._scopes(asked)
+        scopes = _parsed(await self._named(asked))
         ttl = self.ttl(asked.ttl)
         bound = _bound(asked, pid)
         container = self._container(asked, holder)
@@ -59,6 +67,7 @@ class Mint:
             renews=bound is not None and asked.ttl is None,
             login=account.login,
             named=asked.account is not None or (holder is not None and holder.order.named),
+            learns=asked.learn or (holder is not None and holder.order.learns),
             container=container,
             program=asked.program and asked.program[:MAX_TEXT],
         )
@@ -74,17 +83,15 @@ class Mint:
             "replace": await self._tokens_among(asked.found),
         }
 
-    def _scopes(self, asked: messages.Mint) -> tuple[Scope, ...]:
+    async def _named(self, asked: messages.Mint) -> tuple[str, ...]:
+        """The scopes that were typed and those of the profile; else those of the project; else the default ones.
+        To learn what is needed: all there are."""
+        if asked.learn:
+            return tuple(action.value for action in Action if action not in NOT_YET)
         texts = (*asked.scopes, *(self._config.profile(asked.profile) if asked.profile else ()))
-        scopes = tuple(dict.fromkeys(map(scope.parse, texts or self._config.profile("default"))))
-        if len(scopes) > MAX_SCOPES:
-            raise UsageError(f"at most {MAX_SCOPES} scopes for one credential; use a wider one, like read:me/*")
-        for one in scopes:
-            if len(str(one)) > MAX_SCOPE:
-                raise UsageError(f"a scope is at most {MAX_SCOPE} characters long; use a wider one, like read:me/*")
-            if one.action in NOT_YET:
-                raise RefusedError(f"'{one}' cannot be granted yet: this hf-proxy has no way to that service")
-        return scopes
+        if not texts and asked.project is not None:
+            return await self._projects.scopes(asked.project)
+        return texts or self._config.profile("default")
 
     def _container(self, asked: messages.Mint, holder: Grant | None) -> bool:
         """Whether it is for containers. What is narrowed stays what it was: neither kind is the narrower one."""
@@ -135,6 +142,18 @@ class Mint:
         """Which of the strings in the caller's environment are tokens of this vault."""
         tokens = {held.token.reveal() for held in (await self._accounts.open()).values()}
         return [text for text in found if text in tokens]
+
+
+def _parsed(texts: tuple[str, ...]) -> tuple[Scope, ...]:
+    scopes = tuple(dict.fromkeys(map(scope.parse, texts)))
+    if len(scopes) > MAX_SCOPES:
+        raise UsageError(f"at most {MAX_SCOPES} scopes for one credential; use a wider one, like read:me/*")
+    for one in scopes:
+        if len(str(one)) > MAX_SCOPE:
+            raise UsageError(f"a scope is at most {MAX_SCOPE} characters long; use a wider one, like read:me/*")
+        if one.action in NOT_YET:
+            raise RefusedError(f"'{one}' cannot be granted yet: this hf-proxy has no way to that service")
+    return scopes
 
 
 def _limits(asked: messages.Mint) -> Iterator[Caveat]:

@@ -28,8 +28,8 @@ async def show(summary: str, body: str) -> None:
 
 
 def _send(summary: str, body: str) -> None:
-    from jeepney import DBusAddress, new_method_call  # type: ignore[import-untyped]  # noqa: PLC0415
-    from jeepney.io.blocking import open_dbus_connection  # type: ignore[import-untyped]  # noqa: PLC0415
+    from jeepney import DBusAddress, new_method_call  # noqa: PLC0415
+    from jeepney.io.blocking import open_dbus_connection  # noqa: PLC0415
 
     service = DBusAddress(PLACE, bus_name=SERVICE, interface=SERVICE)
     call = new_method_call(service, "Notify", "susssasa{sv}i", ("hf-proxy", 0, "", summary, body, [], {}, -1))

@@ -1,11 +1,14 @@
 """Processes of this machine, as /proc shows them (proc(5)).
 
-A process is its number *and* the moment it began: numbers are given out again. Whatever cannot be read is not there.
+A process is its number *and* the moment it began: numbers are given out again.
 """
 
 import os
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+# So often parents that end are tried to be seen past.
+TRIES: Final = 10
 
 
 class Process(NamedTuple):
@@ -29,25 +32,55 @@ def boot() -> str:
 
 
 def find(pid: int) -> Born | None:
-    """The living process of that number."""
+    """The living process of that number. Raises OSError if that cannot be said, for want of descriptors."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # The name in parentheses may itself hold blanks and parentheses.
             fields = file.read().rpartition(b")")[2].split()
         return Born(Process(pid, int(fields[19])), int(fields[1]))
-    except (OSError, ValueError, IndexError):
+    except (FileNotFoundError, ProcessLookupError, PermissionError, ValueError, IndexError):
         return None
 
 
-def lineage(pid: int) -> Iterator[Process]:
-    """A process, its parent, and so on up."""
-    while pid and (born := find(pid)) is not None:
-        yield born.process
+def lineage(pid: int) -> tuple[Process, ...]:
+    """A process, its parent, and so on up.
+
+    Read until it is the same twice: a parent that ends hands its children on, and its number may be another's.
+
+    Raises:
+        LookupError, OSError: it cannot be said, so nothing may follow from it.
+    """
+    for _ in range(TRIES):
+        line = _way_up(pid)
+        if line is not None and line == _way_up(pid):
+            return tuple(born.process for born in line)
+    raise LookupError
+
+
+def _way_up(pid: int) -> list[Born] | None:
+    line: list[Born] = []
+    while pid:
+        born = find(pid)
+        if born is None:
+            return line if line and _is_of_another_user(pid) else None
+        line.append(born)
         pid = born.parent
+    return line
+
+
+def _is_of_another_user(pid: int) -> bool:
+    """With `hidepid` (proc(5)) those are not to be seen; what is above them is nothing that we gave a grant to."""
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def everything() -> list[Born]:
-    """All living processes."""
+    """All living processes; raises as `find`."""
     numbers = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
     return [born for pid in numbers if (born := find(pid)) is not None]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from aiohttp import web
 
 from hfproxy.core import admission, routes, spending, target, whoami
-from hfproxy.core.access import LOOK, Access, Allow, AllowAnonymous, Deny, Refusal
+from hfproxy.core.access import LOOK, Access, Action, Allow, AllowAnonymous, Deny, Need, Refusal, Target
 from hfproxy.core.admission import Inbound, Listener
 from hfproxy.core.broker import Grant
 from hfproxy.core.rewrite import Places
@@ -142,6 +142,10 @@ class DataPlane:
         held = self._held(grant)
         if isinstance(held, Deny):
             return self._refuse(exchange, held)
+        await self._find_inside(exchange, grant)
+        decision = self._grants.broker.consider(grant, ANYTHING, now(), exchange.inside)
+        if isinstance(decision, Deny) and not _for_scope_alone(decision):
+            return self._refuse(exchange, decision)
         if held.account.revoked is not None:
             return self._refuse(exchange, Deny(Refusal.ACCOUNT, held.account.revoked))
         await self._recorder.decided(exchange, Allow())
@@ -152,8 +156,7 @@ class DataPlane:
         held = self._held(grant)
         if isinstance(held, Deny):
             return self._refuse(exchange, held)
-        if exchange.peer is not None:
-            exchange.inside = await self._grants.inside(grant, exchange.peer.inode)
+        await self._find_inside(exchange, grant)
         access = await self._access(exchange, classified, grant, held)
         if isinstance(access, Deny):
             return self._refuse(exchange, access)
@@ -172,6 +175,10 @@ class DataPlane:
             finally:
                 self._grants.touched(grant)
 
+    async def _find_inside(self, exchange: Exchange, grant: Grant) -> None:
+        if exchange.peer is not None:
+            exchange.inside = await self._grants.inside(grant, exchange.peer.inode)
+
     def _spent(self, exchange: Exchange, grant: Grant, access: Access, own: Held) -> Held:
         """Whose token is put on it: the account that was asked for, else the least powerful that can do it."""
         if grant.order.named:
@@ -184,13 +191,16 @@ class DataPlane:
     async def _access(self, exchange: Exchange, classified: Classified, grant: Grant, held: Held) -> Access | Deny:
         """What is attempted, by this account. A push needs less where it can be proven to lose nothing.
 
-        So it is looked into if that would allow it, and only then: with `delete` granted nothing is held back.
+        So it is looked into if that would allow it, and only then: with `delete` granted nothing is held back, but to
+        learn what is needed.
         """
         access, pushed = classified.access, exchange.push
         if access is None:
             return Deny(Refusal.UNKNOWN_ROUTE, f"this operation has no meaning that a scope could allow{LOOK}")
         access = access.owned_by(held.account.user)
-        if pushed is None or not pushed.doubtful or self._would_allow(exchange, grant, access):
+        if pushed is None or not pushed.doubtful:
+            return access
+        if not grant.order.learns and self._would_allow(exchange, grant, access):
             return access
         at_best = pushed.access(access, pushed.doubtful)
         if not self._would_allow(exchange, grant, at_best):
@@ -229,6 +239,8 @@ class DataPlane:
         return web.Response(status=302, headers={"Location": self._places.hub + page.raw})
 
 
+# Who one is needs no scope; all else that can be objected to is.
+ANYTHING = Access((Need(Action.READ, Target(None, None)),))
 STRANGER = Deny(
     Refusal.PEER, "this connection is not from the user this hf-proxy works for; start your own: hf-proxy daemon"
 )
@@ -247,6 +259,11 @@ MINTING = Deny(
     Refusal.MINTING,
     "this address hands out or changes live tokens, which no scope can allow; do it at https://huggingface.co/settings",
 )
+
+
+def _for_scope_alone(deny: Deny) -> bool:
+    refusals_of = {no.refusal for no in deny.objections}
+    return bool(refusals_of) and refusals_of <= {Refusal.SCOPE, Refusal.STRICT}
 
 
 async def _read(exchange: Exchange, found: Classification, holder: Grant | Deny) -> Classified | Deny:

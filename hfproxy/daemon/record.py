@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from hfproxy.core.access import Allow, AllowAnonymous, Deny, Need, Refusal
+from hfproxy.core.access import Action, Allow, AllowAnonymous, Deny, Need, Refusal
 from hfproxy.core.audit import Kind
 from hfproxy.core.metrics import Counts
 from hfproxy.core.scope import scope_for
@@ -120,10 +120,25 @@ def _about(exchange: "Exchange") -> dict[str, object]:
         "account": exchange.account,
         "method": exchange.request.method,
         "target": hide(exchange.request.raw_path.partition("?")[0][:MAX_TARGET]),
-        "action": _action(exchange),
+        **spelled(needs),
+    }
+
+
+def spelled(needs: tuple[Need, ...]) -> dict[str, object]:
+    """What a request needed, as the journal says it."""
+    return {
+        "action": needs[0].action.value if needs else None,
         "repo": next((need.target.repo for need in needs if need.target.repo), None),
+        "ref": _ref(needs),
         **_all_needs(needs),
     }
+
+
+def _ref(needs: tuple[Need, ...]) -> str | None:
+    """The one ref that a request changes; None where it changes none, several, or what belongs to no ref."""
+    refs = {need.target.ref for need in needs if need.action is not Action.READ}
+    ref = refs.pop() if len(refs) == 1 else None
+    return ref and hide(ref[:MAX_TARGET])
 
 
 def _all_needs(needs: tuple[Need, ...]) -> dict[str, object]:

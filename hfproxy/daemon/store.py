@@ -16,17 +16,22 @@ from typing import Final, TypeVar
 from hfproxy.core import stored
 from hfproxy.core.access import Refusal
 from hfproxy.core.broker import REMEMBERED, Grant
+from hfproxy.daemon.processes import Process
 from hfproxy.errors import StartError, StoreError
 
 # A directory, since the log beside the file belongs to it: neither may be moved without the other.
 DIRECTORY: Final = "grants"
 FILE: Final = "grants.sqlite"
-VERSION: Final = 1
-SCHEMA: Final = """
+# What each version added to the one before.
+SCHEMA: Final = (
+    """
 CREATE TABLE grants (id TEXT PRIMARY KEY, spelled TEXT NOT NULL);
 CREATE TABLE ended (digest BLOB PRIMARY KEY, how TEXT NOT NULL);
 CREATE TABLE known (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
+""",
+    "CREATE TABLE barred (pid INTEGER, start INTEGER, PRIMARY KEY (pid, start));",
+)
+VERSION: Final = len(SCHEMA)
 # Longer than any disk should take; then the request that waits is refused.
 BUSY_SECONDS: Final = 10
 
@@ -35,13 +40,15 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What was found at the start: living grants, parents first, and credentials that ended.
+    """What was found at the start: living grants, parents first, credentials that ended, and processes that live on
+    without their grant.
 
     `at` is the last moment that was written down, `boot` the start of the machine that processes were counted from.
     """
 
     grants: tuple[Grant, ...]
     ended: tuple[tuple[bytes, Refusal], ...]
+    barred: tuple[Process, ...]
     at: int
     boot: str
 
@@ -56,6 +63,9 @@ class Store:
             StartError: it is damaged, or of a newer version.
         """
         self._directory = directory / DIRECTORY
+        # Until it is on disk what ended is written again with whatever is written next.
+        self._ended: list[tuple[str, bytes, str]] = []
+        self._barred: list[Process] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)
@@ -79,51 +89,74 @@ class Store:
             ended = [
                 (bytes(digest), Refusal(how)) for digest, how in self._file.execute("SELECT digest, how FROM ended")
             ]
+            barred = [Process(pid, start) for pid, start in self._file.execute("SELECT pid, start FROM barred")]
             known = dict(self._file.execute("SELECT name, value FROM known"))
-            return Kept(tuple(grants), tuple(ended), int(known.get("at", 0)), known.get("boot", ""))
+            return Kept(tuple(grants), tuple(ended), tuple(barred), int(known.get("at", 0)), known.get("boot", ""))
         except (sqlite3.Error, StoreError, ValueError) as error:
             raise self._unfit(str(error)) from None
 
     async def keep(self, grants: Iterable[Grant], at: int) -> None:
-        """Write grants down as they are now.
+        """Write grants down as they are now, but for what has ended; and what could not be written before.
 
         Raises:
             StoreError: they could not be written.
         """
-        rows = [(grant.id, stored.spell(grant)) for grant in grants]
+        rows = [(grant.id, stored.spell(grant), grant.digest) for grant in grants]
         await self._do(lambda: self._write(rows, (), at))
 
-    async def end(self, grants: Iterable[tuple[Grant, Refusal]], at: int) -> None:
-        """Write down that grants ended, and how; raises as `keep`."""
-        rows = [(grant.id, grant.digest, how.value) for grant, how in grants]
-        await self._do(lambda: self._write((), rows, at))
+    async def end(self, grants: Iterable[tuple[Grant, Refusal]], at: int, barred: Iterable[Process] = ()) -> None:
+        """Write down that grants ended, and how, and which processes live on without theirs; raises as `keep`."""
+        rows, processes = [(grant.id, grant.digest, how.value) for grant, how in grants], list(barred)
+        await self._do(lambda: self._write((), rows, at, processes))
+
+    async def free(self, process: Process) -> None:
+        """Such a process has ended as well; raises as `keep`."""
+        await self._do(lambda: self._file.execute("DELETE FROM barred WHERE pid = ? AND start = ?", process))
 
     def remember(self, name: str, value: str) -> None:
         """Write down one thing about the machine, at the start."""
         self._file.execute("INSERT OR REPLACE INTO known VALUES (?, ?)", (name, value))
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether some that ended are not on disk yet."""
+        return bool(self._ended)
 
     def close(self) -> None:
         """Finish what is being written and let go of the file."""
         self._thread.shutdown()
         self._file.close()
 
-    def _write(self, kept: Iterable[tuple[str, str]], ended: Iterable[tuple[str, bytes, str]], at: int) -> None:
+    def _write(
+        self,
+        kept: Iterable[tuple[str, str, bytes]],
+        ended: Iterable[tuple[str, bytes, str]],
+        at: int,
+        barred: Iterable[Process] = (),
+    ) -> None:
+        self._ended += ended
+        self._barred += barred
         self._file.execute("BEGIN IMMEDIATE")
         try:
             # Not `REPLACE`, which would move the row behind its children.
             self._file.executemany(
-                "INSERT INTO grants VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET spelled = excluded.spelled", kept
+                "INSERT INTO grants SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM ended WHERE digest = ?)"
+                " ON CONFLICT (id) DO UPDATE SET spelled = excluded.spelled",
+                kept,
             )
-            for grant_id, digest, how in ended:
+            for grant_id, digest, how in self._ended:
                 self._file.execute("DELETE FROM grants WHERE id = ?", (grant_id,))
                 self._file.execute("INSERT OR REPLACE INTO ended VALUES (?, ?)", (digest, how))
             self._file.execute("DELETE FROM ended WHERE rowid <= (SELECT max(rowid) FROM ended) - ?", (REMEMBERED,))
+            self._file.executemany("INSERT OR IGNORE INTO barred VALUES (?, ?)", self._barred)
             self._file.execute("INSERT OR REPLACE INTO known VALUES ('at', ?)", (str(at),))
             self._file.execute("COMMIT")
         except BaseException:
             if self._file.in_transaction:
                 self._file.execute("ROLLBACK")
             raise
+        self._ended.clear()
+        self._barred.clear()
 
     async def _do(self, work: Callable[[], Result]) -> Result:
         try:
@@ -137,10 +170,11 @@ class Store:
         self._file.execute("PRAGMA journal_mode = WAL")
         self._file.execute("PRAGMA synchronous = FULL")
         (version,) = self._file.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._file.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
-        elif version != VERSION:
+        if not 0 <= version <= VERSION:
             raise self._unfit("another version of hf-proxy wrote it")
+        if version < VERSION:
+            steps = "".join(SCHEMA[version:])
+            self._file.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
         (fault,) = self._file.execute("PRAGMA quick_check(1)").fetchone()
         if fault != "ok":
             raise self._unfit(fault)

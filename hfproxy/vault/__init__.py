@@ -16,7 +16,7 @@ class Vault(Protocol):
 
     @property
     def name(self) -> str:
-        """As `status` shows it: `keyring:SecretService`, `sealed-file`, `memory`."""
+        """As `status` shows it: `keyring:SecretService`, the same with ` (sealed)`, `sealed-file`, `memory`."""
 
     @property
     def locked(self) -> bool:
@@ -25,6 +25,10 @@ class Vault(Protocol):
     @property
     def exists(self) -> bool:
         """Whether there is something to unlock; False for a sealed vault that no passphrase was chosen for."""
+
+    @property
+    def key(self) -> Secret | None:
+        """What opens a sealed vault without its passphrase, for `resume`; None while it is locked, or has none."""
 
     def read(self) -> Secret | None:
         """The document; None if none was ever written. Raises VaultError."""
@@ -35,8 +39,20 @@ class Vault(Protocol):
     def unlock(self, passphrase: Secret) -> None:
         """Open a sealed vault, or make one. Raises PassphraseError, VaultError."""
 
+    def resume(self, key: Secret) -> None:
+        """Open a sealed vault with the key that it gave out; raises as `unlock`."""
+
     def lock(self) -> None:
-        """Forget what opens it; nothing where there is no such thing."""
+        """Forget what opens it; nothing where there is no such thing. At once, whatever else is under way."""
+
+    def wake(self) -> None:
+        """A person is there who wants to be asked, even if a prompt was dismissed a moment ago."""
+
+    def seal(self, passphrase: Secret) -> None:
+        """From now on nothing of it lies anywhere but sealed under this passphrase. Raises VaultError."""
+
+    def unseal(self, passphrase: Secret) -> None:
+        """The way back. Raises PassphraseError, VaultError."""
 
 
 def open_vault(backend: str, state: Path) -> Vault:
@@ -47,9 +63,10 @@ def open_vault(backend: str, state: Path) -> Vault:
     """
     match backend:
         case "keyring":
-            from hfproxy.vault.os_keyring import KeyringVault  # noqa: PLC0415  (only who uses it pays for it)
+            from hfproxy.vault.keyring_vault import KeyringVault  # noqa: PLC0415  (only who uses it pays for it)
+            from hfproxy.vault.os_keyring import KeyringItem  # noqa: PLC0415
 
-            return KeyringVault()
+            return KeyringVault(KeyringItem(), state / "keyring-sealed")
         case "sealed-file":
             from hfproxy.vault.sealed_file import SealedFileVault  # noqa: PLC0415
 

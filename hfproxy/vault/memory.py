@@ -10,6 +10,7 @@ class MemoryVault:
     name = "memory"
     locked = False
     exists = True
+    key = None
 
     def __init__(self) -> None:
         self._document: Secret | None = None
@@ -22,6 +23,17 @@ class MemoryVault:
 
     def unlock(self, passphrase: Secret) -> None:
         raise VaultError("this vault has no passphrase; run: hf-proxy unlock without one")
+
+    def resume(self, key: Secret) -> None:
+        raise VaultError("this vault has no key; run: hf-proxy unlock")
+
+    def wake(self) -> None:
+        """Nobody is asked here."""
+
+    def seal(self, passphrase: Secret) -> None:
+        raise VaultError('this vault writes nothing that could be sealed; set backend = "keyring" under [vault]')
+
+    unseal = seal
 
     def lock(self) -> None:
         """Nothing to close: the daemon forgets the accounts, and this is their only copy, so it stays."""

@@ -85,19 +85,23 @@ def test_mint_as_json_has_five_members_and_binds_to_who_called_it(hf_proxy: HfPr
     assert (daemon.requests[0]["bind"], daemon.requests[0]["of"]) == ("pid", "parent")
 
 
-@pytest.mark.parametrize("shell", ["sh", "bash"])
+SHELLS = ["sh", *(pytest.param(name, marks=pytest.mark.needs(name)) for name in ("bash", "zsh", "fish"))]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
 def test_a_shell_takes_the_lines_of_env(
     hf_proxy: HfProxy, daemon: ScriptedDaemon, environment: dict[str, str], shell: str
 ) -> None:
     odd = f"it's \"{TOKEN}\" $HOME `id` \\ \\' end\nsecond line \x7f é"
     theirs = {"ODD": odd, "HUGGING_FACE_HUB_TOKEN": "old", "HF_OIDC_RESOURCE": "r", "KEEP": "as is"}
     daemon.answers["mint"] = {**MINTED, "replace": [TOKEN]}
-    lines = done(hf_proxy("env", extra=theirs))
+    lines = done(hf_proxy("env", "--shell", shell, extra=theirs))
     assert "KEEP" not in lines
     tell = f"{lines}\n{sys.executable} -c 'import json, os; print(json.dumps(dict(os.environ)))'"
     result = subprocess.run(
         [shell, "-c", tell], env={**environment, **theirs}, capture_output=True, text=True, check=False
     )
+    assert result.stderr == ""
     found = json.loads(result.stdout)
     assert (found["HF_ENDPOINT"], found["HF_TOKEN"]) == (ENDPOINT, CREDENTIAL)
     assert found["ODD"] == odd.replace(TOKEN, CREDENTIAL)
@@ -111,6 +115,56 @@ def test_fish_has_its_own_words_and_quotes(hf_proxy: HfProxy, daemon: ScriptedDa
     assert f"set -gx ODD 'it\\'s \\\\ {CREDENTIAL}'" in lines
     assert f"set -gx HF_TOKEN '{CREDENTIAL}'" in lines
     assert lines[-1].startswith("set -e HUGGING_FACE_HUB_TOKEN ")
+
+
+EVALS = {
+    "sh": 'eval "$(%s env)"',
+    "bash": 'set -euo pipefail; eval "$(%s env)"',
+    "zsh": 'setopt err_exit no_unset; eval "$(%s env)"',
+    "fish": "%s env --shell fish | source",
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_line_that_is_told_works_in_the_shell(
+    daemon: ScriptedDaemon, environment: dict[str, str], shell: str
+) -> None:
+    line = EVALS[shell] % f"{sys.executable} -m hfproxy"
+    told = subprocess.run(
+        [shell, "-c", f"{line}\necho $HF_ENDPOINT $HF_TOKEN"],
+        env=environment | {"HF_API_TOKEN": "old"},
+        capture_output=True,
+        text=True,
+    )
+    assert (told.stdout, told.stderr) == (f"{ENDPOINT} {CREDENTIAL}\n", "")
+
+
+ENVRC = f"""
+watch_file .hf-proxy.toml
+eval "$({sys.executable} -m hfproxy env --ttl 8h)"
+"""
+
+
+@pytest.mark.needs("direnv")
+def test_direnv_gives_a_projects_directory_its_credential(
+    daemon: ScriptedDaemon, environment: dict[str, str], tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / ".envrc").write_text(ENVRC)
+    (project / ".hf-proxy.toml").write_text("")
+
+    def direnv(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["direnv", *words], env=environment | {"HF_API_TOKEN": "old"}, cwd=project, capture_output=True, text=True
+        )
+
+    assert direnv("allow").returncode == 0
+    told = direnv("exec", ".", "sh", "-c", "echo $HF_TOKEN ${HF_API_TOKEN-gone}")
+    assert told.stdout == f"{CREDENTIAL} gone\n", told.stderr
+    (asked,) = daemon.requests
+    assert (asked["bind"], asked["ttl"]) == ("none", "8h")
+    assert asked["project"] == {"path": str(project / ".hf-proxy.toml"), "content": ""}
 
 
 def test_env_as_json_is_one_object_to_merge(
@@ -280,3 +334,41 @@ def test_a_wrong_passphrase_is_not_repeated(environment: dict[str, str], daemon:
         else {"locked": True, "exists": True}
     )
     assert "open sesame" not in failed(unlocked_from(b"open sesame", environment), 1)
+
+
+def test_a_vault_that_was_not_opened_yet_is_not_said_to_be_empty(hf_proxy: HfProxy, daemon: ScriptedDaemon) -> None:
+    daemon.answers["status"] = {**STATUS, "opened": False, "accounts": []}
+    told = done(hf_proxy("status"))
+    assert "not opened since the start; open it with: hf-proxy unlock" in told
+    assert "hf-proxy login" not in told
+
+
+class TestPassphraseFile:
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        path = tmp_path / "passphrase"
+        path.write_text("pass word\n")
+        path.chmod(0o600)
+        return path
+
+    def test_is_what_unlock_and_vault_take(self, hf_proxy: HfProxy, daemon: ScriptedDaemon, file: Path) -> None:
+        daemon.answers["unlock"] = lambda asked: {"locked": "passphrase" not in asked, "exists": True}
+        daemon.answers["seal"] = {"vault": "keyring:SecretService (sealed)", "locked": False}
+        done(hf_proxy("unlock", "--passphrase-file", str(file), "--keep", "8h"))
+        assert "hf-proxy unlock" in done(hf_proxy("vault", "seal", "--passphrase-file", str(file)))
+        assert "hf-proxy vault seal" in done(hf_proxy("vault", "unseal", "--passphrase-file", str(file)))
+        assert daemon.requests == [
+            {"do": "unlock", "keep": "8h"},
+            {"do": "unlock", "passphrase": "pass word", "keep": "8h"},
+            {"do": "seal", "passphrase": "pass word"},
+            {"do": "seal", "passphrase": "pass word", "undo": True},
+        ]
+
+    def test_that_others_can_read_is_not_taken(self, hf_proxy: HfProxy, daemon: ScriptedDaemon, file: Path) -> None:
+        file.chmod(0o644)
+        said = failed(hf_proxy("vault", "seal", "--passphrase-file", str(file)), 1)
+        assert f"chmod 600 {file}" in said
+        assert daemon.requests == []
+
+    def test_where_there_is_no_terminal_the_other_way_is_named(self, hf_proxy: HfProxy, daemon: ScriptedDaemon) -> None:
+        assert "hf-proxy vault seal --passphrase-fd 3 3<FILE" in failed(hf_proxy("vault", "seal"), 2)

@@ -15,8 +15,8 @@ from scripted_daemon import ScriptedDaemon
 from hfproxy import __version__
 
 COMMANDS = [
-    *("login", "accounts", "logout", "unlock", "lock", "exec", "mint", "env", "grants", "revoke", "status"),
-    *("audit", "daemon", "lockdown", "rotate", "completion"),
+    *("login", "accounts", "logout", "unlock", "lock", "vault", "exec", "mint", "env", "grants", "revoke", "status"),
+    *("audit", "daemon", "lockdown", "rotate", "allow", "learn", "completion", "metrics"),
 ]
 TOKEN = "hf_" + "AbCdEfGhIj" * 3 + "WxYz"
 
@@ -78,6 +78,10 @@ def test_an_unknown_command_is_answered_by_the_nearest(hf_proxy: HfProxy) -> Non
         ("audit", "nonsense"),
         ("daemon", "--log-level", "loud"),
         ("unlock", "--passphrase-fd", "x"),
+        ("unlock", "--passphrase-fd", "3", "--passphrase-file", "f"),
+        ("vault",),
+        ("vault", "open"),
+        ("vault", "seal", "unseal"),
         ("login", "--token-stdin", "--token-file", "f"),
     ],
 )

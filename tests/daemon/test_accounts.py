@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from hfproxy.daemon.accounts import Account, Accounts, Held, Origin
-from hfproxy.errors import AccountError, VaultError, VaultLockedError
+from hfproxy.errors import AccountError, RefusedError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault.memory import MemoryVault
 
@@ -132,7 +132,7 @@ class TestChanges:
 class TestLocked:
     async def test_nothing_is_given_out_until_it_is_opened_again(self, accounts: Accounts) -> None:
         await accounts.put(held("default"))
-        await accounts.lock()
+        accounts.lock()
         assert accounts.locked
         assert accounts.get("default") is None
         for using in (accounts.open(), accounts.choose(None), accounts.put(held("x")), accounts.remove("default")):
@@ -193,6 +193,46 @@ class SlowVault(MemoryVault):
         return super().read()
 
 
+class RefusingVault(SlowVault):
+    """One whose owner says no."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.prompts = 0
+
+    def read(self) -> Secret | None:
+        self.prompts += 1
+        super().read()
+        raise VaultLockedError("dismissed")
+
+
+class TestManyAtOnce:
+    """A burst of `exec`, while the keyring is locked."""
+
+    async def test_ask_once_and_share_the_answer(self) -> None:
+        vault = RefusingVault()
+        accounts = Accounts(vault)
+        burst = [asyncio.create_task(accounts.choose(None)) for _ in range(50)]
+        await asyncio.to_thread(vault.asked.wait, 20)
+        late = asyncio.create_task(accounts.choose(None))
+        await asyncio.sleep(0)
+        vault.answer.set()
+        outcomes = await asyncio.gather(*burst, late, return_exceptions=True)
+        assert [str(outcome) for outcome in outcomes] == ["dismissed"] * 51
+        assert vault.prompts == 1
+
+    async def test_one_that_gives_up_does_not_end_it_for_the_others(self) -> None:
+        vault = SlowVault()
+        vault.write(Secret('{"version":1,"accounts":[]}'))
+        accounts = Accounts(vault)
+        first, second = asyncio.create_task(accounts.open()), asyncio.create_task(accounts.open())
+        await asyncio.to_thread(vault.asked.wait, 20)
+        first.cancel()
+        vault.answer.set()
+        assert await second == {}
+        assert accounts.opened
+
+
 class TestShut:
     async def test_it_waits_for_nobody_and_what_was_asked_before_gives_nothing_out(self) -> None:
         vault = SlowVault()
@@ -205,6 +245,29 @@ class TestShut:
             await opening
         assert accounts.get("default") is None
         assert accounts.known() == []
+
+    async def test_a_vault_that_is_being_opened_does_not_hold_a_lock_up(self) -> None:
+        vault = SlowVault()
+        accounts = Accounts(vault)
+        opening = asyncio.create_task(accounts.open())
+        await asyncio.to_thread(vault.asked.wait, 20)
+        accounts.lock()
+        assert accounts.locked
+        vault.answer.set()
+        with pytest.raises(VaultLockedError):
+            await opening
+
+    async def test_a_lock_while_somebody_unlocks_stays(self) -> None:
+        vault = SlowVault()
+        vault.unlock = lambda passphrase: vault.read() and None  # type: ignore[method-assign,assignment]
+        accounts = Accounts(vault)
+        unlocking = asyncio.create_task(accounts.unlock(Secret("x")))
+        await asyncio.to_thread(vault.asked.wait, 20)
+        accounts.lock()
+        vault.answer.set()
+        with pytest.raises(RefusedError, match="locked again in the meantime"):
+            await unlocking
+        assert accounts.locked
 
     async def test_it_returns_what_was_open_for_what_has_to_be_done_about_it(self, accounts: Accounts) -> None:
         await accounts.put(held("default"))
@@ -296,7 +359,7 @@ class TestJournalKey:
     async def test_it_is_gone_while_the_vault_is_locked(self, accounts: Accounts) -> None:
         await accounts.put(held("default"))
         made = accounts.journal_key
-        await accounts.lock()
+        accounts.lock()
         assert accounts.journal_key is None
         await accounts.unlock(None)
         assert accounts.journal_key == made
@@ -306,10 +369,10 @@ class TestJournalKey:
         accounts = Accounts(MemoryVault(), lambda: seen.append(accounts.journal_key is not None))
         await accounts.put(held("default"))
         accounts.shut()
-        await accounts.lock()
+        accounts.lock()
         assert seen == [True]
         await accounts.unlock(None)
-        await accounts.lock()
+        accounts.lock()
         assert seen == [True, True]
 
     async def test_one_that_could_not_be_stored_is_not_used(self, accounts: Accounts, vault: FailingVault) -> None:

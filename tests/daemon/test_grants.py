@@ -22,7 +22,7 @@ from hfproxy.daemon.reading import entries
 from hfproxy.daemon.messages import Audit
 from hfproxy.daemon.record import Recorder
 from hfproxy.daemon.store import Store
-from hfproxy.errors import JournalError, RefusedError
+from hfproxy.errors import HFProxyError, JournalError, RefusedError
 
 SCOPES = (parse("read:me/*"),)
 
@@ -38,6 +38,7 @@ async def grants(tmp_path: Path) -> "Grants":
     grants = Grants(journal, store, 43_200)
     grants.journal = journal  # type: ignore[attr-defined]
     yield grants
+    await grants.close()
     store.close()
     journal.close()
 
@@ -142,3 +143,96 @@ async def test_when_the_journal_has_failed_counts_of_strangers_go_to_the_log(
     recorder.counted(Deny(Refusal.PEER, "no"))
     recorder.write_unknown()
     assert "not_recorded" in capsys.readouterr().out
+
+
+async def restored(grants: Grants, tmp_path: Path) -> Grants:
+    """As the next daemon finds them."""
+    store = Store(tmp_path)
+    again = Grants(grants.journal, store, 43_200)  # type: ignore[attr-defined]
+    await again.restore()
+    store.close()
+    return again
+
+
+async def test_what_is_revoked_while_it_is_being_renewed_stays_revoked(grants: Grants, tmp_path: Path) -> None:
+    grant, bearer = await grants.mint(order())
+    renewing = asyncio.create_task(grants.renew(grant.id, 3600))
+    await asyncio.sleep(0)  # it waits for the journal now
+    await grants.revoke([grant.id])
+    with pytest.raises(RefusedError):
+        await renewing
+    again = await restored(grants, tmp_path)
+    assert again.broker.grants() == ()
+    dead = again.broker.verify(bearer, 1)
+    assert isinstance(dead, Deny)
+    assert dead.refusal is Refusal.REVOKED
+
+
+async def test_a_grant_that_ends_while_another_is_renewed_is_no_reason_to_stop(grants: Grants) -> None:
+    """It stopped the sweep, and with it the daemon."""
+    children = [subprocess.Popen([sys.executable, "-I", "-c", "input()"], stdin=subprocess.PIPE) for _ in range(3)]
+    minted = [(await grants.mint(order(bind=Bind.PID, pid=child.pid, ttl=60, renews=True)))[0] for child in children]
+    before = minted[0].expires_at
+    for grant in minted:
+        grant.expires_at -= 40
+    renewing = asyncio.create_task(grants._renew_bound())
+    await asyncio.sleep(0)  # it waits for the journal now
+    await grants.revoke([minted[1].id])
+    await renewing
+    assert [grant.expires_at >= before for grant in minted] == [True, False, True]
+    for child in children:
+        child.communicate(b"\n")
+
+
+async def test_without_descriptors_the_sweep_goes_on_and_forgets_nobody(grants: Grants) -> None:
+    child = subprocess.Popen([sys.executable, "-I", "-c", "input()"], stdin=subprocess.PIPE)
+    grant, _ = await grants.mint(order(bind=Bind.TREE, pid=child.pid))
+    short, _ = await grants.mint(order(ttl=2))
+    tree = grants._leases.tree(grant.id)
+    assert tree is not None
+    tree.look()
+    assert len(tree.seen) == 1
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    sweep = asyncio.create_task(grants.sweep())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        await until(lambda: short not in grants.broker.grants() or sweep.done())
+        await asyncio.sleep(1.1)  # one more round
+        assert not sweep.done()
+        assert len(tree.seen) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        sweep.cancel()
+        child.communicate(b"\n")
+
+
+async def test_what_cannot_be_renewed_any_further_is_not_written_down_again_and_again(grants: Grants) -> None:
+    """One below a grant with a set end, which is near."""
+    child = subprocess.Popen([sys.executable, "-I", "-c", "input()"], stdin=subprocess.PIPE)
+    outer, _ = await grants.mint(order(ttl=60))
+    await grants.mint(order(bind=Bind.PID, pid=child.pid, ttl=3600, renews=True, parent=outer.id))
+    for _ in range(3):
+        await grants._renew_bound()
+    assert await kinds(grants) == ["minted", "minted"]
+    child.communicate(b"\n")
+
+
+async def test_a_revocation_that_the_disk_had_no_room_for_is_made_up_for_when_it_has(
+    grants: Grants, tmp_path: Path
+) -> None:
+    grant, _ = await grants.mint(order())
+    with full_disk(grants.journal), pytest.raises(HFProxyError):  # type: ignore[attr-defined]
+        await grants.revoke([grant.id])
+    assert grants.broker.grants() == ()
+    await grants.close()
+    assert (await restored(grants, tmp_path)).broker.grants() == ()
+
+
+async def test_when_it_stops_it_writes_down_what_time_it_is(grants: Grants, tmp_path: Path) -> None:
+    """What the next daemon compares its clock with, though nothing was used for long."""
+    store = Store(tmp_path)
+    await store.keep([], 5)
+    await grants.close()
+    kept = store.load()
+    store.close()
+    assert kept.at > 5

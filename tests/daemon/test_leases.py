@@ -73,6 +73,48 @@ def test_the_way_up_begins_with_the_process_itself(child: subprocess.Popen[bytes
     assert line[-1].pid == 1
 
 
+ORPHANS = """
+import ctypes, os, signal, sys
+from hfproxy.daemon import processes
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever ends is gone at once
+us = processes.find(os.getpid()).process
+for _ in range(300):
+    reading, writing = os.pipe()
+    stays, stop = os.pipe()
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os.close(stop)
+            os.write(writing, str(os.getpid()).encode())
+            os.read(stays, 1)
+        os._exit(0)
+    leaf = int(os.read(reading, 20))
+    for _ in range(50):
+        assert us in processes.lineage(leaf)
+    for fd in (reading, writing, stays, stop):
+        os.close(fd)
+"""
+
+
+def test_a_parent_that_ends_in_between_does_not_hide_who_is_above_it() -> None:
+    done = subprocess.run([sys.executable, "-c", ORPHANS], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_cannot_be_read_is_not_taken_for_the_top(child: subprocess.Popen[bytes]) -> None:
+    """The whole of it, and its upper part: a process that is not there, and no descriptor to look with."""
+    script = (
+        "import resource, sys\n"
+        "from hfproxy.daemon.processes import lineage\n"
+        "for pid, descriptors in ((2**22, 64), (int(sys.argv[1]), 3)):\n"
+        "    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, 64))\n"
+        "    try: print(lineage(pid))\n"
+        "    except (LookupError, OSError): print('unsaid')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(child.pid)], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("unsaid\nunsaid\n", "")
+
+
 def test_a_process_that_has_ended_is_not_opened(child: subprocess.Popen[bytes]) -> None:
     held = open_process(child.pid)
     assert is_alive(held.pidfd)

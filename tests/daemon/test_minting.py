@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 
 from hfproxy import config, wire
+from hfproxy.core.access import Action
 from hfproxy.core.caveats import InTree
 from hfproxy.daemon.accounts import Account, Accounts, Held, Origin
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.messages import Mint as Asked
 from hfproxy.daemon.minting import Mint, public
+from hfproxy.daemon.projects import Projects
 from hfproxy.daemon.store import Store
 from hfproxy.errors import AccountError, RefusedError, UsageError
 from hfproxy.secret import Secret
@@ -40,7 +42,8 @@ class Daemon:
         self.store = Store(directory)
         self.grants = Grants(self.journal, self.store, 3600)
         self.accounts = Accounts(MemoryVault())
-        self.mint = Mint(SETTINGS, "http://127.0.0.1:4880", "https://hub", self.accounts, self.grants)
+        projects = Projects(directory, self.accounts, self.journal)
+        self.mint = Mint(SETTINGS, "http://127.0.0.1:4880", "https://hub", self.accounts, self.grants, projects)
 
     async def asked(self, pid: int | None = None, **what: object) -> dict[str, object]:
         """Mint, and the grant as `grants --json` shows it; with the answer's members."""
@@ -68,6 +71,15 @@ async def test_what_was_not_said_is_what_the_config_says(daemon: Daemon) -> None
 async def test_scopes_and_those_of_a_profile_add_up_without_repetition(daemon: Daemon) -> None:
     found = await daemon.asked(scopes=("read:a", "run:spaces/me/demo", "read:a"), profile="space")
     assert found["scopes"] == ["read:a", "run:spaces/me/demo", "write:spaces/me/demo"]
+
+
+async def test_to_learn_is_all_that_there_is_a_way_to_and_so_it_is_for_what_is_made_from_it(daemon: Daemon) -> None:
+    found = await daemon.asked(learn=True, scopes=("read:a",))
+    assert found["scopes"] == [action.value for action in Action if action not in {Action.INFER, Action.ENDPOINTS}]
+    learning = daemon.grants.broker.grant(str(found["id"]))
+    child = await daemon.mint.serve(Asked(scopes=("read",)), os.getpid(), learning)
+    assert daemon.grants.broker.grant(str(child["id"])).order.learns
+    assert not daemon.grants.broker.grant(str((await daemon.asked())["id"])).order.learns
 
 
 @pytest.mark.parametrize("scopes", [("infer",), ("read", "endpoints:me")])

@@ -327,6 +327,16 @@ class TestTokensRevokedAtTheHub:
         assert "to-revoke.json" in done.stderr
         assert "settings/tokens" in done.stderr
 
+    def test_a_disk_that_takes_nothing_does_not_keep_the_token_alive(self, house: House, hub: FakeHub) -> None:
+        (house.state / "lockdown").mkdir()  # neither file can be put in the place of a directory
+        (house.state / "lockdown" / "full").touch()
+        (house.state / "to-revoke.json").mkdir()
+        (house.state / "to-revoke.json" / "full").touch()
+        done = house.cli(*RECALL)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "token of default revoked at the Hub" in done.stderr
+        assert not lives(hub)
+
 
 class TestWhoMayNot:
     @pytest.mark.parametrize(

@@ -5,9 +5,11 @@ import json
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import pytest
 from canary import made_up
+from fakehub import FakeHub
 from house import House
 
 from end_to_end.raw_hub import RawHub, raw_hub
@@ -364,3 +366,36 @@ class TestWithoutACredential:
             reply = ask(line.endpoint, "GET", odd, page)
             assert (reply.status, reply.refusal) == (400, "bad_target")
             assert "location" not in reply.headers
+
+
+class TestALongBody:
+    LIMIT = 1024 * 1024
+    TARGET = "/api/models/me/secret-model/tag/main"
+
+    @pytest.mark.parametrize("framing", ["length", "chunks"])
+    def test_one_of_the_limit_passes_whole_and_one_byte_more_is_refused(
+        self, house: House, hub: FakeHub, framing: str
+    ) -> None:
+        """A body that decides is read before anything is sent: so what is longer has no effect at all."""
+        minted = house.mint("--scope", "write:me/*")
+        hub.recorder.clear()
+        sent = [self.body(tag, size) for tag, size in (("fits", self.LIMIT), ("does-not", self.LIMIT + 1))]
+        replies = [self.post(minted, body, framing) for body in sent]
+        assert [(reply.status, reply.refusal) for reply in replies] == [(200, None), (422, "bad_body")]
+        assert "longer than 1048576 bytes" in replies[1].headers["x-error-message"]
+        assert [(record.path, record.body) for record in hub.requests] == [(self.TARGET, sent[0])]
+
+    def body(self, tag: str, size: int) -> bytes:
+        bare = json.dumps({"tag": tag}).encode()
+        return bare + b" " * (size - len(bare))
+
+    def post(self, minted: dict[str, str], body: bytes, framing: str) -> Reply:
+        headers = {**bearer(minted["credential"]), "Content-Type": "application/json"}
+        if framing == "length":
+            return ask(minted["endpoint"], "POST", self.TARGET, headers, body)
+        half = len(body) // 2
+        chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:half], body[half:], b""))
+        head = urlsplit(minted["endpoint"]).netloc
+        lines = [f"POST {self.TARGET} HTTP/1.1", f"Host: {head}", "Connection: close", "Transfer-Encoding: chunked",
+                 *(f"{name}: {value}" for name, value in headers.items()), "", ""]  # fmt: skip
+        return send(minted["endpoint"], "\r\n".join(lines).encode() + chunks)

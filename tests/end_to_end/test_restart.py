@@ -146,6 +146,15 @@ def test_what_was_used_stays_used(house: House, end: Callable[[House], None]) ->
 
 
 @END
+def test_the_requests_of_the_last_minute_stay_counted(house: House, end: Callable[[House], None]) -> None:
+    minted = house.mint("--max-rate", "2")
+    assert [status(minted)[0] for _ in range(2)] == [200, 200]
+    end(house)
+    begin(house)
+    assert status(minted) == (429, "limit")
+
+
+@END
 def test_a_child_is_still_its_parents_child(house: House, end: Callable[[House], None]) -> None:
     script = '"$@" mint --bind none --scope write; read line'
     process = subprocess.Popen(
@@ -330,6 +339,47 @@ def test_a_clock_that_was_set_back_while_no_daemon_ran_gives_no_more_time(
     faked("-1d")
     [grant] = json.loads(house.must("grants", "--json"))
     assert grant["expires_at"] <= minted["expires_at"] - 86_000
+
+
+def test_a_clock_that_was_set_back_gives_no_more_time_to_the_next_daemon_either(
+    house: House, faked: Callable[[str], None]
+) -> None:
+    minted = house.mint("--ttl", "1h")
+    kill(house)
+    faked("-1d")
+    house.mint()  # something is written down, and with it the time that it is now
+    kill(house)
+    faked("-1d")
+    grant = next(one for one in json.loads(house.must("grants", "--json")) if one["id"] == minted["id"])
+    assert grant["expires_at"] <= minted["expires_at"] - 86_000
+    assert grant["minted_at"] <= minted["expires_at"] - 3600 - 86_000
+
+
+def test_what_is_minted_while_the_clock_is_a_day_ahead_lives_no_day_longer(
+    house: House, faked: Callable[[str], None]
+) -> None:
+    house.stop()
+    faked("+0")
+    set_clock(house, "+1d")
+    minted = house.mint("--ttl", "3s")
+    assert minted["expires_at"] > time.time() + 80_000
+    set_clock(house, "+0")
+    deadline = time.monotonic() + 20
+    while status(minted)[0] != 401:
+        assert time.monotonic() < deadline
+    assert status(minted) == (401, "expired")
+
+
+def test_a_clock_that_jumps_while_the_daemon_is_suspended_counts(house: House, faked: Callable[[str], None]) -> None:
+    house.stop()
+    faked("+0")
+    minted = house.mint("--ttl", "12h")
+    assert status(minted) == (200, None)
+    assert house.process is not None
+    house.process.send_signal(signal.SIGSTOP)
+    set_clock(house, "+1d")
+    house.process.send_signal(signal.SIGCONT)
+    assert status(minted) == (401, "expired")
 
 
 def test_a_daemon_that_was_suspended_knows_how_long(house: House) -> None:

@@ -281,3 +281,20 @@ def test_nothing_is_renewed_beyond_the_longest(house: House) -> None:
 def test_what_is_not_there_is_not_renewed(house: House) -> None:
     assert "no living grant 'x'" in house.cli("renew", "x", "--ttl", "1h").stderr
     assert house.cli("renew", "x").returncode == 2
+
+
+# --- numbers that are given out again ---------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(600)
+def test_who_gets_the_number_of_a_process_that_ended_does_not_get_its_grant(tmp_path: Path) -> None:
+    """While the daemon runs, and while none does. The number is really the same."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for a namespace of processes of its own")
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-m", "end_to_end.recycled", str(tmp_path / "house")],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}, capture_output=True, text=True, timeout=550,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        f"{bind} {daemon} 401 revoked" for bind in ("pid", "tree") for daemon in ("up", "down")
+    ], done.stderr

@@ -55,6 +55,10 @@ TYPE is models, datasets, spaces, kernels or buckets; without it, all of them. A
 segment. write includes read of the same; nothing else includes another. Without a scope and a profile the profile default counts,
 which is read unless the config says otherwise.
 """
+ABOUT_PROJECT = """\
+A project may have a file .hf-proxy.toml with scopes of its own, which exec, mint and env take where none are typed. It counts once
+its content was allowed with hf-proxy allow; hf-proxy learn writes one.
+"""
 ABOUT_CONFIG = """\
 The config file is TOML. All of it is optional, and a key that is not known is an error that names it. The daemon reads it once,
 at its start. Nothing secret is ever in it.
@@ -67,6 +71,7 @@ KEYS = {
     "upstream.hub": "The Hub. Plain http is for a Hub on this very machine.",
     "upstream.ca_file": "A certificate authority to be trusted besides the system's, for a Hub of one's own.",
     "vault.backend": "keyring, sealed-file (a file under a passphrase; see hf-proxy unlock), or memory (until the daemon ends).",
+    "vault.key_file": "A file with the passphrase of a sealed vault, which opens it at the daemon's start.",
     "grants.default_ttl": "How long a credential is good where nothing is said.",
     "grants.max_ttl": "How long at most, renewals included.",
     "grants.ceiling": "Scopes that no grant may exceed; empty: no ceiling.",
@@ -169,7 +174,7 @@ def config_file() -> Iterator[str]:
     for key, default in settings():
         unset = "" if default in (None, ()) else f" Without it: {default}."
         yield from (f".It Li {key}", text(KEYS[key] + unset))
-    yield from (".El", ".Pp", "Durations are 90s, 15m, 1h or 2d.")
+    yield from (".El", ".Pp", "Durations are 90s, 15m, 1h or 2d.", ".Pp", text(ABOUT_PROJECT))
     yield from (".Sh EXAMPLES", ".Bd -literal", EXAMPLE_CONFIG.rstrip(), ".Ed")
     yield from (".Sh SEE ALSO", ".Xr hf-proxy 1")
 

@@ -9,7 +9,7 @@ NEXT = re.compile(
     r"|(?:^|[ :(])--[a-z]|^\{\} (?:needs|must) |use: \{"  # an option, which may be named only when it runs
     r"|config\.toml|\[vault\]|\b(?:listen|upstream|vault|grants|accounts|profiles)\.[a-z{]"  # a setting
     r"|\b(?:HFPROXY|HTTPS|LISTEN|HF)_[A-Z]+|systemd/|ListenStream="  # a variable, a file of ours
-    r"|: (?:pip|mv|rm|chmod|ls|ip|env|git|unset|man) |https://"  # a command that is not ours, a place
+    r"|: (?:pip|mv|rm|chmod|ls|ip|env|git|head|unset|man) |https://"  # a command that is not ours, a place
     r"|\bagain\b"  # the same command once more
     r"|: write [0-9]|(?:like|example) read:"  # what to type in the place of what was typed
 )

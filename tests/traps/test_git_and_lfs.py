@@ -62,6 +62,8 @@ def test_trap_05_an_lfs_batch_sends_the_credential_to_huggingface_co(
     assert hub.url not in answer
     assert "https://huggingface.co" not in answer
     assert answered["actions"]["verify"]["href"].startswith(f"{endpoint}/me/secret-model.git/")
+    if origin.startswith("https:"):
+        assert answered["actions"]["upload"]["href"] == f"{endpoint}/api/complete_multipart?uploadId=1"
     own = base64.b64encode(f"hf_user:{credential}".encode()).decode()
     headers = [
         action["header"] for action in answered["actions"].values() if "Authorization" in action.get("header", {})

@@ -21,7 +21,12 @@ ALL_OF_A = tuple(
 
 @pytest.mark.parametrize(
     "target",
-    ["/api/models/me/secret-model/jwt?write=true", "/api/registry/token?scope=repository:me/secret-model:pull"],
+    [
+        "/api/models/me/secret-model/jwt?write=true",
+        "/api/datasets/me/secret-model/jwt?write=1",
+        "/api/spaces/me/secret-model/jwt",
+        "/api/registry/token?scope=repository:me/secret-model:pull",
+    ],
 )
 def test_trap_04_a_get_that_hands_out_another_token_passes_for_reading(
     hub: FakeHub, house: House, shell: Client, target: str
@@ -150,6 +155,7 @@ def test_trap_11_a_login_through_the_proxy_puts_a_real_token_on_disk(
         f'hf auth login --force </dev/null; {CURL} -d grant_type=refresh_token "$HF_ENDPOINT/oauth/token"; cat answer'
     )
     done = shell.attempt(house, script, options=("--scope", "read"))
+    assert "/oauth/device: 403 Forbidden" in done.stderr, "the login came here, and got no further"
     assert "403 minting\n" in done.stdout
     assert "no scope can allow" in done.stdout
     assert [record for record in hub.requests if record.path.startswith("/oauth")] == []

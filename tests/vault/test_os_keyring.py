@@ -14,29 +14,29 @@ from secret_service import SecretService
 from hfproxy.errors import VaultAbsentError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault import open_vault
-from hfproxy.vault.os_keyring import KeyringVault
+from hfproxy.vault.os_keyring import KeyringItem
 
 
 def test_an_empty_keyring_has_no_document(keyring: SecretService) -> None:
-    assert KeyringVault().read() is None
+    assert KeyringItem().read() is None
 
 
 @pytest.mark.parametrize("text", ["{}", "a", "ü€😀\n\t", "x" * 200_000, json.dumps({"token": "hf_" + "a" * 34})])
 def test_what_was_written_is_read_by_another_process_of_ours(keyring: SecretService, text: str) -> None:
-    KeyringVault().write(Secret(text))
-    assert KeyringVault().read() == Secret(text)
+    KeyringItem().write(Secret(text))
+    assert KeyringItem().read() == Secret(text)
 
 
 def test_writing_again_replaces_the_one_item_there_is(keyring: SecretService) -> None:
     for text in ("first", "second", "third"):
-        KeyringVault().write(Secret(text))
+        KeyringItem().write(Secret(text))
     (item,) = keyring.items()
     assert item[2] == b"third"
 
 
 def test_neither_the_label_nor_the_attributes_nor_any_file_hold_the_token(keyring: SecretService) -> None:
     token = made_up()
-    KeyringVault().write(Secret(json.dumps({"token": token})))
+    KeyringItem().write(Secret(json.dumps({"token": token})))
     ((label, attributes, secret),) = keyring.items()
     assert leaks(secret, token)
     assert not leaks(repr((label, attributes)).encode(), token)
@@ -46,7 +46,7 @@ def test_neither_the_label_nor_the_attributes_nor_any_file_hold_the_token(keyrin
 
 def test_a_locked_keyring_is_said_to_be_locked_and_nothing_is_lost(keyring: SecretService) -> None:
     """With nobody to answer its prompt, it must not wait for ever either."""
-    vault = KeyringVault()
+    vault = KeyringItem()
     vault.write(Secret("kept"))
     keyring.lock()
     for attempt in (vault.read, lambda: vault.write(Secret("new"))):
@@ -56,7 +56,7 @@ def test_a_locked_keyring_is_said_to_be_locked_and_nothing_is_lost(keyring: Secr
 
 
 def test_a_bus_without_a_keyring_names_what_to_do(service: SecretService) -> None:
-    for attempt in (KeyringVault().read, lambda: KeyringVault().write(Secret("x"))):
+    for attempt in (KeyringItem().read, lambda: KeyringItem().write(Secret("x"))):
         with pytest.raises(VaultAbsentError, match="sealed-file"):
             attempt()
 
@@ -66,13 +66,13 @@ def test_no_bus_names_what_to_do(monkeypatch: pytest.MonkeyPatch, address: str) 
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/nonexistent")
     with pytest.raises(VaultAbsentError, match="sealed-file"):
-        KeyringVault().read()
+        KeyringItem().read()
 
 
 def test_a_keyring_that_dies_does_not_take_its_error_text_along(keyring: SecretService) -> None:
     """An error of the library may quote what was to be stored."""
     token = made_up()
-    vault = KeyringVault()
+    vault = KeyringItem()
     keyring.stop()
     with pytest.raises(VaultError) as caught:
         vault.write(Secret(token))
@@ -100,7 +100,8 @@ def test_nothing_planted_chooses_another_backend(keyring: SecretService, tmp_pat
     }  # fmt: skip
     ask_keyring = "import keyring; print(keyring.get_password('hf-proxy', 'accounts'))"
     ask_vault = (
-        "from hfproxy.vault import open_vault; from hfproxy.secret import Secret; v = open_vault('keyring', None);"
+        "from pathlib import Path; from hfproxy.vault import open_vault; from hfproxy.secret import Secret;"
+        f"v = open_vault('keyring', Path({str(tmp_path)!r}));"
         "v.write(Secret('ours')); print(v.read().reveal())"
     )
     assert output(ask_keyring, env) == "planted", "the plant does not work: nothing was tested"
@@ -118,7 +119,7 @@ def output(code: str, env: dict[str, str]) -> str:
 @pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
 def test_every_backend_that_is_named_is_one_of_the_library(platform: str) -> None:
     """Its module may need the system it is for; that it is there can be seen anywhere."""
-    vault = KeyringVault(platform)
+    vault = KeyringItem(platform)
     found = find_spec(vault._module)
     assert found is not None
     assert found.origin is not None
@@ -128,15 +129,16 @@ def test_every_backend_that_is_named_is_one_of_the_library(platform: str) -> Non
 
 def test_a_system_without_a_keyring_is_told_to_use_the_sealed_file() -> None:
     with pytest.raises(VaultAbsentError, match="sealed-file"):
-        KeyringVault("plan9")
+        KeyringItem("plan9")
 
 
 def test_what_windows_could_not_hold_is_refused_before_it_is_tried() -> None:
     with pytest.raises(VaultError, match="2560 bytes"):
-        KeyringVault("win32").write(Secret("x" * 1281))
+        KeyringItem("win32").write(Secret("x" * 1281))
 
 
-def test_a_passphrase_is_not_for_the_keyring(tmp_path: Path) -> None:
+def test_a_passphrase_is_not_for_a_keyring_that_is_not_sealed(keyring: SecretService, tmp_path: Path) -> None:
     vault = open_vault("keyring", tmp_path)
+    vault.write(Secret("{}"))
     with pytest.raises(VaultError, match="hf-proxy unlock"):
         vault.unlock(Secret("x"))

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hfproxy.errors import PassphraseError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault import open_vault
-from hfproxy.vault.sealed_file import HEADER, LEAST, MAGIC, MOST, Cost, SealedFileVault
+from hfproxy.vault.envelope import HEADER, LEAST, MAGIC, MOST, Cost
+from hfproxy.vault.sealed_file import SealedFileVault
 
 CHEAP = Cost(8, 1, 1)
 PASSPHRASE = Secret("correct horse")

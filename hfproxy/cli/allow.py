@@ -1,0 +1,63 @@
+"""`allow`: trust a project's file, in this place and as it is now."""
+
+import os
+
+from hfproxy.cli import project, prompt
+from hfproxy.cli.options import Syntax
+from hfproxy.cli.render import show
+from hfproxy.client import ask, texts
+from hfproxy.errors import HFProxyError, UsageError
+from hfproxy.wire import Message
+
+SYNTAX = Syntax(
+    "allow",
+    f"Let exec, mint and env take their scopes from a project's {project.FILE}, until it is changed.",
+    ("--yes", "", "without asking"),
+    ("--forget", "", "take it back"),
+    rest="[FILE]",
+    most=1,
+)
+
+
+def run(words: list[str]) -> int:
+    """Raises as `client.ask` and `project.read`; UsageError where there is no file, or no terminal to ask on."""
+    arguments = SYNTAX.read(words)
+    path = _path(arguments.rest)
+    if arguments.switch("--forget"):
+        ask({"do": "forget", "path": project.shown(path)})
+        show(f"forgotten: {path}")
+        return 0
+    file: Message = {"do": "allow", "project": _usable(path)}
+    if not arguments.switch("--yes"):
+        prompt.needs_terminal("hf-proxy allow --yes")
+    _tell(path, ask({**file, "dry": True}, patient=True))
+    if not arguments.switch("--yes") and not prompt.agreed("Allow this?"):
+        raise HFProxyError("nothing was allowed; to run with other scopes: hf-proxy exec --scope SCOPE -- CMD")
+    ask(file, patient=True)
+    show("allowed, until it is changed; it is used by: hf-proxy exec -- CMD")
+    return 0
+
+
+def _path(typed: list[str]) -> str:
+    """The whole path, links in directories resolved: as the working directory's is found by `exec`."""
+    found = typed[0] if typed else project.nearest()
+    if found is None:
+        raise UsageError(f"there is no {project.FILE} here or above; write one, or name it: hf-proxy allow FILE")
+    if os.path.isdir(found):
+        found = os.path.join(found, project.FILE)
+    directory, name = os.path.split(found)
+    return os.path.join(os.path.realpath(directory), name)
+
+
+def _usable(path: str) -> Message:
+    file = project.read(path)
+    directory, name = os.path.split(path)
+    if name != project.FILE or not project.is_ours(directory):
+        raise UsageError(f"only a {project.FILE} in a directory of yours is ever used; write one, then: hf-proxy allow")
+    return file
+
+
+def _tell(path: str, asked: Message) -> None:
+    show(f"{path} asks for:")
+    for scope in texts(asked, "scopes"):
+        show(f"  {scope}")

@@ -1,0 +1,109 @@
+"""Project files: what one asks for counts once a person has allowed this very content in this very place.
+
+A repository that was only cloned must not choose what it may do. What is allowed is kept in the state directory, one
+file each, with a MAC by the journal's key, which is in the vault: who can write the directory cannot make one up. From
+inside of a grant nothing can be allowed (`control`).
+"""
+
+import asyncio
+import hashlib
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from hfproxy import config, durable, wire
+from hfproxy.core import audit
+from hfproxy.core.audit import Kind
+from hfproxy.daemon.accounts import Accounts
+from hfproxy.daemon.clock import now
+from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.messages import Project
+from hfproxy.errors import AccountError, RefusedError
+
+DIRECTORY: Final = "allowed"
+
+
+class _Allowed(msgspec.Struct, frozen=True):
+    path: str
+    mac: str
+
+
+class Projects:
+    """What was allowed."""
+
+    def __init__(self, state: Path, accounts: Accounts, journal: Journal) -> None:
+        self._directory = state / DIRECTORY
+        self._accounts, self._journal = accounts, journal
+
+    async def scopes(self, file: Project) -> tuple[str, ...]:
+        """What an allowed file asks for.
+
+        Raises:
+            RefusedError: it is not allowed as it is.
+            ConfigError: it is not valid; an older hf-proxy may have found that it was.
+        """
+        if not self._allows(file, await self._key()):
+            raise RefusedError(
+                f"{file.path} asks for scopes and is not allowed, or was changed since;"
+                " read it, then: hf-proxy allow (or name what is needed: --scope)"
+            )
+        return config.project(file.content, file.path).scopes
+
+    async def allow(self, file: Project, *, dry: bool) -> wire.Message:
+        """Allow a file as it is; `dry`: only say what it asks for.
+
+        Raises:
+            ConfigError: it is not valid.
+            RefusedError: it could not be written down.
+        """
+        scopes = list(config.project(file.content, file.path).scopes)
+        digest, key = _digest(file), await self._key()
+        if not dry:
+            await self._journal.record(
+                {"at": now(), "kind": Kind.ALLOWED.value, "project": file.path, "scopes": scopes}
+            )
+            note = msgspec.json.encode(_Allowed(file.path, audit.mac(digest, key)))
+            try:
+                self._directory.mkdir(mode=0o700, exist_ok=True)
+                await asyncio.to_thread(durable.write, self._directory / digest.hex(), note)
+            except OSError as error:
+                raise self._unwritable(error) from None
+        return {"path": file.path, "scopes": scopes}
+
+    async def forget(self, path: str) -> wire.Message:
+        """Allow no content of a place any more; raises RefusedError where that cannot be written down."""
+        try:
+            of_path = [note for note in self._directory.glob("*") if _read(note).path == path]
+            for note in of_path:
+                await asyncio.to_thread(durable.remove, note)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        return {"forgotten": len(of_path)}
+
+    def _allows(self, file: Project, key: bytes) -> bool:
+        digest = _digest(file)
+        return audit.fits(digest.hex(), _read(self._directory / digest.hex()).mac, key)
+
+    async def _key(self) -> bytes:
+        await self._accounts.open()
+        if self._accounts.journal_key is None:
+            raise AccountError("there is no account yet; run: hf-proxy login")
+        return self._accounts.journal_key.reveal().encode()
+
+    def _unwritable(self, error: OSError) -> RefusedError:
+        return RefusedError(f"{self._directory} cannot be written ({error.strerror}); make room, then try again")
+
+
+def _digest(file: Project) -> bytes:
+    """No path holds a NUL; and a line of the journal, which the same key vouches for, begins otherwise."""
+    said = b"\0".join(text.encode("utf-8") for text in ("project", file.path, file.content))
+    return hashlib.sha256(said).digest()
+
+
+def _read(note: Path) -> _Allowed:
+    """What was written down; of what cannot be read, nothing."""
+    try:
+        return msgspec.json.decode(note.read_bytes(), type=_Allowed)
+    except (OSError, msgspec.MsgspecError):
+        return _Allowed("", "")

@@ -1,0 +1,179 @@
+"""The envelope that a document is sealed in, wherever it then lies: a file, an item of the keyring.
+
+Layout: a header of fixed size in front (magic, Argon2id's costs, salt, nonce), then AES-256-GCM's ciphertext with its
+tag. The header is authenticated with it, so no byte can be changed unnoticed. Costs: the second recommended set of RFC
+9106 §4. Every sealing takes a new nonce. The salt stays with the passphrase, so that the key made from both can be kept
+(`vault.kept`) and opens what is sealed later.
+"""
+
+import secrets
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from hfproxy.errors import PassphraseError, VaultError, VaultLockedError
+from hfproxy.secret import Secret
+
+MAGIC: Final = b"hf-proxy sealed 1\n"
+KEY_BYTES: Final = 32
+HEADER: Final = struct.Struct(f">{len(MAGIC)}sIII16s12s")
+KEPT: Final = struct.Struct(f">III16s{KEY_BYTES}s")
+TAG_BYTES: Final = 16
+MAX_BYTES: Final = 16 * 1024 * 1024
+LOCKED: Final = "the vault is locked; run: hf-proxy unlock"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one guess at the passphrase costs: memory in KiB, passes over it, lanes."""
+
+    memory: int = 64 * 1024
+    passes: int = 3
+    lanes: int = 4
+
+
+USUAL: Final = Cost()
+# What an envelope may ask for: no less than is safe, no more than a small machine has.
+LEAST: Final = Cost(19 * 1024, 2, 1)
+MOST: Final = Cost(256 * 1024, 8, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """The key that a passphrase gave, and what it was made with."""
+
+    cost: Cost
+    salt: bytes
+    key: bytes
+
+    def __repr__(self) -> str:
+        return "<key>"
+
+
+class Seal:
+    """Seals documents for one place, and opens what was sealed there, while it has the key."""
+
+    def __init__(self, place: str, cost: Cost = USUAL, least: Cost = LEAST) -> None:
+        """`place` is for messages; `cost` for a new passphrase; `least` is what an envelope must have cost."""
+        self._place, self._cost, self._least = place, cost, least
+        self._key: _Key | None = None
+
+    @property
+    def locked(self) -> bool:
+        return self._key is None
+
+    @property
+    def key(self) -> Secret:
+        """The key itself, for `take`: not the passphrase, and of no use for another vault. Raises VaultLockedError."""
+        key = self._unlocked()
+        return Secret(KEPT.pack(key.cost.memory, key.cost.passes, key.cost.lanes, key.salt, key.key).hex())
+
+    def choose(self, passphrase: Secret) -> None:
+        """Seal under this one from now on; raises PassphraseError."""
+        self._key = _derive(_stated(passphrase), self._cost, secrets.token_bytes(16))
+
+    def unlock(self, passphrase: Secret, sealed: bytes) -> None:
+        """Derive the key, and prove it on what is sealed.
+
+        Raises:
+            PassphraseError: it is empty, or does not open it.
+            VaultError: the envelope is damaged, or asks for too little or too much work.
+        """
+        cost, salt = self._header(sealed)
+        try:
+            key = _derive(_stated(passphrase), cost, salt)
+        except MemoryError:
+            raise VaultError(f"there is not enough memory to open {self._place}; free some, then try again") from None
+        self._prove(key, sealed)
+
+    def take(self, kept: Secret, sealed: bytes) -> None:
+        """The same with a key that was given out by `key`; raises as `unlock`."""
+        try:
+            memory, passes, lanes, salt, key = KEPT.unpack(bytes.fromhex(kept.reveal()))
+        except (struct.error, ValueError):
+            raise PassphraseError(f"the key that was kept for {self._place} is damaged; run: hf-proxy unlock") from None
+        if self._header(sealed) != (Cost(memory, passes, lanes), salt):
+            raise PassphraseError(f"the key that was kept is not the one of {self._place}; run: hf-proxy unlock")
+        self._prove(_Key(Cost(memory, passes, lanes), salt, key), sealed)
+
+    def lock(self) -> None:
+        """Forget the key."""
+        self._key = None
+
+    def seal(self, document: Secret) -> bytes:
+        """An envelope with the document in it; raises VaultLockedError."""
+        key, nonce = self._unlocked(), secrets.token_bytes(12)
+        header = HEADER.pack(MAGIC, key.cost.memory, key.cost.passes, key.cost.lanes, key.salt, nonce)
+        return header + AESGCM(key.key).encrypt(nonce, document.reveal().encode(), header)
+
+    def open(self, sealed: bytes) -> Secret | None:
+        """The document; None if it is empty.
+
+        Raises:
+            VaultLockedError: there is no key.
+            VaultError: the envelope is damaged, or another one.
+        """
+        key = self._unlocked()
+        self._header(sealed)
+        try:
+            document = _opened(sealed, key)
+        except InvalidTag:
+            raise VaultError(
+                f"{self._place} is damaged or was replaced; restore it from a backup, then: hf-proxy unlock"
+            ) from None
+        return Secret(document) if document else None
+
+    def _unlocked(self) -> _Key:
+        if self._key is None:
+            raise VaultLockedError(LOCKED)
+        return self._key
+
+    def _prove(self, key: _Key, sealed: bytes) -> None:
+        try:
+            _opened(sealed, key)
+        except InvalidTag:
+            raise PassphraseError(
+                f"the passphrase does not open {self._place} (or it is damaged); try again: hf-proxy unlock"
+            ) from None
+        self._key = key
+
+    def _header(self, sealed: bytes) -> tuple[Cost, bytes]:
+        """(cost, salt). A planted envelope must not make us work for hours, nor weaken the next guess."""
+        if not HEADER.size + TAG_BYTES <= len(sealed) <= MAX_BYTES:
+            raise self._damaged()
+        magic, memory, passes, lanes, salt, _ = HEADER.unpack_from(sealed)
+        in_bounds = (
+            self._least.memory <= memory <= MOST.memory
+            and self._least.passes <= passes <= MOST.passes
+            and self._least.lanes <= lanes <= MOST.lanes
+            and memory >= 8 * lanes  # Argon2 asks for it (RFC 9106 §3.1)
+        )
+        if magic != MAGIC or not in_bounds:
+            raise self._damaged()
+        return Cost(memory, passes, lanes), salt
+
+    def _damaged(self) -> VaultError:
+        return VaultError(
+            f"{self._place} is damaged or not a sealed vault; restore it, or move it away, then: hf-proxy unlock"
+        )
+
+
+def _stated(passphrase: Secret) -> Secret:
+    if not passphrase:
+        raise PassphraseError("an empty passphrase seals nothing; choose one: hf-proxy unlock")
+    return passphrase
+
+
+def _derive(passphrase: Secret, cost: Cost, salt: bytes) -> _Key:
+    kdf = Argon2id(salt=salt, length=KEY_BYTES, iterations=cost.passes, lanes=cost.lanes, memory_cost=cost.memory)
+    return _Key(cost, salt, kdf.derive(passphrase.reveal().encode("utf-8", "surrogateescape")))
+
+
+def _opened(sealed: bytes, key: _Key) -> str:
+    header, body = sealed[: HEADER.size], sealed[HEADER.size :]
+    nonce = HEADER.unpack(header)[-1]
+    return AESGCM(key.key).decrypt(nonce, body, header).decode()
