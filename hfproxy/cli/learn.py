@@ -122,5 +122,5 @@ def _write(lines: list[str]) -> None:
             file.write("\n".join(lines) + "\n")
     except OSError as error:
         raise HFProxyError(
-            f"{project.FILE} cannot be written ({error.strerror}); copy it from above, or once more: hf-proxy learn -- CMD"
+            f"{project.FILE} cannot be written ({error.strerror}); copy it, or once more: hf-proxy learn -- CMD"
         ) from None
