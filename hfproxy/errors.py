@@ -34,6 +34,10 @@ class StartError(HFProxyError):
     """The daemon cannot start: port taken, second daemon, unfit runtime."""
 
 
+class ServiceError(HFProxyError):
+    """The daemon cannot be made a service, or is not one any more."""
+
+
 class UpstreamError(HFProxyError):
     """The Hub could not be reached, or its TLS certificate is not good."""
 

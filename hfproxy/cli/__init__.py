@@ -29,6 +29,7 @@ COMMANDS = {
     "status": "is the daemon up",
     "metrics": "counters of the daemon, for Prometheus",
     "daemon": "run the daemon in the foreground",
+    "service": "have systemd run the daemon: install, uninstall, status",
     "unlock": "open a sealed vault",
     "lock": "close the vault",
     "vault": "seal what lies in the keyring; the way back",

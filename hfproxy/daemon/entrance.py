@@ -6,6 +6,7 @@ import socket
 from aiohttp import web
 
 from hfproxy.daemon.proxy import DataPlane
+from hfproxy.daemon.service import BACKLOG
 from hfproxy.daemon.upstream import MAX_HEADER_BYTES
 from hfproxy.daemon.visitor import Door, Visitor
 
@@ -20,7 +21,9 @@ class Entrance:
 
     async def open(self) -> None:
         """Begin to serve."""
-        self._server = await asyncio.get_running_loop().create_server(self._visitor, sock=self._listener)
+        self._server = await asyncio.get_running_loop().create_server(
+            self._visitor, sock=self._listener, backlog=BACKLOG
+        )
 
     def refuse_new(self) -> None:
         """Nobody new. The server stays open: what was accepted needs an open one to become a connection."""
@@ -34,6 +37,7 @@ class Entrance:
         """Close, and let what is running go on for so long."""
         if self._server is not None:
             self._server.close()
+        self._requests.pre_shutdown()  # or every idle connection would be waited for
         await self._requests.shutdown(seconds)
 
     def _visitor(self) -> Visitor:

@@ -6,6 +6,7 @@ connections. What ends is cut at once, and on disk before anybody is told so.
 
 import asyncio
 import secrets
+import time
 from collections.abc import Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -46,6 +47,8 @@ class Grants:
         self._used: set[str] = set()
         self._kept_at = 0
         self._background: set[asyncio.Task[None]] = set()
+        self.swept_at = time.monotonic()
+        """When `sweep` last came round, by the monotonic clock: it hangs if that is long ago."""
 
     # --- before and after this daemon ---------------------------------------------------------------------------------
 
@@ -247,6 +250,7 @@ class Grants:
                 log.warning("not_recorded", reason=str(error))
             except OSError as error:
                 log.warning("processes_not_seen", reason=error.strerror)
+            self.swept_at = time.monotonic()
 
     async def end_expired(self) -> None:
         """End what is over, so that no clock can bring it back; raises as `revoke`."""

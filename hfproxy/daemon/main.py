@@ -12,7 +12,7 @@ import structlog
 from hfproxy import config, paths, wire
 from hfproxy.core import admission
 from hfproxy.core.audit import Head, Kind
-from hfproxy.daemon import hardening, logs, opening, peers, service
+from hfproxy.daemon import hardening, logs, opening, peers, service, watchdog
 from hfproxy.daemon.accounts import Accounts
 from hfproxy.daemon.bridge import Bridge
 from hfproxy.daemon.control import ControlPlane
@@ -148,10 +148,13 @@ async def _serve(
         await entrance.open()
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(grants.sweep()), tasks.create_task(_every_minute(recorder))]
+        background.append(tasks.create_task(watchdog.feed(lambda: grants.swept_at)))
         background.append(tasks.create_task(lockdown.resend()))
         if bridge is not None:
             background.append(tasks.create_task(bridge.keep()))
-        control_server = await asyncio.start_unix_server(commands.serve, sock=control, limit=wire.MAX_LINE)
+        control_server = await asyncio.start_unix_server(
+            commands.serve, sock=control, limit=wire.MAX_LINE, backlog=service.BACKLOG
+        )
         log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name)
         service.notify("READY=1")
         await _stop_signal()

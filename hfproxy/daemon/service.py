@@ -15,12 +15,13 @@ from typing import Final
 from hfproxy.errors import StartError
 
 FIRST_PASSED: Final = 3
-BACKLOG: Final = 1024
+# How many may wait while one daemon has gone and the next is not there yet (as systemd has it; the kernel may cut it).
+BACKLOG: Final = 4096
 TCP_LISTEN: Final = "0A"
 
 
 def notify(state: str) -> None:
-    """Tell the service manager, if there is one: `READY=1`, `STOPPING=1`.
+    """Tell the service manager, if there is one: `READY=1`, `STOPPING=1`, `WATCHDOG=1`.
 
     Nobody there is no failure: a shell may have inherited the address of a manager that is not ours.
     """
@@ -49,7 +50,7 @@ def passed_sockets() -> dict[str, socket.socket]:
         return {}
     if len(names) != count or not set(names) <= {"data", "control"} or len(set(names)) != count:
         raise StartError(
-            "LISTEN_FDNAMES must name the passed sockets 'data' and 'control'; see systemd/hf-proxy.socket"
+            "LISTEN_FDNAMES must name the passed sockets 'data' and 'control'; run: hf-proxy service install"
         )
     passed = {name: socket.socket(fileno=FIRST_PASSED + index) for index, name in enumerate(names)}
     for one in passed.values():
@@ -84,7 +85,7 @@ def _agreeing(passed: socket.socket, wanted: tuple[str, int]) -> socket.socket:
     if wanted[1] and wanted != given:
         raise StartError(
             f"the passed data socket listens on {given[0]}:{given[1]}, but listen.address in config.toml is"
-            f" {wanted[0]}:{wanted[1]}; make them equal"
+            f" {wanted[0]}:{wanted[1]}; make them equal, or run: hf-proxy service install"
         )
     return passed
 

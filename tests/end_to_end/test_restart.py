@@ -1,5 +1,6 @@
 """What survives the daemon: grants with a living process, what was used, and above all every end."""
 
+import http.client
 import json
 import os
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -197,19 +199,19 @@ class Activated:
 
     def __init__(self, house: House) -> None:
         self._house = house
-        self._data = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.data = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self._control = socket.socket(socket.AF_UNIX)
         house.runtime.mkdir(mode=0o700, exist_ok=True)
         self._control.bind(str(house.runtime / "control.sock"))
         (house.runtime / "control.sock").chmod(0o600)
-        self._control.listen(1024)
-        self.endpoint = f"http://127.0.0.1:{self._data.getsockname()[1]}"
+        self._control.listen(4096)
+        self.endpoint = f"http://127.0.0.1:{self.data.getsockname()[1]}"
 
     def start(self) -> subprocess.Popen[bytes]:
         reading, writing = os.pipe()
         os.write(writing, PASSPHRASE.encode())
         os.close(writing)
-        given = (self._data.fileno(), self._control.fileno(), reading)
+        given = (self.data.fileno(), self._control.fileno(), reading)
         script = (
             f"exec 3<&{given[0]} 4<&{given[1]} 5<&{reading};"
             ' LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=data:control exec "$@" daemon --passphrase-fd 5'
@@ -222,46 +224,186 @@ class Activated:
         return process
 
     def close(self) -> None:
-        self._data.close()
+        self.data.close()
         self._control.close()
 
 
-def test_with_sockets_of_the_service_manager_no_connection_is_refused_meanwhile(house: House) -> None:
+@pytest.fixture
+def manager(house: House) -> Iterator[Activated]:
     house.stop()
     manager = Activated(house)
+    yield manager
+    manager.close()
+
+
+class Load:
+    """Clients of every kind that never pause, and what became of what they asked. Used as a context: it ends with that."""
+
+    def __init__(self, house: House, manager: Activated, credential: str) -> None:
+        self._house, self._manager, self._credential = house, manager, credential
+        self._goes_on = threading.Event()
+        self._clients: list[threading.Thread] = []
+        self.answered: Counter[str] = Counter()
+        self.failed: list[str] = []
+        self.cut = 0
+        """Kept connections that were closed while nothing of an answer had come: a client asks again on another."""
+
+    def __enter__(self) -> "Load":
+        self._goes_on.set()
+        kinds = [(self._anew, 16), (self._kept, 8), (self._asks_control, 8), (self._inside_exec, 2)]
+        self._clients = [threading.Thread(target=self._run, args=(kind,)) for kind, many in kinds for _ in range(many)]
+        for client in self._clients:
+            client.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._goes_on.clear()
+        for client in self._clients:
+            client.join()
+
+    def wait(self, process: "subprocess.Popen[bytes]") -> None:
+        """Until every kind of client has been answered anew, many times over."""
+        wanted = {kind: self.answered[kind] + 20 for kind in ("anew", "kept", "control", "inside")}
+        deadline = time.monotonic() + 60
+        while any(self.answered[kind] < number for kind, number in wanted.items()):
+            assert process.poll() is None
+            assert not self.failed, self.failed[:3]
+            assert time.monotonic() < deadline, self.answered
+            time.sleep(0.01)
+
+    def _run(self, kind: Callable[[], None]) -> None:
+        try:
+            kind()
+        except Exception as error:
+            self.failed.append(f"{kind.__name__}: {error!r}")
+
+    def _count(self, kind: str, status: int) -> None:
+        if status == 200:
+            self.answered[kind] += 1
+        else:
+            self.failed.append(f"{kind}: {status}")
+
+    def _anew(self) -> None:
+        while self._goes_on.is_set():
+            reply = ask(self._manager.endpoint, "GET", "/api/models/me/secret-model", bearer(self._credential))
+            self._count("anew", reply.status)
+
+    def _kept(self) -> None:
+        def connect() -> http.client.HTTPConnection:
+            return http.client.HTTPConnection(self._manager.endpoint.removeprefix("http://"), timeout=60)
+
+        connection, fresh = connect(), True
+        while self._goes_on.is_set():
+            try:
+                connection.request("GET", "/api/models/me/secret-model", headers=dict(bearer(self._credential)))
+                reply = connection.getresponse()
+                reply.read()
+            except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError):
+                assert not fresh
+                self.cut += 1
+                connection, fresh = connect(), True
+            else:
+                self._count("kept", reply.status)
+                fresh = reply.will_close
+        connection.close()
+
+    def _asks_control(self) -> None:
+        while self._goes_on.is_set():
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.connect(str(self._house.runtime / "control.sock"))
+                connection.sendall(b'{"do": "status"}\n')
+                with connection.makefile("rb") as answer:
+                    self._count("control", 200 if b'"pid"' in answer.readline() else 0)
+
+    def _inside_exec(self) -> None:
+        """What one command asks for, from before the first restart to after the last."""
+        script = (
+            "import os, sys, urllib.request\n"
+            "for _ in sys.stdin:\n"
+            "    request = urllib.request.Request(os.environ['HF_ENDPOINT'] + '/api/models/me/secret-model',\n"
+            "        headers={'Authorization': 'Bearer ' + os.environ['HF_TOKEN']})\n"
+            "    print(urllib.request.urlopen(request).status, flush=True)\n"
+        )
+        command = [*self._house.hfproxy, "exec", "--scope", "read:me/*", "--", sys.executable, "-c", script]
+        with subprocess.Popen(
+            command,
+            env=self._house.env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            while self._goes_on.is_set():
+                process.stdin.write("\n")
+                process.stdin.flush()
+                line = process.stdout.readline()
+                self._count("inside", int(line or 0))
+                if not line:
+                    return
+            process.communicate()
+
+
+RESTARTS = 12
+
+
+@pytest.mark.timeout(300)
+def test_with_sockets_of_the_service_manager_nobody_notices_a_restart(house: House, manager: Activated) -> None:
+    """Not one connection is refused, and not one request fails, while one daemon follows another."""
     daemon = manager.start()
     minted = house.mint("--ttl", "1h")
-    replies: list[int] = []
-    running = threading.Event()
-    running.set()
-
-    def go_on() -> None:
-        while running.is_set():
-            replies.append(
-                ask(manager.endpoint, "GET", "/api/models/me/secret-model", bearer(minted["credential"])).status
-            )
-
-    clients = [threading.Thread(target=go_on) for _ in range(3)]
-    for client in clients:
-        client.start()
     try:
-        for _ in range(3):
-            before = len(replies)
-            daemon.terminate()
-            assert daemon.wait(30) == 0
-            daemon = manager.start()
-            deadline = time.monotonic() + 30
-            while len(replies) < before + 20:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+        with Load(house, manager, minted["credential"]) as load:
+            load.wait(daemon)
+            for _ in range(RESTARTS):
+                daemon.terminate()
+                assert daemon.wait(30) == 0
+                daemon = manager.start()
+                load.wait(daemon)
     finally:
-        running.clear()
-        for client in clients:
-            client.join()
         daemon.terminate()
         daemon.wait(30)
-        manager.close()
-    assert set(replies) == {200}
+    print(f"{RESTARTS} restarts: {dict(load.answered)} answered, {load.cut} kept connections closed while idle")
+    assert load.failed == []
+
+
+def test_all_who_come_while_there_is_no_daemon_are_served_by_the_next(house: House, manager: Activated) -> None:
+    """As many as the kernel lets wait; a daemon that has been does not make them fewer."""
+    daemon = manager.start()
+    minted = house.mint("--ttl", "1h")
+    daemon.terminate()
+    assert daemon.wait(30) == 0
+    host = manager.endpoint.removeprefix("http://")
+    request = (
+        f"GET /api/models/me/secret-model HTTP/1.1\r\nHost: {host}\r\n"
+        f"Authorization: Bearer {minted['credential']}\r\nConnection: close\r\n\r\n"
+    )
+    waiting = [socket.create_connection(tuple(host.split(":")), timeout=20) for _ in range(400)]
+    for client in waiting:
+        client.sendall(request.encode())
+    daemon = manager.start()
+    try:
+        answers = {client.makefile("rb").readline() for client in waiting}
+    finally:
+        for client in waiting:
+            client.close()
+        daemon.terminate()
+        daemon.wait(30)
+    assert answers == {b"HTTP/1.1 200 OK\r\n"}
+
+
+def test_of_a_daemon_that_is_killed_no_connection_is_refused_either(house: House, manager: Activated) -> None:
+    daemon = manager.start()
+    minted = house.mint("--ttl", "1h")
+    for _ in range(3):
+        daemon.kill()
+        daemon.wait()
+        with socket.create_connection(tuple(manager.endpoint.removeprefix("http://").split(":")), timeout=20):
+            daemon = manager.start()
+            assert status(minted) == (200, None)
+    daemon.terminate()
+    daemon.wait(30)
 
 
 # --- the clock ------------------------------------------------------------------------------------------------------

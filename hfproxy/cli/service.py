@@ -1,0 +1,241 @@
+"""`service`: have systemd keep the sockets and run the daemon, and undo that."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from hfproxy import config, durable
+from hfproxy.cli import service_manager, service_units
+from hfproxy.cli.options import Syntax
+from hfproxy.cli.render import show
+from hfproxy.cli.service_manager import Manager
+from hfproxy.cli.service_units import CONTROL, DAEMON, DATA, UNITS, Places, State
+from hfproxy.client import ask
+from hfproxy.daemon.service import data_socket
+from hfproxy.errors import ConfigError, DaemonError, HFProxyError, RefusedError, ServiceError
+from hfproxy.wire import Message
+
+SYNTAX = Syntax(
+    "service",
+    "Run the daemon as a service of your user: install, uninstall, status.",
+    ("--system", "", "as a service of the machine, under a user of its own; needs root"),
+    rest="install|uninstall|status",
+    most=1,
+)
+
+SOCKETS = (CONTROL, DATA)
+
+
+@dataclass(frozen=True)
+class Target:
+    """The service of a user, or that of the machine."""
+
+    system: bool
+    manager: Manager
+    places: Places
+    directory: Path
+
+    @property
+    def command(self) -> str:
+        """How to ask for it, but for the verb."""
+        return "sudo hf-proxy service --system" if self.system else "hf-proxy service"
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file it consists of."""
+        return service_units.targets(self.directory)
+
+
+def run(words: list[str]) -> int:
+    """Raises as `service_manager.Manager`, and `ServiceError` for what stands in the way."""
+    arguments = SYNTAX.read(words)
+    verbs = {"install": install, "uninstall": uninstall, "status": status}
+    if not arguments.rest or arguments.rest[0] not in verbs:
+        raise SYNTAX.wrong("it takes one of: install, uninstall, status")
+    return verbs[arguments.rest[0]](_target(system=arguments.switch("--system")))
+
+
+def _target(*, system: bool) -> Target:
+    if sys.platform != "linux":
+        raise ServiceError("services are made for systemd only; elsewhere, run by hand: hf-proxy daemon &")
+    if not system:
+        return Target(system, Manager(system=False), Places.of_user(), service_units.user_directory())
+    # Whom the commands below have to find, whatever the caller's own daemon is.
+    os.environ["HFPROXY_RUNTIME_DIR"] = Places.of_system().runtime
+    return Target(system, Manager(system=True), Places.of_system(), service_units.SYSTEM_DIRECTORY)
+
+
+# --- install ----------------------------------------------------------------------------------------------------------
+
+
+def install(target: Target) -> int:
+    """Write, verify, enable and start; on any failure all is as it was before."""
+    if target.system:
+        _check_root(target)
+        service_units.check_only_root_changes(Path(target.places.python), service_units.HERE)
+    target.manager.reach("start the daemon by hand: hf-proxy daemon &")
+    _check_nothing_of_others(target)
+    before = {file: service_units.written(file) for file in target.files}
+    _check_no_daemon_by_hand(target)
+    address = _address(target, before[target.directory / DATA])
+    files = dict(service_units.texts(target.directory, target.places, address))
+    target.manager.verify(files)
+    try:
+        _put_in_place(target, before, files)
+        pid = ask({"do": "status"}).get("pid")
+    except BaseException:
+        _put_back(target, before)
+        raise
+    show(f"hf-proxy runs as a service (process {pid}) at http://{address}, and starts when it is asked for")
+    show(f"units: {target.directory}; to undo: {target.command} uninstall")
+    return 0
+
+
+def _put_in_place(target: Target, before: dict[Path, str | None], files: dict[Path, str]) -> None:
+    manager = target.manager
+    changed = {file.name for file, text in files.items() if before[file] != text}
+    if changed.intersection(SOCKETS):  # which are not changed while they are in use
+        manager.ask("stop", *UNITS)
+    for file, text in files.items():
+        if before[file] != text:
+            _write(file, text)
+    if target.system:
+        service_manager.run("systemd-sysusers", str(service_units.SYSUSERS))
+        service_manager.run("systemd-tmpfiles", "--create", str(service_units.TMPFILES))
+    manager.must("daemon-reload")
+    manager.must("enable", "--now", *SOCKETS)
+    manager.must("restart" if changed else "start", DAEMON)
+
+
+def _put_back(target: Target, before: dict[Path, str | None]) -> None:
+    """As well as it goes: what failed already is told, not what fails now."""
+    _take_down(target)
+    for file, text in before.items():
+        if text is not None:
+            _write(file, text)
+    target.manager.ask("daemon-reload")
+    if all(before.values()):
+        target.manager.ask("enable", "--now", *SOCKETS)
+
+
+def _take_down(target: Target) -> None:
+    target.manager.ask("disable", "--now", *SOCKETS)
+    target.manager.ask("stop", *UNITS)
+    for file in target.files:
+        file.unlink(missing_ok=True)
+    target.manager.ask("daemon-reload")
+    target.manager.ask("reset-failed", *UNITS)
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        durable.write(file, text.encode("utf-8"))
+        file.chmod(0o644)
+    except OSError as error:
+        raise ServiceError(
+            f"{file} cannot be written ({error.strerror}), nothing was changed; run by hand: hf-proxy daemon &"
+        ) from None
+
+
+def _address(target: Target, installed: str | None) -> str:
+    """Where the data socket is to listen: as the config says; port 0: where it does already, or anywhere, for good."""
+    wanted = config.load(Path(target.places.config)).listen.host_port
+    held = service_units.address_in(installed) if installed else None
+    if held is not None and wanted[1] in {0, held[1]}:
+        return f"{held[0]}:{held[1]}"
+    with data_socket(None, wanted, Path(target.places.state) / "port") as free:
+        return f"{wanted[0]}:{free.getsockname()[1]}"
+
+
+def _check_root(target: Target) -> None:
+    if os.geteuid() != 0:
+        raise ServiceError(f"only root may do that; run: {target.command} install")
+
+
+def _check_nothing_of_others(target: Target) -> None:
+    for file in target.files:
+        if service_units.state(file) is State.FOREIGN:
+            raise ServiceError(
+                f"{file} was changed, or is not from hf-proxy, and is left as it is;"
+                f" move it away (mv {file} {file}.old), then: {target.command} install"
+            )
+
+
+def _check_no_daemon_by_hand(target: Target) -> None:
+    if target.manager.property(CONTROL, "ActiveState") == "active":
+        return
+    running = _answering()
+    if running is not None:
+        pid = running.get("pid")
+        raise ServiceError(
+            f"a daemon runs already, started by hand; stop it: kill {pid}, then: {target.command} install"
+        )
+
+
+def _answering() -> Message | None:
+    try:
+        return ask({"do": "status"})
+    except HFProxyError:
+        return None
+
+
+# --- the others -------------------------------------------------------------------------------------------------------
+
+
+def uninstall(target: Target) -> int:
+    """Stop it and take away every file and link; what it knows stays."""
+    if target.system:
+        _check_root(target)
+    if all(service_units.state(file) is State.ABSENT for file in target.files):
+        show("hf-proxy is not installed as a service")
+        return 0
+    _check_nothing_of_others(target)
+    target.manager.reach("to remove it by hand: rm " + " ".join(map(str, target.files)))
+    _take_down(target)
+    left = [str(file) for file in target.files if os.path.lexists(file)]
+    if left:
+        raise ServiceError(f"{left[0]} is still there; remove it: rm {left[0]}")
+    _forget_directory(Path(target.places.runtime))
+    show("the service is gone: its units, sockets and links")
+    show(f"kept: the journal, {target.places.state}/journal; the vault, {_vault(target)}")
+    if target.system:
+        show(
+            "kept: the user hf-proxy, whose files these are;"
+            f" to remove all: userdel hf-proxy; rm -r {target.places.state}"
+        )
+    return 0
+
+
+def _forget_directory(runtime: Path) -> None:
+    try:
+        runtime.rmdir()
+    except OSError:
+        return  # not there, or somebody has put something into it
+
+
+def _vault(target: Target) -> str:
+    """Where the tokens are."""
+    try:
+        backend = config.load(Path(target.places.config)).vault.backend
+    except ConfigError:
+        return "where it was: config.toml cannot be read"
+    elsewhere = {"keyring": "in the keyring", "memory": "which ended with the daemon"}
+    return elsewhere.get(backend, f"in {target.places.state}")
+
+
+def status(target: Target) -> int:
+    """How each unit is; the exit code is 0 if all of them are in place and the daemon answers."""
+    target.manager.reach("is a daemon up at all? hf-proxy status")
+    for unit in UNITS:
+        stands = service_units.state(target.directory / unit).value
+        active, enabled = (target.manager.property(unit, name) for name in ("ActiveState", "UnitFileState"))
+        show(f"{unit:<21} {stands}, {active}{', enabled' if enabled == 'enabled' else ''}")
+    if not all(service_units.state(file) is State.OURS for file in target.files):
+        raise RefusedError(f"the service is not installed; run: {target.command} install")
+    pid = target.manager.property(DAEMON, "MainPID")
+    if target.manager.property(CONTROL, "ActiveState") != "active" or _answering() is None:
+        raise DaemonError(f"the service does not answer (process {pid}); see: {target.manager.journal}")
+    show(f"the daemon answers (process {target.manager.property(DAEMON, 'MainPID')})")
+    return 0
