@@ -31,13 +31,14 @@ NODE_READY := $(call ready,$(NODE)/node_modules,$(NODE)/package-lock.json)
 # Without Node.js its client's tests are listed as not run.
 CLIENTS_READY := $(foreach name,$(CLIENTS),$(call in_venvs,$(name))) $(if $(shell command -v npm),$(NODE_READY))
 
-.PHONY: help demo test lint bench coverage drift requirements clean
+.PHONY: help demo test lint bench coverage drift man requirements clean
 
 help:
 	@echo "make demo      the product at work, with a made-up account and no network"
 	@echo "make test      everything CI runs"
 	@echo "make bench     what exec, a decision, a revocation and the journal cost"
 	@echo "make coverage  which lines the tests do not run"
+	@echo "make man       the manual pages, from what the commands say of themselves"
 	@echo "make drift     OPENAPI=FILE: what the Hub has that the route table has not, and the other way round"
 
 demo: $(VENV_READY) $(HUB24_READY)
@@ -63,6 +64,9 @@ coverage: $(VENV_READY) $(CLIENTS_READY)
 	@$(VENV)/bin/coverage run -m pytest
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report --skip-covered --show-missing
+
+man: $(VENV_READY)
+	@PYTHONPATH=. $(VENV)/bin/python tests/toolchain/manual.py
 
 drift: $(VENV_READY)
 	@$(VENV)/bin/python tests/toolchain/drift.py "$(OPENAPI)"

@@ -27,6 +27,7 @@ HUB = "https://huggingface.co"
 DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
 SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZE = re.compile(r"([1-9][0-9]{0,11})([kMGT]?)")
+PRIVATE = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 BYTES = {"": 1, "k": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -59,15 +60,25 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
 
 
 class Listen(_Strict, frozen=True):
-    """Where the data plane listens. Port 0: any free one, remembered."""
+    """Where the data plane listens. Port 0: any free one, remembered. `bridge`: where containers find it, if at all."""
 
     address: str = "127.0.0.1:4880"
+    bridge: str | None = None
 
     @property
     def host_port(self) -> tuple[str, int]:
         """The two parts of the address; `check` made sure that there are two."""
-        host, _, port = self.address.rpartition(":")
-        return host, int(port)
+        return _split(self.address)
+
+    @property
+    def bridge_host_port(self) -> tuple[str, int] | None:
+        """The same of the bridge's; None: there is none."""
+        return None if self.bridge is None else _split(self.bridge)
+
+
+def _split(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host, int(port)
 
 
 class Upstream(_Strict, frozen=True):
@@ -149,7 +160,7 @@ def load(directory: Path) -> Config:
     except FileNotFoundError:
         return Config()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read: {error.__class__.__name__}") from None
+        raise ConfigError(f"{file} cannot be read ({error.__class__.__name__}); see: ls -l {file}") from None
     return _understood(text, str(file), Config, check)
 
 
@@ -162,7 +173,7 @@ def _understood(text: str, file: str, kind: type[Table], checked: Callable[[Tabl
     try:
         found = msgspec.convert(tomllib.loads(text), kind)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{file} is not valid TOML: {error}") from None
+        raise ConfigError(f"{file} is not valid TOML: {error}; see: man hf-proxy.toml") from None
     except msgspec.ValidationError as error:
         raise ConfigError(f"{file}: {_in_words(str(error))}") from None
     try:
@@ -179,6 +190,8 @@ def check(config: Config) -> None:
         ValueError, UsageError: names the key and what it may be.
     """
     _check_address(config.listen.address)
+    if config.listen.bridge is not None:
+        _check_bridge(config.listen.bridge)
     _check_hub(config.upstream)
     if config.vault.key_file is not None and not Path(config.vault.key_file).is_absolute():
         raise ValueError(f"vault.key_file '{config.vault.key_file}' must be an absolute path")
@@ -192,6 +205,18 @@ def _check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
     if host != "127.0.0.1" or not re.fullmatch(r"0|[1-9][0-9]{0,4}", port) or int(port) > 65535:
         msg = f"listen.address '{address}' must be 127.0.0.1:PORT (other machines are never served)"
+        raise ValueError(msg)
+
+
+def _check_bridge(address: str) -> None:
+    """A private IPv4 address (RFC 1918); whether a bridge of this machine has it, the daemon looks itself."""
+    host, _, port = address.rpartition(":")
+    try:
+        private = any(ipaddress.IPv4Address(host) in network for network in PRIVATE)
+    except ValueError:
+        private = False
+    if not private or not re.fullmatch(r"[1-9][0-9]{0,4}", port) or int(port) > 65535:
+        msg = f"listen.bridge '{address}' must be a private address of a bridge and a port, like 172.17.0.1:4881"
         raise ValueError(msg)
 
 

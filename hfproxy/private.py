@@ -63,6 +63,6 @@ def passphrase_of(content: bytes, source: str) -> Secret:
 def _check(path: str, found: os.stat_result, *, of_root: bool) -> None:
     owners, closed = ({os.geteuid(), 0}, 0o037) if of_root else ({os.geteuid()}, 0o077)
     if not stat.S_ISREG(found.st_mode) or found.st_uid not in owners:
-        raise VaultError(f"{path} is not a file of yours; move it away")
+        raise VaultError(f"{path} is not a file of yours; move it away: mv {path} {path}.bad")
     if found.st_mode & closed:
         raise VaultError(f"{path} is open to other users; run: chmod 600 {path}")

@@ -7,6 +7,7 @@ one (`{}`), or never ended with `follow`. A failure is `{"error": "one line for 
 
     do        members (those in brackets may be missing)               answer
     status                                                             as `hf-proxy status --json`
+    metrics                                                            {"text": as Prometheus reads it}
     login     account, token                                           account
     accounts                                                           {"accounts": [account]}
     logout    [account]                                                {"account": name, "warnings": [text]}
@@ -23,8 +24,8 @@ one (`{}`), or never ended with `follow`. A failure is `{"error": "one line for 
                                                                        "why"}: of the old token, null where the Hub did
                                                                        not say
     mint      [scopes, profile, project, learn, ttl, account, label,   {"id", "credential", "endpoint", "hub",
-              bind, strict, ambient, max_uses, max_rate, max_up,       "expires_at", "scopes", "replace"}
-              max_down, program, found]
+              bind, strict, ambient, container, max_uses, max_rate,    "expires_at", "scopes", "replace", "container"}
+              max_up, max_down, program, found]
     allow     project, [dry]                                           {"path", "scopes"} of what it asks for
     forget    path                                                     {"forgotten": number}
     grants                                                             grants

@@ -34,7 +34,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """`needs("git-lfs")`: programs that a machine may lack, and CI must not."""
     missing = [name for mark in item.iter_markers("needs") for name in mark.args if shutil.which(name) is None]
     if missing:
-        pytest.skip(f"needs {', '.join(missing)}; on Debian: apt install curl direnv fish git-lfs nodejs npm zsh")
+        packages = "curl direnv fish git-lfs groff-base iproute2 mandoc nodejs npm prometheus zsh"
+        pytest.skip(f"needs {', '.join(missing)}; on Debian: apt install {packages}")
 
 
 def not_run(reporter: pytest.TerminalReporter) -> list[tuple[str, str]]:

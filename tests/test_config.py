@@ -158,3 +158,19 @@ def test_what_is_no_duration_is_refused_in_one_line_of_ascii(text: str) -> None:
     except UsageError as error:
         assert str(error).isascii()
         assert str(error).isprintable()
+
+
+def test_there_is_no_address_for_containers_unless_it_is_said(tmp_path: Path) -> None:
+    assert config.Config().listen.bridge_host_port is None
+    assert load(tmp_path, "[listen]\nbridge = '172.17.0.1:4881'").listen.bridge_host_port == ("172.17.0.1", 4881)
+
+
+@pytest.mark.parametrize(
+    "bridge",
+    ["0.0.0.0:4881", "8.8.8.8:4881", "127.0.0.1:4881", "169.254.1.1:4881", "100.64.0.1:4881", "224.0.0.1:4881",
+     "172.32.0.1:4881", "172.17.0.1", "172.17.0.1:0", "172.17.0.1:65536", "172.17.0.1:04881", "172.17.1:4881", ":4881",
+     "[::1]:4881", "[fd00::1]:4881", "docker0:4881", "172.17.0.1/16:4881", ""],
+)  # fmt: skip
+def test_containers_are_met_at_a_private_address_only(tmp_path: Path, bridge: str) -> None:
+    with pytest.raises(ConfigError, match=r"listen\.bridge .*172\.17\.0\.1:4881"):
+        load(tmp_path, f"[listen]\nbridge = '{bridge}'")

@@ -27,11 +27,13 @@ COMMANDS = {
     "lockdown": "the bad day: end every grant, lock the vault, revoke the tokens",
     "rotate": "replace a token by a new one that may do what was used",
     "status": "is the daemon up",
+    "metrics": "counters of the daemon, for Prometheus",
     "daemon": "run the daemon in the foreground",
     "service": "have systemd run the daemon: install, uninstall, status",
     "unlock": "open a sealed vault",
     "lock": "close the vault",
     "vault": "seal what lies in the keyring; the way back",
+    "completion": "complete the words of hf-proxy in bash, zsh or fish",
     "git-credential": "answer git when it asks for a password",
 }
 

@@ -5,6 +5,7 @@ import time
 from dataclasses import asdict
 
 from hfproxy.cli.options import Syntax
+from hfproxy.cli.progress import Counted, waiting
 from hfproxy.cli.render import moment, show, show_json, show_table
 from hfproxy.cli.whole_journal import whole_journal
 from hfproxy.config import duration
@@ -29,8 +30,11 @@ def run(words: list[str]) -> int:
     since, file = arguments.text("--since"), arguments.text("--html")
     if file is not None and arguments.switch("--json"):
         raise SYNTAX.wrong("--json and --html exclude each other")
+    begin = None if since is None else int(time.time()) - duration(since)
     # All of the journal: what a grant is was written down when it was minted.
-    report = fold(whole_journal(), None if since is None else int(time.time()) - duration(since))
+    journal = Counted(whole_journal())
+    with waiting("reading the journal", lambda: f"{journal.count} entries"):
+        report = fold(journal, begin)
     if file is not None:
         _write(file, page(report))
         show(f"written: {file}")

@@ -15,6 +15,7 @@ from hfproxy.cli import chain
 from hfproxy.cli.chain import Chain
 from hfproxy.cli.macs import Macs
 from hfproxy.cli.options import Syntax
+from hfproxy.cli.progress import waiting
 from hfproxy.cli.render import show
 from hfproxy.client import ask, text
 from hfproxy.errors import HFProxyError, JournalError
@@ -40,7 +41,8 @@ def run(words: list[str]) -> int:
     running = "" if arguments.rest else _hash_of_the_daemon()
     files = arguments.rest or _journal_files()
     check = _Check({anchor, running}, running)
-    check.all(files)
+    with waiting("checking the journal", lambda: f"{check.chain.seq} entries"):
+        check.all(files)
     if anchor in check.missing:
         raise JournalError(f"no entry has the hash {anchor}: the end was cut off, or all rewritten; {ADVICE}")
     if running in check.missing:

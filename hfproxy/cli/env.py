@@ -1,7 +1,8 @@
 """`env`: a credential as lines that a shell evaluates: `eval "$(hf-proxy env)"`.
 
 The result is the environment `exec` gives its command. For a shell every outranking variable is unset, set or
-not, so that the lines may be kept; `--shell json` is one object to merge, with null for what is to be unset.
+not, so that the lines may be kept; `--shell json` is one object to merge, with null for what is to be unset, and
+`--shell docker` a file for `docker run --env-file`.
 """
 
 import json
@@ -9,6 +10,7 @@ import os
 import re
 import sys
 
+from hfproxy.cli.containers import for_container
 from hfproxy.cli.environment import UNSET, for_child, found
 from hfproxy.cli.git_environment import quoted
 from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, request
@@ -16,13 +18,13 @@ from hfproxy.cli.options import Syntax
 from hfproxy.cli.project import with_project
 from hfproxy.cli.render import complain
 
-SHELLS = ("sh", "bash", "zsh", "fish", "json")
+SHELLS = ("sh", "bash", "zsh", "fish", "json", "docker")
 
 SYNTAX = Syntax(
     "env",
     'Print a credential as lines to evaluate: eval "$(hf-proxy env)"',
     *GRANT_OPTIONS,
-    ("--shell", "sh|bash|zsh|fish|json", "for which shell; without it: sh, which is bash and zsh as well"),
+    ("--shell", "|".join(SHELLS), "for which shell; without it: sh; docker is an --env-file, and needs --container"),
 )
 
 
@@ -30,9 +32,12 @@ def run(words: list[str]) -> int:
     """Raises as `client.ask`."""
     arguments = SYNTAX.read(words)
     shell = arguments.choice("--shell", SHELLS, default="sh")
+    if shell == "docker" and not arguments.switch("--container"):
+        raise SYNTAX.wrong("--shell docker needs --container")
     wanted = with_project(request(arguments, bind="none", of="parent"))
     minted = mint({**wanted, "found": found(os.environ)})
-    lines = _lines(shell, _changed(for_child(os.environ, minted)))
+    child = for_child(os.environ, minted)
+    lines = _env_file(child) if shell == "docker" else _lines(shell, _changed(child))
     # As bytes: a value that is not valid in this locale goes back as it came.
     sys.stdout.buffer.write(os.fsencode(lines))
     return 0
@@ -56,6 +61,11 @@ def _lines(shell: str, changed: dict[str, str]) -> str:
         return "\n".join([*exports, f"set -e {' '.join(UNSET)}"]) + "\n"
     exports = [f"export {name}={quoted(value)}" for name, value in changed.items()]
     return "\n".join([*exports, f"unset {' '.join(UNSET)}"]) + "\n"
+
+
+def _env_file(child: dict[str, str]) -> str:
+    """A variable a line, as it is: neither engine knows quotes there."""
+    return "".join(f"{name}={value}\n" for name, value in for_container(child).items())
 
 
 def _fish_quoted(value: str) -> str:

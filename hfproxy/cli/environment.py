@@ -5,7 +5,7 @@ Pure but for the look at the user's netrc: dictionaries in, dictionaries out.
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from hfproxy import paths
 from hfproxy.cli.git_environment import git_environment
@@ -78,8 +78,11 @@ def for_child(environment: Mapping[str, str], minted: Message) -> dict[str, str]
     child["HF_TOKEN"] = credential
     # There is nothing there; the user's own token file is not looked for beside it either.
     child["HF_TOKEN_PATH"] = os.path.join(paths.daemon_dir(), "no-token")
-    child.update(_past_the_proxy(environment))
-    child.update(git_environment(child, endpoint, text(minted, "hub")))
+    child.update(_past_the_proxy(environment, endpoint))
+    in_container = minted.get("container") is True
+    child.update(
+        git_environment({} if in_container else child, endpoint, text(minted, "hub"), in_container=in_container)
+    )
     if _netrc_speaks_for_loopback(environment):
         child["NETRC"] = os.devnull
     return child
@@ -95,23 +98,24 @@ def _without_tokens(environment: Mapping[str, str], tokens: list[str], credentia
     return child
 
 
-def _past_the_proxy(environment: Mapping[str, str]) -> dict[str, str]:
+def _past_the_proxy(environment: Mapping[str, str], endpoint: str) -> dict[str, str]:
     """`NO_PROXY` in both spellings (some clients read one, some the other), else a proxy gets the credential.
 
     Each keeps its entries; one that is missing takes those of the other, as it did before for who reads both.
     """
     upper = environment.get("NO_PROXY", "")
     lower = environment.get("no_proxy", "")
-    return {"NO_PROXY": _extended(upper or lower), "no_proxy": _extended(lower or upper)}
+    hosts = dict.fromkeys((*LOOPBACK, endpoint.removeprefix("http://").rpartition(":")[0]))
+    return {"NO_PROXY": _extended(upper or lower, hosts), "no_proxy": _extended(lower or upper, hosts)}
 
 
-def _extended(no_proxy: str) -> str:
+def _extended(no_proxy: str, hosts: Iterable[str]) -> str:
     # A star means every host only where it stands alone.
     if no_proxy.strip() == "*":
         return no_proxy
     entries = [entry for entry in no_proxy.split(",") if entry.strip()]
     present = {entry.strip() for entry in entries}
-    return ",".join([*entries, *(host for host in LOOPBACK if host not in present)])
+    return ",".join([*entries, *(host for host in hosts if host not in present)])
 
 
 def _netrc_speaks_for_loopback(environment: Mapping[str, str]) -> bool:

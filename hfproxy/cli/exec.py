@@ -50,6 +50,10 @@ def run(words: list[str]) -> int:
     except HFProxyError as error:
         complain(str(error))
         return NO_DAEMON
+    if minted.get("container") is True:
+        from hfproxy.cli.containers import with_variables  # noqa: PLC0415  (only this pays for it)
+
+        command = with_variables(command, environment)
     if wanted["bind"] == "tree":
         _keep_orphans()
     return _become(command, environment, minted)

@@ -10,18 +10,27 @@ from collections.abc import Mapping
 
 HUB = ("https://huggingface.co/", "https://hf.co/", "git@hf.co:", "ssh://git@hf.co/")
 
+# git runs it in a shell, with the word that says what it wants (gitcredentials(7)).
+IN_CONTAINER = """!f() { test "$1" = get && printf 'username=hf_user\\npassword=%s\\n' "$HF_TOKEN"; }; f"""
 
-def git_environment(environment: Mapping[str, str], endpoint: str, hub: str) -> dict[str, str]:
+
+def git_environment(
+    environment: Mapping[str, str], endpoint: str, hub: str, *, in_container: bool = False
+) -> dict[str, str]:
     """The `GIT_CONFIG_*` variables with ours added to those that are there; ours of before are replaced.
 
     Args:
         environment: the caller's.
         endpoint: the daemon's data plane, without a slash at its end.
         hub: the origin it leads to.
+        in_container: this program is not to be found there, and git has the credential from the environment.
     """
     ours = [(f"url.{endpoint}/.insteadOf", address) for address in dict.fromkeys((*HUB, f"{hub}/"))]
     # The empty one takes out the helpers of the user's own config: they would keep what they are told.
-    ours += [(f"credential.{endpoint}.helper", helper) for helper in ("", f"!{_program()} git-credential")]
+    ours += [
+        (f"credential.{endpoint}.helper", helper)
+        for helper in ("", IN_CONTAINER if in_container else f"!{_program()} git-credential")
+    ]
     names = {name for name, _ in ours}
     entries = [entry for entry in _given(environment) if entry[0] not in names] + ours
     numbered = enumerate(entries)

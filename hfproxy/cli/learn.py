@@ -121,4 +121,6 @@ def _write(lines: list[str]) -> None:
         with open(project.FILE, "x", encoding="utf-8", errors="backslashreplace") as file:
             file.write("\n".join(lines) + "\n")
     except OSError as error:
-        raise HFProxyError(f"{project.FILE} cannot be written ({error.strerror}); copy it from above") from None
+        raise HFProxyError(
+            f"{project.FILE} cannot be written ({error.strerror}); copy it, or once more: hf-proxy learn -- CMD"
+        ) from None

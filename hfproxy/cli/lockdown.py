@@ -2,6 +2,7 @@
 
 from hfproxy.cli import prompt
 from hfproxy.cli.options import Syntax
+from hfproxy.cli.progress import waiting
 from hfproxy.cli.render import complain, show
 from hfproxy.client import ask, rows, texts
 from hfproxy.errors import HFProxyError
@@ -31,7 +32,9 @@ def run(words: list[str]) -> int:
         return 0
     if not arguments.switch("--yes"):
         _agree(wanted)
-    _tell(ask(wanted, patient=True))
+    with waiting("locking down"):
+        done = ask(wanted, patient=True)
+    _tell(done)
     return 0
 
 

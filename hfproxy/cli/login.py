@@ -2,6 +2,7 @@
 
 from hfproxy.cli import prompt
 from hfproxy.cli.options import Arguments, Syntax
+from hfproxy.cli.progress import waiting
 from hfproxy.cli.render import complain, listing, show
 from hfproxy.client import ask, text, texts
 from hfproxy.errors import UsageError
@@ -22,7 +23,8 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     name = arguments.text("--account") or "default"
     token = _token(arguments, name)
-    account = ask({"do": "login", "account": name, "token": token}, patient=True)
+    with waiting("asking the Hub whose token it is"):
+        account = ask({"do": "login", "account": name, "token": token}, patient=True)
     _tell(account)
     file = arguments.text("--token-file")
     if file is not None:

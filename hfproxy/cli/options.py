@@ -66,7 +66,7 @@ class Arguments:
 class Syntax:
     """What a command takes: its options, and what may stand beside them."""
 
-    __slots__ = ("_command", "_most", "_options", "_purpose", "_rest", "_starts_command")
+    __slots__ = ("_most", "command", "options", "purpose", "rest", "starts_command")
 
     def __init__(
         self,
@@ -78,12 +78,12 @@ class Syntax:
         starts_command: bool = False,
     ) -> None:
         """`rest` and `most`: what else it takes and how many; with `starts_command` the first begins CMD."""
-        self._command = command
-        self._purpose = purpose
-        self._options = options
-        self._rest = rest
+        self.command = command
+        self.purpose = purpose
+        self.options = options
+        self.rest = rest
         self._most = most
-        self._starts_command = starts_command
+        self.starts_command = starts_command
 
     def read(self, words: list[str]) -> Arguments:
         """Take the words apart. `--help` shows the help and ends the program.
@@ -101,24 +101,24 @@ class Syntax:
                 self._take(word, coming, given)
             else:
                 rest.append(word)
-                if self._starts_command:
+                if self.starts_command:
                     rest.extend(coming)
-        if len(rest) > self._most and not self._starts_command:
+        if len(rest) > self._most and not self.starts_command:
             raise self.wrong("more was typed than it takes")
         return Arguments(given, rest)
 
     def wrong(self, what: str) -> UsageError:
         """A failure to understand, which points to the help."""
-        return UsageError(f"{what}; see: hf-proxy {self._command} --help")
+        return UsageError(f"{what}; see: hf-proxy {self.command} --help")
 
     def _take(self, word: str, coming: Iterator[str], given: dict[str, list[str]]) -> None:
         name, equals, value = word.partition("=")
         if name in {"--help", "-h"}:
             sys.stdout.write(self._help())
             raise SystemExit(0)
-        kind = next((kind for known, kind, _ in self._options if known == name), None)
+        kind = next((kind for known, kind, _ in self.options if known == name), None)
         if kind is None:
-            raise self.wrong(f"'{self._command}' has no option '{name[:40]}'")
+            raise self.wrong(f"'{self.command}' has no option '{name[:40]}'")
         if not kind and equals:
             raise self.wrong(f"{name} takes no value")
         if kind and not equals:
@@ -128,10 +128,8 @@ class Syntax:
         given.setdefault(name, []).append(value)
 
     def _help(self) -> str:
-        usage = " ".join(
-            filter(None, ("usage: hf-proxy", self._command, "[OPTION...]" * bool(self._options), self._rest))
-        )
-        shown = [(f"{name} {kind}".rstrip(), what) for name, kind, what in self._options]
+        usage = " ".join(filter(None, ("usage: hf-proxy", self.command, "[OPTION...]" * bool(self.options), self.rest)))
+        shown = [(f"{name} {kind}".rstrip(), what) for name, kind, what in self.options]
         width = max((len(form) for form, _ in shown), default=0)
         lines = "".join(f"  {form:<{width}}  {what}\n" for form, what in shown)
-        return f"{usage}\n\n{self._purpose}\n" + (f"\n{lines}" if lines else "")
+        return f"{usage}\n\n{self.purpose}\n" + (f"\n{lines}" if lines else "")

@@ -30,7 +30,7 @@ def hidden(question: str, *, instead: str) -> str:
         except (getpass.GetPassWarning, EOFError):
             raise UsageError(f"there is no terminal to ask on; use: {instead}") from None
     if not typed:
-        raise HFProxyError("nothing was typed, nothing was changed; try again")
+        raise HFProxyError(f"nothing was typed, nothing was changed; try again, or: {instead}")
     return typed
 
 
@@ -73,7 +73,7 @@ def from_file(path: str) -> str:
         with open(path, "rb") as file:
             content = file.read(LIMIT_BYTES + 1)
     except OSError as error:
-        raise HFProxyError(f"{path} cannot be read ({error.strerror}); name a file that holds the token") from None
+        raise HFProxyError(f"{path} cannot be read ({error.strerror}); name another: --token-file FILE") from None
     return decoded(content, path)
 
 

@@ -26,9 +26,14 @@ def complain(text: str) -> None:
 
 
 def show(text: str) -> None:
-    """One line on stdout, whatever its encoding cannot say as escapes."""
+    """One line on stdout."""
+    sys.stdout.write(encodable(text) + "\n")
+
+
+def encodable(text: str) -> str:
+    """Printable text, with what the encoding of stdout cannot say as escapes."""
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(printable(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def show_json(value: object) -> None:
@@ -37,11 +42,16 @@ def show_json(value: object) -> None:
 
 
 def show_table(headings: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
-    """Columns as wide as their widest cell; an empty cell is a dash."""
+    """A table on stdout."""
+    for line in columns(headings, rows):
+        show(line)
+
+
+def columns(headings: tuple[str, ...], rows: list[tuple[object, ...]]) -> list[str]:
+    """The lines of a table, its columns as wide as their widest cell; an empty cell is a dash."""
     lines = [headings, *(tuple(printable(cell) or "-" for cell in row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        show("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def moment(at: object) -> str:

@@ -11,6 +11,7 @@ import sys
 
 from hfproxy.cli import prompt
 from hfproxy.cli.options import Syntax
+from hfproxy.cli.progress import waiting
 from hfproxy.cli.render import complain, listing, show
 from hfproxy.cli.whole_journal import whole_journal
 from hfproxy.client import ask, rows, text, texts
@@ -40,7 +41,8 @@ def run(words: list[str]) -> int:
     if not piped:
         _tell_form(wanted)
     token = _token(name, from_stdin=piped)
-    done = ask({"do": "rotate", "account": name, "token": token}, patient=True)
+    with waiting("asking the Hub about the new token and the old one"):
+        done = ask({"do": "rotate", "account": name, "token": token}, patient=True)
     if piped:  # whoever pipes it may read stdout, where nothing is said by what fails
         _tell_form(wanted)
     _tell(done, text(account, "origin") + TOKENS_PAGE)

@@ -1,25 +1,36 @@
-"""`status`: is the daemon up, and what does it hold?"""
+"""`status`: is the daemon up, and what does it hold? With `--watch`, again every second."""
 
 from hfproxy.cli.options import Syntax
 from hfproxy.cli.render import moment, show, show_json
 from hfproxy.client import ask, rows
 from hfproxy.wire import Message
 
-SYNTAX = Syntax("status", "Is the daemon up? The exit code is 0 if it is.", ("--json", "", "as one object"))
+SYNTAX = Syntax(
+    "status",
+    "Is the daemon up? The exit code is 0 if it is.",
+    ("--watch", "", "go on: requests, refusals and grants, every second"),
+    ("--json", "", "as one object; with --watch one a line"),
+)
 
 
 def run(words: list[str]) -> int:
     """Raises as `client.ask`: no answer is not ready."""
     arguments = SYNTAX.read(words)
+    if arguments.switch("--watch"):
+        from hfproxy.cli.watch import watch  # noqa: PLC0415  (only this pays for it)
+
+        return watch(as_json=arguments.switch("--json"))
     status = ask({"do": "status"})
     if arguments.switch("--json"):
         show_json(status)
     else:
-        _tell(status)
+        for line in lines(status):
+            show(line)
     return 0
 
 
-def _tell(status: Message) -> None:
+def lines(status: Message) -> list[str]:
+    """What there is to say to a person."""
     accounts = [f"{a.get('name')} ({a.get('user')}, {a.get('role')})" for a in rows(status, "accounts")]
     since = moment(status.get("started_at"))
     vault = "not asked yet" if status.get("opened") is False else "open"
@@ -27,11 +38,13 @@ def _tell(status: Message) -> None:
         vault = "locked; open it with: hf-proxy unlock"
     if status.get("lockdown"):
         vault = "locked down: nothing is granted until: hf-proxy unlock"
-    show(f"hf-proxy {status.get('version')} at {status.get('endpoint')}, since {since}")
-    show(f"process: {status.get('pid')}")
-    show(f"vault: {status.get('vault')}, {vault}")
-    show(f"accounts: {', '.join(accounts) or _why_none(status)}")
-    show(f"grants: {status.get('grants')}")
+    return [
+        f"hf-proxy {status.get('version')} at {status.get('endpoint')}, since {since}",
+        f"process: {status.get('pid')}",
+        f"vault: {status.get('vault')}, {vault}",
+        f"accounts: {', '.join(accounts) or _why_none(status)}",
+        f"grants: {status.get('grants')}",
+    ]
 
 
 def _why_none(status: Message) -> str:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Self
 
+# What a program sent that no scope could have made right: whoever runs it may want to see it.
+LOOK = "; look at it with: hf-proxy audit --denied"
+
 
 class Action(StrEnum):
     """What can be granted. `write` includes `read` of the same target; nothing else implies another."""

@@ -16,6 +16,33 @@ from hfproxy.core.access import Deny, Refusal
 SIMPLE_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
 OWN_SITES = frozenset({"none", "same-origin"})
 
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """An address of the data plane: what `Host` may say of it, and whether it is the one for containers.
+
+    Over a bridge the kernel cannot say whose a connection is: a credential is all there is to go by (threats T19).
+    """
+
+    hosts: tuple[str, ...]
+    container: bool = False
+
+    @property
+    def endpoint(self) -> str:
+        """Where programs find it."""
+        return f"http://{self.hosts[0]}"
+
+
+def loopback(port: int) -> Listener:
+    """The address for the programs of this machine."""
+    return Listener((f"127.0.0.1:{port}", f"localhost:{port}"))
+
+
+def bridge(host: str, port: int) -> Listener:
+    """The address for containers."""
+    return Listener((f"{host}:{port}",), container=True)
+
+
 Pairs = Iterable[tuple[str, str]]
 
 
@@ -47,12 +74,14 @@ class Inbound:
         return any(name == "origin" or name.startswith("sec-fetch-") for name in self.fields)
 
 
-def admit(inbound: Inbound, port: int) -> Deny | None:
+def admit(inbound: Inbound, listener: Listener) -> Deny | None:
     """Refuse what a browser or another host name brought here; None means that the request may go on."""
-    if inbound.all("host") not in {(f"127.0.0.1:{port}",), (f"localhost:{port}",)}:
-        return Deny(Refusal.HOST, f"this is hf-proxy; it answers to 127.0.0.1:{port} and localhost:{port} only")
+    if inbound.all("host") not in {(host,) for host in listener.hosts}:
+        return Deny(
+            Refusal.HOST, f"this is hf-proxy; it answers to {' and '.join(listener.hosts)} only: set HF_ENDPOINT"
+        )
     if inbound.all("origin") or not set(inbound.all("sec-fetch-site")) <= OWN_SITES:
-        return Deny(Refusal.ORIGIN, "hf-proxy does not serve web pages; use it from a program")
+        return Deny(Refusal.ORIGIN, "hf-proxy does not serve web pages; use it from a program: hf-proxy exec -- CMD")
     media_type = inbound.one("content-type").partition(";")[0].strip().lower()
     if media_type in SIMPLE_TYPES and not inbound.all("authorization"):
         return Deny(Refusal.ORIGIN, f"a {media_type} body needs a credential; get one: hf-proxy exec -- CMD")

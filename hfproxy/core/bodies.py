@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hfproxy.core import credential
-from hfproxy.core.access import Deny, Need, Refusal, Target
+from hfproxy.core.access import LOOK, Deny, Need, Refusal, Target
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -50,7 +50,7 @@ def needs(body: Body, target: Target | None, raw: bytes, content_type: str, enco
 
 def refused(why: str) -> Deny:
     """No to a body, with the reason."""
-    return Deny(Refusal.BAD_BODY, f"this request's body is refused: {why}")
+    return Deny(Refusal.BAD_BODY, f"this request's body is refused: {why}{LOOK}")
 
 
 def _objects(body: Body, raw: bytes, content_type: str, encoding: str) -> list[Object]:

@@ -50,8 +50,8 @@ class Order:
     `pid` and `start` name the process it is bound to; with `ambient` the tree of that process needs no credential, and
     with `renews` its end moves away as long as the process lives. `login` tells one login of the account from another;
     `named`: the account was asked for, so no other's token is spent (`core.spending`). `learns`: what it is used for is
-    to be known exactly, so what could be proven to need less is looked into although it may do all of it. `uid`: whose
-    grant it will be.
+    to be known exactly, so what could be proven to need less is looked into although it may do all of it. `container`:
+    it is good on the listener for containers, and there only. `uid`: whose grant it will be.
     """
 
     account: str
@@ -71,6 +71,7 @@ class Order:
     named: bool = False
     learns: bool = False
     uid: int = NOBODY
+    container: bool = False
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field
 from itertools import dropwhile
 
-from hfproxy.core.access import Action, Deny, Need, Refusal, Target
+from hfproxy.core.access import LOOK, Action, Deny, Need, Refusal, Target
 from hfproxy.core.address import names_a_ref
 
 NOTHING = "0" * 40
@@ -146,4 +146,4 @@ def _commands(lines: list[bytes]) -> Commands | Deny:
 
 
 def _refused(why: str) -> Deny:
-    return Deny(Refusal.BAD_BODY, f"this push is refused: {why}")
+    return Deny(Refusal.BAD_BODY, f"this push is refused: {why}{LOOK}")

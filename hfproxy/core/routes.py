@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from hfproxy.core import asks, bodies, target
-from hfproxy.core.access import NEW_PULL_REQUEST, Access, Deny, Need, Refusal, RepoType, Target
+from hfproxy.core.access import LOOK, NEW_PULL_REQUEST, Access, Deny, Need, Refusal, RepoType, Target
 from hfproxy.core.address import names_a_ref, pattern
 from hfproxy.core.bodies import Body
 from hfproxy.core.table import ROUTES, Found, Push, Route, Special
@@ -93,7 +93,7 @@ def classify_body(
 def classified(route: Route, needs: tuple[Need, ...], bill_to: str | None) -> Classified | Deny:
     """A request whose needs are known, and who pays for it."""
     if bill_to is not None and not asks.ID.fullmatch(bill_to):
-        return Deny(Refusal.BAD_TARGET, "X-HF-Bill-To is not a valid organisation name")
+        return Deny(Refusal.BAD_TARGET, f"X-HF-Bill-To is not a valid organisation name{LOOK}")
     return Classified(route, Access(needs, bill_to=bill_to))
 
 
@@ -101,9 +101,9 @@ def _taken(route: Route, found: Found, bill_to: str | None) -> Classification:
     """What a matched row takes."""
     given = {key for key, _ in found.policy}
     if not given <= route.policy:
-        return Deny(Refusal.BAD_TARGET, f"{', '.join(sorted(given))} has no meaning at this address")
+        return Deny(Refusal.BAD_TARGET, f"{', '.join(sorted(given))} has no meaning at this address{LOOK}")
     if "service" in route.policy - given:
-        return Deny(Refusal.BAD_TARGET, "git's protocol without a service is not spoken here; use a newer git")
+        return Deny(Refusal.BAD_TARGET, "git's protocol without a service is not spoken here; update: git --version")
     match route.takes:
         case Special():
             return Classified(route)
@@ -119,13 +119,14 @@ def _found(match: re.Match[str], policy: tuple[tuple[str, str], ...]) -> Found |
     """Read the named parts of a path."""
     parts = match.groupdict()
     if "%2f" in (parts.get("path") or "").lower():
-        return Deny(Refusal.BAD_TARGET, "an encoded slash has no place in this address")
+        return Deny(Refusal.BAD_TARGET, f"an encoded slash has no place in this address{LOOK}")
     if not parts.keys() & {"type", "ns"}:
         return Found(None, policy)
     refs = [unquote(parts[key]) for key in ("rev", "other", "tag") if parts.get(key)]
     if not all(map(names_a_ref, refs)):
         return Deny(
-            Refusal.BAD_TARGET, "the revision in this address is not the name of a ref or a commit (see create_pr=1)"
+            Refusal.BAD_TARGET,
+            f"the revision in this address is not the name of a ref or a commit (see create_pr=1){LOOK}",
         )
     kind = RepoType(parts["type"] or "models") if "type" in parts else None
     ref = f"refs/tags/{refs[0]}" if parts.get("tag") else refs[0] if refs else None
@@ -147,8 +148,8 @@ def _unknown(method: str, path: str) -> Deny:
     """No row: refused. An address that would have one without its encoding is told so."""
     plain = unquote(path)
     if plain != path and any(row.fullmatch(plain) for row, _ in TABLE):
-        return Deny(Refusal.BAD_TARGET, "this address is encoded where it must be plain")
+        return Deny(Refusal.BAD_TARGET, f"this address is encoded where it must be plain{LOOK}")
     return Deny(
         Refusal.UNKNOWN_ROUTE,
-        f"{method[:10]} {path[:120]} is not an operation this hf-proxy knows, so no scope can allow it",
+        f"{method[:10]} {path[:120]} is not an operation this hf-proxy knows, so no scope can allow it{LOOK}",
     )

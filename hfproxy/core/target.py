@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote, unquote_to_bytes
 
-from hfproxy.core.access import Deny, Refusal
+from hfproxy.core.access import LOOK, Deny, Refusal
 
 # Query keys that change what a request does (hub-wire §1.5, §5), with the only value each may have.
 # `_method` is what some web frameworks take as another method.
@@ -81,4 +81,4 @@ def _meant(key: str) -> str:
 
 
 def _refused(why: str) -> Deny:
-    return Deny(Refusal.BAD_TARGET, f"this address is refused as it stands: {why}")
+    return Deny(Refusal.BAD_TARGET, f"this address is refused as it stands: {why}{LOOK}")

@@ -366,7 +366,9 @@ def _parse(document: Secret | None) -> tuple[dict[Key, Held], Secret | None]:
     try:
         stored = msgspec.json.decode(document.reveal(), type=_Document)
     except msgspec.MsgspecError:
-        raise VaultError("what the vault holds was not written by this hf-proxy; nothing is overwritten") from None
+        raise VaultError(
+            "what the vault holds was not written by this hf-proxy; update it, or set another vault.backend"
+        ) from None
     held = {one.account.key: Held(one.account, Secret(one.token)) for one in stored.accounts}
     return held, Secret(stored.journal_key) if stored.journal_key else None
 

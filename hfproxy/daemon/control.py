@@ -8,7 +8,7 @@ everybody's: anybody may close it, and a sealed one is opened by who knows its p
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,7 @@ from hfproxy import wire
 from hfproxy.config import duration
 from hfproxy.core.audit import Kind
 from hfproxy.core.broker import Grant
+from hfproxy.core.metrics import Counts, Family, exposition, gauge
 from hfproxy.daemon import identity, messages, peers, processes
 from hfproxy.daemon.accounts import Accounts, Key
 from hfproxy.daemon.clock import now
@@ -94,11 +95,12 @@ class ControlPlane:
         lockdown: Lockdown,
         rotation: Rotation,
         projects: Projects,
+        counts: Counts,
     ) -> None:
         self._members, self._endpoint = members, endpoint
         self._accounts, self._grants, self._mint = accounts, grants, mint
         self._journal, self._upstream = journal, upstream
-        self._lockdown, self._rotation = lockdown, rotation
+        self._lockdown, self._rotation, self._counts = lockdown, rotation, counts
         self._opener, self._projects = opener, projects
         self._started_at = now()
         self._serving: set[asyncio.Task[None]] = set()
@@ -147,6 +149,8 @@ class ControlPlane:
         self, message: messages.Any, caller: Caller
     ) -> AsyncIterator[wire.Message]:
         match message:
+            case messages.Metrics():
+                yield {"text": exposition([*self._counts.families(), *self._gauges()])}
             case messages.Login():
                 yield await self._login(message, caller)
             case messages.Accounts():
@@ -196,16 +200,31 @@ class ControlPlane:
             "version": hfproxy.__version__,
             "pid": os.getpid(),
             "endpoint": self._endpoint,
+            "bridge": self._mint.bridge,
             "vault": self._accounts.vault.name,
             "locked": self._accounts.locked_to(uid),
             "opened": self._accounts.opened,
             "lockdown": self._lockdown.on(uid),
             "journal": "failed" if self._journal.failed else "ok",
             "accounts": [{"name": one.name, "user": one.user, "role": one.role} for one in known],
+            "profiles": self._mint.profiles,
             "grants": len(self._grants.owned(reach(uid))),
+            "requests": self._counts.total,
+            "denied": self._counts.denied,
             "started_at": self._started_at,
             "dedicated": self._members.group is not None,
         }
+
+    def _gauges(self) -> Iterator[Family]:
+        yield gauge("build_info", "The version, as a label", 1, version=hfproxy.__version__)
+        yield gauge("start_time_seconds", "When the daemon started, in seconds since the epoch", self._started_at)
+        yield gauge("grants", "Grants that are alive", len(self._grants.broker.grants()))
+        yield gauge("vault_locked", "Whether the vault is closed", self._accounts.locked)
+        yield gauge("lockdown", "Whether everything is locked down", self._lockdown.on(os.getuid()))
+        yield gauge(
+            "journal_failed", "Whether the journal cannot be written, so that nothing is served", self._journal.failed
+        )
+        yield gauge("journal_waiting_lines", "Lines of the journal that are not written yet", self._journal.waiting)
 
     async def _login(self, message: messages.Login, caller: Caller) -> wire.Message:
         key = Key(caller.uid, _name(message.account))
@@ -349,12 +368,12 @@ async def _line(reader: asyncio.StreamReader) -> bytes:
     except asyncio.IncompleteReadError:
         raise ConnectionResetError from None
     except asyncio.LimitOverrunError:
-        raise UsageError(f"the request is longer than {wire.MAX_LINE} bytes") from None
+        raise UsageError(f"the request is longer than {wire.MAX_LINE} bytes; see: hf-proxy --help") from None
 
 
 def _name(text: str) -> str:
     if not text or len(text) > 64 or not all(char.isalnum() or char in "._-" for char in text):
-        raise UsageError("an account's name is at most 64 letters, digits, '.', '_' and '-'")
+        raise UsageError("an account's name is at most 64 letters, digits, '.', '_' and '-': --account NAME")
     return text
 
 
@@ -363,5 +382,5 @@ def _token(text: str) -> Secret:
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError("this is not a token: it must be one word; copy it again from huggingface.co/settings/tokens")
     if text.startswith("hf_px_"):
-        raise UsageError("this is a credential of hf-proxy, not a token; log in with one of the Hub's")
+        raise UsageError("this is a credential of hf-proxy, not a token; log in with one of the Hub's: hf-proxy login")
     return Secret(text)

@@ -131,7 +131,13 @@ class Grants:
         try:
             await self._store.keep([grant], now())
             await self._journal.record(
-                _event(Kind.MINTED, grant, scopes=[str(scope) for scope in order.scopes], label=order.label)
+                _event(
+                    Kind.MINTED,
+                    grant,
+                    scopes=[str(scope) for scope in order.scopes],
+                    label=order.label,
+                    container=order.container or None,
+                )
             )
         except BaseException:
             self._leases.drop(grant.id)  # nobody was given anything

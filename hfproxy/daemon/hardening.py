@@ -50,7 +50,9 @@ def harden() -> None:
     if sys.platform.startswith("linux"):
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
-            raise StartError(f"the process cannot be made undumpable: {os.strerror(ctypes.get_errno())}")
+            raise StartError(
+                f"the process cannot be made undumpable: {os.strerror(ctypes.get_errno())}; see: man 2 prctl"
+            )
 
 
 def check_aiohttp(version: str = aiohttp.__version__, parser: type = http_parser.HttpRequestParser) -> None:

@@ -72,6 +72,11 @@ class Journal:
         """Whether a write has failed, so that nothing is accepted any more."""
         return self._failed
 
+    @property
+    def waiting(self) -> int:
+        """How many lines are still to be written."""
+        return self._queue.qsize()
+
     def note(self, event: Event) -> None:
         """Record what needs no waiting for. It is written within milliseconds.
 
@@ -229,7 +234,9 @@ def _open(directory: Path) -> tuple[Path, int, Head]:
             head = _head_of_full(older.pop())
         durable.sync(directory)
     except OSError as error:
-        raise JournalError(f"the journal in {directory} cannot be opened: {error.strerror}") from None
+        raise JournalError(
+            f"the journal in {directory} cannot be opened ({error.strerror}); see: ls -ld {directory}"
+        ) from None
     return newest, file, head
 
 
@@ -276,4 +283,4 @@ def _standing(last: bytes | None, path: Path) -> Head:
 
 
 def _damaged(path: Path, why: str) -> JournalError:
-    return JournalError(f"{path} is damaged ({why}); move {path.parent} away to start a new journal")
+    return JournalError(f"{path} is damaged ({why}); to start a new journal: mv {path.parent} {path.parent}.bad")

@@ -153,8 +153,8 @@ class Lockdown:
             except (OSError, RefusedError) as error:
                 self._close_vault(whose)
                 await self._end_all(whose)  # what was minted while it was open
-                why = f"{marker} cannot be removed" if isinstance(error, OSError) else str(error)
-                raise RefusedError(f"{why}; it stays locked") from None
+                why = f"{marker} cannot be removed; see: ls -l {marker}" if isinstance(error, OSError) else str(error)
+                raise RefusedError(f"it stays locked, so once more: hf-proxy unlock ({why})") from None
 
     def _lifted(self, whose: Whose) -> None:
         self._down.discard(whose)

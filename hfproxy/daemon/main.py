@@ -12,10 +12,13 @@ import structlog
 import uvloop
 
 from hfproxy import config, paths, wire
+from hfproxy.core import admission
 from hfproxy.core.audit import Head, Kind
 from hfproxy.daemon import hardening, logs, opening, peers, service, watchdog
 from hfproxy.daemon.accounts import Accounts
+from hfproxy.daemon.bridge import Bridge
 from hfproxy.daemon.control import ControlPlane
+from hfproxy.daemon.entrance import Entrance
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.lockdown import Lockdown
@@ -29,7 +32,7 @@ from hfproxy.daemon.rotation import Rotation
 from hfproxy.daemon.standing import Standing
 from hfproxy.daemon.store import Store
 from hfproxy.daemon.upstream import Upstream
-from hfproxy.daemon.visitor import Door, Reception, Visitor
+from hfproxy.daemon.visitor import Door
 from hfproxy.secret import Secret
 from hfproxy.vault import open_vault
 from hfproxy.vault.kept import Kept
@@ -108,8 +111,9 @@ async def _serve(
     store: Store,
     upstream: Upstream,
 ) -> None:
-    port = data.getsockname()[1]
-    endpoint = f"http://127.0.0.1:{port}"
+    local, containers = admission.loopback(data.getsockname()[1]), settings.listen.bridge_host_port
+    bridged = None if containers is None else admission.bridge(*containers)
+    endpoint = local.endpoint
     grants, recorder = Grants(journal, store, config.duration(settings.grants.max_ttl)), Recorder(journal)
     await grants.restore()
     recalls = Recalls(state, upstream)
@@ -122,23 +126,40 @@ async def _serve(
         accounts,
         opener,
         grants,
-        Mint(settings, endpoint, upstream.origin.url, accounts, grants, projects),
+        Mint(
+            settings,
+            endpoint,
+            upstream.origin.url,
+            accounts,
+            grants,
+            projects,
+            None if bridged is None else bridged.endpoint,
+        ),
         journal,
         upstream,
         lockdown,
         Rotation(accounts, journal, recalls, upstream),
         projects,
+        recorder.counts,
     )
     standing = Standing(upstream, accounts, journal)
-    plane = DataPlane(port, state, upstream, accounts, grants, recorder, standing, settings.rules)
-    reception, door = Reception(plane.serve), Door(members)
+
+    def plane(listener: admission.Listener) -> DataPlane:
+        return DataPlane(listener, state, upstream, accounts, grants, recorder, standing, settings.rules)
+
+    def for_containers(opened: socket.socket) -> Entrance:
+        return Entrance(opened, Door(members, container=True), plane(admission.bridge(*opened.getsockname())))
+
+    bridge = None if containers is None else Bridge(*containers, for_containers)
+    entrances: list[Entrance | Bridge] = [Entrance(data, Door(members), plane(local)), *([bridge] if bridge else [])]
+    for entrance in entrances:
+        await entrance.open()
     async with asyncio.TaskGroup() as tasks:
         background = [tasks.create_task(grants.sweep()), tasks.create_task(_every_minute(recorder))]
         background.append(tasks.create_task(watchdog.feed(lambda: grants.swept_at)))
         background.append(tasks.create_task(lockdown.resend()))
-        data_server = await asyncio.get_running_loop().create_server(
-            lambda: Visitor(reception, door), sock=data, backlog=service.BACKLOG
-        )
+        if bridge is not None:
+            background.append(tasks.create_task(bridge.keep()))
         control_server = await asyncio.start_unix_server(
             commands.serve, sock=control, limit=wire.MAX_LINE, backlog=service.BACKLOG
         )
@@ -148,10 +169,11 @@ async def _serve(
         service.notify("STOPPING=1")
         log.info("stopping")
         control_server.close()  # nobody new; who was let in stays
-        data_server.close()
-        await door.settle()
+        for entrance in entrances:
+            entrance.refuse_new()
+        await asyncio.gather(*(entrance.settle() for entrance in entrances))
         await commands.settle()
-        await asyncio.gather(door.close(DRAIN_SECONDS), reception.shut(DRAIN_SECONDS))
+        await asyncio.gather(*(entrance.close(DRAIN_SECONDS) for entrance in entrances))
         for task in background:
             task.cancel()
     recorder.write_unknown()

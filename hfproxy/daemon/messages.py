@@ -18,6 +18,10 @@ class Status(Message, frozen=True, tag="status"):
     """Is it up?"""
 
 
+class Metrics(Message, frozen=True, tag="metrics"):
+    """What was counted since the start."""
+
+
 class Login(Message, frozen=True, tag="login"):
     """Store a token, once whoami said whose it is."""
 
@@ -91,6 +95,7 @@ class Mint(Message, frozen=True, tag="mint"):
     label: str | None = None
     bind: Literal["none", "pid", "tree"] = "none"
     of: Literal["caller", "parent"] = "caller"
+    container: bool = False
     strict: bool = False
     ambient: bool = False
     max_uses: int | None = None
@@ -159,6 +164,7 @@ class Vouch(Message, frozen=True, tag="vouch"):
 
 Any = (
     Status
+    | Metrics
     | Login
     | Accounts
     | Logout

@@ -29,9 +29,17 @@ class Mint:
     """Serves `mint` of the control plane, which `exec`, `mint` and `env` all are."""
 
     def __init__(
-        self, config: Config, endpoint: str, hub: str, accounts: Accounts, grants: Grants, projects: Projects
+        self,
+        config: Config,
+        endpoint: str,
+        hub: str,
+        accounts: Accounts,
+        grants: Grants,
+        projects: Projects,
+        bridge: str | None = None,
     ) -> None:
-        self._config, self._endpoint, self._hub = config, endpoint, hub
+        """`bridge`: the endpoint for containers, if there is one."""
+        self._config, self._endpoint, self._hub, self.bridge = config, endpoint, hub, bridge
         self._accounts, self._grants, self._projects = accounts, grants, projects
 
     async def serve(self, asked: messages.Mint, pid: int, uid: int, holder: Grant | None = None) -> wire.Message:
@@ -45,6 +53,7 @@ class Mint:
         scopes = _parsed(await self._named(asked, uid))
         ttl = self.ttl(asked.ttl)
         bound = _bound(asked, pid, uid)
+        container = self._container(asked, holder)
         account = await self._accounts.choose(uid, _account(asked, holder))
         order = Order(
             account=account.name,
@@ -61,6 +70,7 @@ class Mint:
             login=account.login,
             named=asked.account is not None or (holder is not None and holder.order.named),
             learns=asked.learn or (holder is not None and holder.order.learns),
+            container=container,
             program=asked.program and asked.program[:MAX_TEXT],
             uid=uid,
         )
@@ -68,10 +78,11 @@ class Mint:
         return {
             "id": grant.id,
             "credential": credential,
-            "endpoint": self._endpoint,
+            "endpoint": self.bridge if container else self._endpoint,
             "hub": self._hub,
             "expires_at": grant.expires_at,
             "scopes": [str(one) for one in scopes],
+            "container": container,
             "replace": await self._tokens_among(asked.found, uid),
         }
 
@@ -84,6 +95,28 @@ class Mint:
         if not texts and asked.project is not None:
             return await self._projects.scopes(asked.project, uid)
         return texts or self._config.profile("default")
+
+    def _container(self, asked: messages.Mint, holder: Grant | None) -> bool:
+        """Whether it is for containers. What is narrowed stays what it was: neither kind is the narrower one."""
+        container = asked.container if holder is None else holder.order.container
+        if asked.container and not container and holder is not None:
+            raise RefusedError(
+                f"inside of grant {holder.id} there is no credential for containers; run it outside of"
+                f" {holder.order.program or 'that command'}: hf-proxy exec --container -- CMD"
+            )
+        if container and asked.bind == "tree":
+            raise UsageError("a container's processes are in no tree of this machine; use --container with --bind pid")
+        if container and self.bridge is None:
+            raise RefusedError(
+                "there is no address for containers; set listen.bridge in config.toml, like 172.17.0.1:4881, and start"
+                " the daemon again: hf-proxy daemon"
+            )
+        return container
+
+    @property
+    def profiles(self) -> list[str]:
+        """The names of the config's profiles."""
+        return sorted({"default", *self._config.profiles})
 
     @property
     def longest(self) -> int:
@@ -162,7 +195,9 @@ def _account(asked: messages.Mint, holder: Grant | None) -> str | None:
     if holder is None:
         return asked.account
     if asked.account not in {None, holder.order.account}:
-        raise RefusedError(f"inside of a grant only its own account '{holder.order.account}' is to be had")
+        raise RefusedError(
+            f"inside of a grant only its own account '{holder.order.account}' is to be had; leave --account out"
+        )
     return holder.order.account
 
 
@@ -179,6 +214,7 @@ def public(grant: Grant) -> dict[str, object]:
         "bind": order.bind.value,
         "pid": order.pid,
         "program": order.program,
+        "container": order.container,
         "minted_at": grant.minted_at,
         "expires_at": grant.expires_at,
         "uses": grant.uses,

@@ -75,6 +75,20 @@ def _peer(answer: bytes, source: Address, destination: Address) -> Peer | None:
     return Peer(uid, inode)
 
 
+def is_local(host: str) -> bool:
+    """Whether an address is one of this machine's, so that what comes from it is from a program of this machine.
+
+    The kernel drops packets that claim such an address and come from outside. Only a local address can be bound; where
+    that is set otherwise (`ip_nonlocal_bind`), all are taken for local.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
+        try:
+            any_socket.bind((host, 0))
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
+    return True
+
+
 def credentials(connection: socket.socket) -> tuple[int, int]:
     """(pid, uid) of the far end of a Unix socket, as they were when it connected (`SO_PEERCRED`)."""
     size = struct.calcsize("3i")

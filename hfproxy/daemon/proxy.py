@@ -10,7 +10,8 @@ from pathlib import Path
 from aiohttp import web
 
 from hfproxy.core import admission, routes, spending, target, whoami
-from hfproxy.core.access import Access, Action, Allow, AllowAnonymous, Deny, Need, Refusal, Target
+from hfproxy.core.access import LOOK, Access, Action, Allow, AllowAnonymous, Deny, Need, Refusal, Target
+from hfproxy.core.admission import Listener
 from hfproxy.core.broker import NOBODY, Grant
 from hfproxy.core.rewrite import Places
 from hfproxy.core.routes import Classification, Classified, NeedBody, NeedCommands
@@ -28,11 +29,11 @@ from hfproxy.errors import JournalError, StoreError
 
 
 class DataPlane:
-    """Serves the loopback port."""
+    """Serves a listener: the loopback port, or the bridge of containers."""
 
     def __init__(
         self,
-        port: int,
+        listener: Listener,
         state: Path,
         upstream: Upstream,
         accounts: Accounts,
@@ -42,9 +43,9 @@ class DataPlane:
         rules: Mapping[str, str],
     ) -> None:
         """`state` is where a push that has to be looked into is held back; `rules`: namespace → account."""
-        self._port, self._state, self._rules = port, state, rules
+        self._listener, self._state, self._rules = listener, state, rules
         self._accounts, self._grants, self._recorder = accounts, grants, recorder
-        self._places = Places(upstream.origin.url, f"http://127.0.0.1:{port}")
+        self._places = Places(upstream.origin.url, listener.endpoint)
         self._forward = Forward(upstream, self._places, grants.broker, recorder, standing)
 
     async def serve(self, request: Request) -> Response | web.Response:
@@ -65,18 +66,24 @@ class DataPlane:
         return said or refusals.respond(outcome, exchange.answer, reads=exchange.reads)
 
     async def _steps(self, exchange: Exchange) -> Response | web.Response | Deny:
-        stranger = self._stranger(exchange) or admission.admit(exchange.inbound, self._port)
+        stranger = self._stranger(exchange) or admission.admit(exchange.inbound, self._listener)
         if stranger is not None:
             return self._recorder.counted(stranger, exchange.uid)
         found = routes.classify(exchange.request.method, exchange.request.raw_path, exchange.bill_to)
         holder = await self._holder(exchange, found)
-        if holder is refusals.NO_CREDENTIAL and admission.is_navigation(exchange.request.method, exchange.inbound):
+        # Over the bridge nothing is said or done without a credential.
+        barred = holder if self._listener.container and isinstance(holder, Deny) else None
+        if (
+            not barred
+            and holder is refusals.NO_CREDENTIAL
+            and admission.is_navigation(exchange.request.method, exchange.inbound)
+        ):
             return self._to_the_hub(exchange.request)
         classified = await _read(exchange, found, holder)
         if isinstance(classified, Deny):
-            return self._refuse(exchange, classified)
+            return self._refuse(exchange, barred or classified)
         exchange.classified = classified
-        if isinstance(classified.route.takes, Special):
+        if isinstance(classified.route.takes, Special) and not barred:
             return await self._special(exchange, classified.route.takes, holder)
         if isinstance(holder, Deny):
             return self._refuse(exchange, holder)
@@ -88,14 +95,16 @@ class DataPlane:
         if visitor is None:
             return STRANGER
         visitor.came_to_the_point()
-        if visitor.peer is None or not visitor.is_ours:
+        if not visitor.is_ours:
             return STRANGER
-        exchange.peer, exchange.uid = visitor.peer, visitor.peer.uid
+        exchange.peer, exchange.uid = visitor.peer, visitor.peer and visitor.peer.uid
         return None
 
     async def _holder(self, exchange: Exchange, found: Classification) -> Grant | Deny:
         """Whose credential is it? Asked before a body is read, so that a stranger's body never is."""
         presented = admission.presented(exchange.inbound)
+        if presented is None and self._listener.container:
+            return UNKNOWN_CONTAINER
         if presented is None:
             return await self._ambient(exchange, found) or refusals.NO_CREDENTIAL
         if isinstance(presented, Deny):
@@ -103,12 +112,20 @@ class DataPlane:
         verified = self._grants.broker.verify(presented, now())
         if isinstance(verified, Deny):
             return verified
-        stolen = verified.kept_from(exchange.peer.uid if exchange.peer else NOBODY)
         exchange.uid = verified.order.uid
-        if stolen is not None:
-            return stolen
+        # Who is behind a bridge the kernel does not know; there only a credential made for it is good.
+        if not self._listener.container:
+            stolen = verified.kept_from(exchange.peer.uid if exchange.peer else NOBODY)
+            if stolen is not None:
+                return stolen
         exchange.grant, exchange.credential = verified, presented
-        return verified
+        return self._misplaced(verified) or verified
+
+    def _misplaced(self, grant: Grant) -> Deny | None:
+        """A credential for containers is good for them alone, and no other is good for them."""
+        if grant.order.container is self._listener.container:
+            return None
+        return ONLY_CONTAINERS if grant.order.container else NOT_FOR_CONTAINERS
 
     async def _ambient(self, exchange: Exchange, found: Classification) -> Grant | None:
         """The grant of the tree that the request comes from, if that tree needs no credential; never for a browser."""
@@ -196,7 +213,7 @@ class DataPlane:
         """
         access, pushed = classified.access, exchange.push
         if access is None:
-            return Deny(Refusal.UNKNOWN_ROUTE, "this operation has no meaning that a scope could allow")
+            return Deny(Refusal.UNKNOWN_ROUTE, f"this operation has no meaning that a scope could allow{LOOK}")
         access = access.owned_by(held.account.user)
         if pushed is None or not pushed.doubtful:
             return access
@@ -241,7 +258,20 @@ class DataPlane:
 
 # Who one is needs no scope; all else that can be objected to is.
 ANYTHING = Access((Need(Action.READ, Target(None, None)),))
-STRANGER = Deny(Refusal.PEER, "this connection is not from a user this hf-proxy works for")
+STRANGER = Deny(
+    Refusal.PEER, "this connection is not from a user this hf-proxy works for; start your own: hf-proxy daemon"
+)
+UNKNOWN_CONTAINER = Deny(
+    Refusal.NO_CREDENTIAL,
+    "no credential came with the request; run the container under: hf-proxy exec --container -- docker run IMAGE",
+)
+ONLY_CONTAINERS = Deny(
+    Refusal.HOLDER, "this credential is for containers only; get another one: hf-proxy exec -- CMD, without --container"
+)
+NOT_FOR_CONTAINERS = Deny(
+    Refusal.HOLDER,
+    "this credential is not for containers; get one that is: hf-proxy exec --container -- docker run IMAGE",
+)
 MINTING = Deny(
     Refusal.MINTING,
     "this address hands out or changes live tokens, which no scope can allow; do it at https://huggingface.co/settings",
@@ -270,7 +300,7 @@ async def _read(exchange: Exchange, found: Classification, holder: Grant | Deny)
 async def _classify_body(exchange: Exchange, need: NeedBody) -> Classified | Deny:
     body = await whole(exchange.request, need.limit)
     if body is None:
-        return Deny(Refusal.BAD_BODY, f"this request's body is longer than {need.limit} bytes")
+        return Deny(Refusal.BAD_BODY, f"this request's body is longer than {need.limit} bytes{LOOK}")
     exchange.body = body
     content_type, encoding = exchange.inbound.one("content-type"), exchange.inbound.one("content-encoding")
     return routes.classify_body(need, body, content_type, encoding, exchange.bill_to)
@@ -278,7 +308,7 @@ async def _classify_body(exchange: Exchange, need: NeedBody) -> Classified | Den
 
 async def _classify_push(exchange: Exchange, need: NeedCommands) -> Classified | Deny:
     if exchange.inbound.one("content-encoding"):
-        return Deny(Refusal.BAD_BODY, "this push is refused: it must not be compressed as a whole")
+        return Deny(Refusal.BAD_BODY, f"this push is refused: it must not be compressed as a whole{LOOK}")
     read = await push.read(exchange.request.incoming(), need.target)
     if isinstance(read, Deny):
         return read

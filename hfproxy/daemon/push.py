@@ -13,7 +13,7 @@ from typing import IO, Final
 
 from aiohttp import web
 
-from hfproxy.core.access import Access, Deny, Need, Refusal, Target
+from hfproxy.core.access import LOOK, Access, Deny, Need, Refusal, Target
 from hfproxy.core.pack import PackReader, leads_to
 from hfproxy.core.push import Command, CommandReader, Commands
 
@@ -105,7 +105,7 @@ async def read(body: AsyncIterator[bytes], target: Target) -> Push | Deny:
             return commands
         if commands is not None:
             return Push(commands, target, head, reader.rest, body)
-    return Deny(Refusal.BAD_BODY, "this push is refused: its list of ref updates has no end")
+    return Deny(Refusal.BAD_BODY, f"this push is refused: its list of ref updates has no end{LOOK}")
 
 
 def _take(held: IO[bytes], reader: PackReader, part: bytes) -> None:

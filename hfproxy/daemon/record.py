@@ -12,6 +12,7 @@ import structlog
 
 from hfproxy.core.access import Action, Allow, AllowAnonymous, Deny, Need, Refusal
 from hfproxy.core.audit import Kind
+from hfproxy.core.metrics import Counts
 from hfproxy.core.scope import scope_for
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.journal import Journal
@@ -35,6 +36,7 @@ class Recorder:
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
         self._unknown: Counter[tuple[Refusal, int | None]] = Counter()
+        self.counts = Counts()
 
     async def decided(self, exchange: "Exchange", decision: Allow | AllowAnonymous) -> None:
         """Record a yes. What may change the world is on disk when this returns.
@@ -49,9 +51,11 @@ class Recorder:
             self._journal.note(event)
         else:
             await self._journal.record(event)
+        self.counts.decided(word, _action(exchange))
 
     def denied(self, exchange: "Exchange", deny: Deny) -> None:
         """Record a no to a known grant."""
+        self.counts.denied_for(deny.refusal.value, _action(exchange))
         event = {
             **_about(exchange),
             "kind": Kind.DECIDED.value,
@@ -63,12 +67,16 @@ class Recorder:
     def counted(self, deny: Deny, uid: int | None = None) -> Deny:
         """Count a no to somebody unknown, and hand it on. `uid`: which user it concerns, if any."""
         self._unknown[deny.refusal, uid] += 1
+        self.counts.denied_for(deny.refusal.value)
         return deny
 
     def completed(
         self, exchange: "Exchange", status: int, bytes_up: int, bytes_down: int, refusal: Refusal | None
     ) -> None:
         """Record how a forwarded request ended; status 0: it was cut before the Hub answered."""
+        seconds = time.monotonic() - exchange.started
+        self.counts.completed(status, bytes_up, bytes_down, seconds)
+        self.counts.upstream_errors += refusal is Refusal.UPSTREAM
         self._journal.note(
             {
                 **(exchange.said or _about(exchange)),
@@ -78,7 +86,7 @@ class Recorder:
                 "refusal": refusal and refusal.value,
                 "bytes_up": bytes_up,
                 "bytes_down": bytes_down,
-                "ms": round((time.monotonic() - exchange.started) * 1000),
+                "ms": round(seconds * 1000),
             }
         )
 
@@ -96,6 +104,11 @@ class Recorder:
 def _needs(exchange: "Exchange") -> tuple[Need, ...]:
     access = exchange.classified.access if exchange.classified else None
     return access.needs if access else ()
+
+
+def _action(exchange: "Exchange") -> str | None:
+    needs = _needs(exchange)
+    return needs[0].action.value if needs else None
 
 
 def _about(exchange: "Exchange") -> dict[str, object]:

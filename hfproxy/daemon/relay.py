@@ -100,7 +100,9 @@ class Relay:
 
     def _check(self, data: bytes) -> None:
         if self.held is not None and leak.found(self.held.needles, data):
-            raise UpstreamError("the Hub's answer held the account's token, so it was not passed on")
+            raise UpstreamError(
+                "the Hub's answer held the account's token, so it was not passed on; see: hf-proxy audit"
+            )
 
     async def _whole(self, request: Request, head: Headers, body: bytes, encoding: str) -> Response:
         """A short body that was read: looked into, rewritten where it must be, sent with its length."""

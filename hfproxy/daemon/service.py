@@ -125,7 +125,9 @@ def private_directory(path: Path) -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.lstat()
     except OSError as error:
-        raise StartError(f"{path} cannot be made: {error.strerror}") from None
+        raise StartError(
+            f"{path} cannot be made ({error.strerror}); set HFPROXY_STATE_DIR and HFPROXY_RUNTIME_DIR"
+        ) from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise StartError(
             f"{path} is not a directory of yours (uid {found.st_uid}); remove it, or choose another place with"

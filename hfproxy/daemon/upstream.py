@@ -17,6 +17,7 @@ import aiohttp
 from yarl import URL
 
 from hfproxy.config import Upstream as Settings
+from hfproxy.core.access import LOOK
 from hfproxy.core.headers import Headers, replaced
 from hfproxy.core.rewrite import same_origin
 from hfproxy.daemon.accounts import Held, Origin
@@ -109,7 +110,7 @@ class Upstream:
     def _url(self, raw_target: str) -> URL:
         url = URL(self.origin.url + raw_target, encoded=True)
         if url.raw_path_qs != raw_target:
-            raise UpstreamError("this address would not reach the Hub as it was checked; nothing was sent")
+            raise UpstreamError(f"this address would not reach the Hub as it was checked; nothing was sent{LOOK}")
         return url
 
     def _with_token(self, headers: Headers, held: Held) -> Headers:

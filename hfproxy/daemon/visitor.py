@@ -29,6 +29,8 @@ log = structlog.get_logger()
 HEAD_SECONDS: Final = 20
 # Connections of other users that are heard at the same time.
 MAX_STRANGERS: Final = 16
+# Connections of containers, all of them together.
+MAX_GUESTS: Final = 256
 SETTLE_SECONDS: Final = 1
 # What was accepted is a visitor only some turns of the event loop later.
 ACCEPTED_SECONDS: Final = 0.05
@@ -38,10 +40,14 @@ EARLY_BYTES: Final = 64 * 1024
 
 
 class Door:
-    """Who is let in: those who are served, and some strangers at a time, to be told no."""
+    """Who is let in: those who are served, and some strangers at a time, to be told no.
 
-    def __init__(self, members: Members) -> None:
-        self.members = members
+    `container`: it leads to a bridge, and the kernel cannot say who is behind it. Whoever is, is let in, so many at a
+    time, to show a credential; programs of this machine have another door.
+    """
+
+    def __init__(self, members: Members, *, container: bool = False) -> None:
+        self.members, self.container = members, container
         self.strangers: set[Visitor] = set()
         self._there: set[Visitor] = set()
         self._waiting: set[Visitor] = set()
@@ -83,7 +89,7 @@ class Visitor(BaseProtocol):
     It answers plain requests itself. The first one that is not hands it over to aiohttp's server, for good.
     """
 
-    __slots__ = ("_door", "_early", "_reception", "_server", "_task", "_timer", "is_last", "peer")
+    __slots__ = ("_door", "_early", "_is_guest", "_reception", "_server", "_task", "_timer", "is_last", "peer")
 
     def __init__(self, reception: "Reception", door: Door) -> None:
         super().__init__(asyncio.get_running_loop())
@@ -94,20 +100,25 @@ class Visitor(BaseProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self.is_last = False
         self.peer: Peer | None = None
+        self._is_guest = False
 
     @property
     def is_ours(self) -> bool:
-        """Whether it belongs to somebody who is served."""
-        return self.peer is not None and self._door.members.admit(self.peer.uid)
+        """Whether it belongs to somebody who is served, or came from a container, whose credential will show whose."""
+        return self._is_guest or (self.peer is not None and self._door.members.admit(self.peer.uid))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.peer = peers.look_up(transport.get_extra_info("sockname"), transport.get_extra_info("peername"))
+        here, there = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        if self._door.container:
+            self._is_guest = not peers.is_local(there[0])
+        else:
+            self.peer = peers.look_up(here, there)
         self._timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.send_away)
         self._door.came(self)
-        if not self.is_ours:
+        if self._door.container or not self.is_ours:
             self._door.strangers.add(self)
-            if len(self._door.strangers) > MAX_STRANGERS:
+            if len(self._door.strangers) > (MAX_GUESTS if self._door.container else MAX_STRANGERS):
                 self.send_away()
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -122,7 +122,9 @@ class Seal:
         try:
             document = _opened(sealed, key)
         except InvalidTag:
-            raise VaultError(f"{self._place} is damaged or was replaced; restore it from a backup") from None
+            raise VaultError(
+                f"{self._place} is damaged or was replaced; restore it from a backup, then: hf-proxy unlock"
+            ) from None
         return Secret(document) if document else None
 
     def _unlocked(self) -> _Key:
@@ -155,7 +157,9 @@ class Seal:
         return Cost(memory, passes, lanes), salt
 
     def _damaged(self) -> VaultError:
-        return VaultError(f"{self._place} is damaged or not a sealed vault; restore it, or move it away")
+        return VaultError(
+            f"{self._place} is damaged or not a sealed vault; restore it, or move it away, then: hf-proxy unlock"
+        )
 
 
 def _stated(passphrase: Secret) -> Secret:

@@ -111,7 +111,9 @@ class KeyringVault:
         try:
             durable.remove(self._mark)
         except OSError as error:
-            raise VaultError(f"{self._mark} cannot be removed: {error.strerror}; it stays sealed") from None
+            raise VaultError(
+                f"{self._mark} cannot be removed ({error.strerror}), it stays sealed; see: ls -l {self._mark}"
+            ) from None
         self._seen_sealed = False  # if the rest fails, the item says which it is
         self._put(document, _text(sealed))
         self._seal.lock()

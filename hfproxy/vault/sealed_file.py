@@ -73,7 +73,9 @@ class SealedFileVault:
         try:
             durable.write(self._path, sealed)
         except OSError as error:
-            raise VaultError(f"{self._path} cannot be written: {error.strerror}; nothing was changed") from None
+            raise VaultError(
+                f"{self._path} cannot be written ({error.strerror}), nothing was changed; make room, and try again"
+            ) from None
 
     def seal(self, passphrase: Secret) -> None:
         raise VaultError("a sealed file is sealed already; see: hf-proxy status")

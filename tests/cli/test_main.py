@@ -16,7 +16,7 @@ from hfproxy import __version__
 
 COMMANDS = [
     *("login", "accounts", "logout", "unlock", "lock", "vault", "exec", "mint", "env", "grants", "revoke", "status"),
-    *("audit", "daemon", "lockdown", "rotate", "allow", "learn"),
+    *("audit", "daemon", "lockdown", "rotate", "allow", "learn", "completion", "metrics"),
 ]
 TOKEN = "hf_" + "AbCdEfGhIj" * 3 + "WxYz"
 

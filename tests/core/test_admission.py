@@ -16,7 +16,7 @@ BEARER = ("Authorization", "Bearer hf_px_x")
 
 
 def refused(*headers: tuple[str, str]) -> Refusal | None:
-    verdict = admission.admit(Inbound.of(headers), 4880)
+    verdict = admission.admit(Inbound.of(headers), admission.loopback(4880))
     return None if verdict is None else verdict.refusal
 
 

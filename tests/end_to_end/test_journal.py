@@ -239,7 +239,10 @@ def test_a_journal_that_cannot_be_written_to_starts_no_daemon(
     assert on_a_small_disk("mount", "--bind", "-o", "ro", journal, journal).returncode == 0
     done = on_a_small_disk("env", *(f"{k}={v}" for k, v in house.env.items()), *HFPROXY, "daemon")
     assert done.returncode == 1
-    assert done.stderr.decode() == f"hf-proxy: the journal in {journal} cannot be opened: Read-only file system\n"
+    assert (
+        done.stderr.decode()
+        == f"hf-proxy: the journal in {journal} cannot be opened (Read-only file system); see: ls -ld {journal}\n"
+    )
 
 
 # --- what was written is known again -----------------------------------------------------------------------------

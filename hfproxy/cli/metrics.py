@@ -1,0 +1,15 @@
+"""`metrics`: what the daemon has counted since its start, as Prometheus reads it."""
+
+import sys
+
+from hfproxy.cli.options import Syntax
+from hfproxy.client import ask, text
+
+SYNTAX = Syntax("metrics", "Print the daemon's counters in the text format of Prometheus.")
+
+
+def run(words: list[str]) -> int:
+    """Raises as `client.ask`."""
+    SYNTAX.read(words)
+    sys.stdout.write(text(ask({"do": "metrics"}), "text"))
+    return 0

@@ -1,0 +1,19 @@
+"""What every command takes: the `Syntax` of each, and of those below it (`audit`, `audit verify`).
+
+A command that has others below it keeps each in a module of its own, `audit_verify.py`, or beside its own syntax.
+"""
+
+import os
+from importlib import import_module
+
+from hfproxy.cli.options import Syntax
+
+
+def pages(command: str) -> dict[str, Syntax]:
+    """By what is typed for it, the command itself first."""
+    name = command.replace("-", "_")
+    files = sorted(file for file in os.listdir(os.path.dirname(__file__)) if file.endswith(".py"))
+    modules = [file[:-3] for file in files if file.startswith((f"{name}.", f"{name}_"))]
+    values = [value for module in modules for value in vars(import_module(f"hfproxy.cli.{module}")).values()]
+    found = {one.command: one for one in values if isinstance(one, Syntax) and one.command.split()[0] == command}
+    return dict(sorted(found.items()))
