@@ -96,16 +96,18 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Held:
-    """An account with its token."""
+    """An account with its token, and the refresh token that came with that, of which no use is made."""
 
-    def __init__(self, account: Account, token: Secret) -> None:
+    def __init__(self, account: Account, token: Secret, refresh: Secret | None = None) -> None:
         self.account = account
         self.token = token
+        self.refresh = refresh
 
 
 class _Stored(msgspec.Struct, frozen=True):
     account: Account
     token: str
+    refresh: str | None = None
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -196,7 +198,7 @@ class Accounts:
             there = known.get(held.account.name)
             if there is None or there.token != held.token:
                 return False
-            marked = Held(msgspec.structs.replace(there.account, revoked_at=at), there.token)
+            marked = Held(msgspec.structs.replace(there.account, revoked_at=at), there.token, there.refresh)
             await self._write({**known, there.account.name: marked})
             return True
 
@@ -277,6 +279,13 @@ class Accounts:
             self._shut = False
             await self._read()
 
+    async def reread(self, name: str) -> Held | None:
+        """An account as the vault itself gives it back, whatever is remembered here; raises as `open`."""
+        async with self._changing:
+            if self.locked:
+                raise VaultLockedError(LOCKED)
+            return _parse(await asyncio.to_thread(self.vault.read))[0].get(name)
+
     async def _read(self) -> Mapping[str, Held]:
         if self.locked:
             raise VaultLockedError(LOCKED)
@@ -300,7 +309,7 @@ def _continued(held: Held, before: Held | None) -> Held:
     """Another token of the same user in the same place goes on with what was granted; anything else begins anew."""
     same = before is not None and before.account.owner == held.account.owner
     login = before.account.login if before is not None and same else secrets.token_hex(8)
-    return Held(msgspec.structs.replace(held.account, login=login), held.token)
+    return Held(msgspec.structs.replace(held.account, login=login), held.token, held.refresh)
 
 
 def _parse(document: Secret | None) -> tuple[dict[str, Held], Secret | None]:
@@ -310,10 +319,18 @@ def _parse(document: Secret | None) -> tuple[dict[str, Held], Secret | None]:
         stored = msgspec.json.decode(document.reveal(), type=_Document)
     except msgspec.MsgspecError:
         raise VaultError("what the vault holds was not written by this hf-proxy; nothing is overwritten") from None
-    held = {one.account.name: Held(one.account, Secret(one.token)) for one in stored.accounts}
+    held = {one.account.name: _held(one) for one in stored.accounts}
     return held, Secret(stored.journal_key) if stored.journal_key else None
 
 
+def _held(one: _Stored) -> Held:
+    return Held(one.account, Secret(one.token), None if one.refresh is None else Secret(one.refresh))
+
+
+def _stored(one: Held) -> _Stored:
+    return _Stored(one.account, one.token.reveal(), None if one.refresh is None else one.refresh.reveal())
+
+
 def _print(held: Mapping[str, Held], key: Secret) -> Secret:
-    stored = tuple(_Stored(one.account, one.token.reveal()) for one in held.values())
+    stored = tuple(map(_stored, held.values()))
     return Secret(msgspec.json.encode(_Document(1, stored, key.reveal())).decode())

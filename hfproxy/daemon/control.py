@@ -19,6 +19,7 @@ from hfproxy.core.audit import Kind
 from hfproxy.core.broker import Grant
 from hfproxy.daemon import identity, messages, peers
 from hfproxy.daemon.accounts import Accounts
+from hfproxy.daemon.adoption import Adoption
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
@@ -87,6 +88,7 @@ class ControlPlane:
         self._journal, self._upstream = journal, upstream
         self._lockdown, self._rotation = lockdown, rotation
         self._opener, self._projects = opener, projects
+        self._adoption = Adoption(accounts, journal, upstream)
         self._started_at = now()
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -136,6 +138,9 @@ class ControlPlane:
         match message:
             case messages.Login():
                 yield await self._login(message)
+            case messages.Adopt():
+                refresh = None if message.refresh is None else _token(message.refresh)
+                yield await self._adoption.serve(_token(message.token), refresh, dry=message.dry)
             case messages.Accounts():
                 await self._accounts.open()
                 yield {"accounts": [account.public() for account in self._accounts.known()]}
