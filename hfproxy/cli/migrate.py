@@ -4,8 +4,8 @@
    digest of what it read.
 2. If that is the digest of what was found, the token is taken out of the files (`scan.scrub`).
 
-After a crash it is run again, that is all. What the Hub does not accept is not moved, and is taken out only if a person at
-a terminal says so: it may be the token of another Hub.
+After a crash it is run again, that is all. What the Hub does not accept is not moved, and is taken out only if a person
+at a terminal says so: it may be the token of another Hub.
 """
 
 import os

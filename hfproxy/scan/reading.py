@@ -41,9 +41,11 @@ def is_binary(data: bytes) -> bool:
     return b"\0" in data[:HEAD_BYTES]
 
 
-def widened(data: bytes) -> bytes:
-    """A text of two bytes a character as one of one byte, for looking only."""
-    return data.decode("utf-16", "replace").encode("ascii", "replace") if data[:2] in UTF16 else data
+def binary_hits(data: bytes) -> list[Hit]:
+    """The tokens in a file that is no text, or one with two bytes a character; where they are is not exact."""
+    if data[:2] in UTF16:
+        data = data.decode("utf-16", "replace").encode("ascii", "replace")
+    return list(tokens.packed(data))
 
 
 def login_of(found: list[Hit], data: bytes, refresh: Hit) -> Hit | None:

@@ -155,7 +155,7 @@ class Walk:
         self.seen.bytes += size
         if size <= PIECE_BYTES:
             kind = self._kinds.get(path)
-            found = reading.hits(reading.widened(data) if binary else data, path, kind)
+            found = reading.binary_hits(data) if binary else reading.hits(data, path, kind)
             if found:
                 self._keep(path, Kind.BINARY if binary else kind, data, found, 1)
             return
