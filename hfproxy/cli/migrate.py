@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from hfproxy.cli import prompt
 from hfproxy.cli.render import show
 from hfproxy.client import ask, text
-from hfproxy.errors import HFProxyError
+from hfproxy.errors import DaemonError, HFProxyError
 from hfproxy.scan import scrub
 from hfproxy.scan.places import Kind
 from hfproxy.scan.tokens import Shape, digest
@@ -126,7 +126,10 @@ def _adopt(same: list[Fate], token: Secret, refresh: Secret | None) -> set[str]:
     for fate in same:
         fate.take(answer)
     brought = {digest(one) for one in (token, refresh) if one is not None}
-    return brought & {str(answer.get("digest")), str(answer.get("refresh"))}
+    safe = brought & {str(answer.get("digest")), str(answer.get("refresh"))}
+    if digest(token) not in safe and answer.get("dead") is not True:
+        raise DaemonError("the daemon did not prove that the vault holds it; look at its log, then: hf-proxy accounts")
+    return safe
 
 
 def _scrub(coming: list[Fate], safe: set[str]) -> None:

@@ -8,7 +8,9 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TextIO
 
 from hfproxy.cli import migrate, prompt
 from hfproxy.cli.options import Arguments, Syntax
@@ -35,12 +37,15 @@ SYNTAX = Syntax(
     most=1_000_000,
 )
 FEW = 3
+AFTER_S, AGAIN_S = 1.0, 0.2
 
 
 def run(words: list[str]) -> int:
     """Returns 1 if a token is in the clear, and still is. Raises as `client.ask`; UsageError: there is no such PATH."""
     arguments = SYNTAX.read(words)
     moves, dry = arguments.switch("--migrate"), arguments.switch("--dry-run")
+    if arguments.switch("--yes") and not moves:
+        raise SYNTAX.wrong("--yes goes with --migrate")
     if moves and not dry:
         if not arguments.switch("--yes"):
             prompt.needs_terminal(_again(arguments, "--migrate", "--yes"))
@@ -64,7 +69,7 @@ def _scan(arguments: Arguments) -> tuple[Seen, list[Finding]]:
     home, known = os.path.expanduser("~"), {}
     if not arguments.rest:
         known = {os.path.realpath(path): kind for path, kind in places.known_files(home, os.environ).items()}
-    progress = Progress()
+    progress = Progress(sys.stderr)
     walk = Walk(Globs(arguments.texts("--exclude")), known, one_system=not arguments.rest, tick=progress.show)
     for path in arguments.rest:
         try:
@@ -75,12 +80,12 @@ def _scan(arguments: Arguments) -> tuple[Seen, list[Finding]]:
             ) from None
     elsewhere = [] if arguments.rest else list(_at_home(walk, home, list(known)))
     progress.clear()
-    return walk.seen, [*(finding for here in walk.findings.values() for finding in here), *elsewhere]
+    return walk.seen, [*(finding for path in sorted(walk.findings) for finding in walk.findings[path]), *elsewhere]
 
 
 def _at_home(walk: Walk, home: str, files: list[str]) -> Iterator[Finding]:
     for path in (*files, *places.known_trees(home, os.environ)):
-        if os.path.exists(path):
+        with suppress(OSError):  # most are not there
             walk.look(path)
     yield from processes.environment(os.environb)
     yield from processes.processes(walk.seen)
@@ -89,23 +94,24 @@ def _at_home(walk: Walk, home: str, files: list[str]) -> Iterator[Finding]:
 class Progress:
     """One line on a terminal, once it has taken a second."""
 
-    def __init__(self) -> None:
-        self._next = time.monotonic() + 1 if sys.stderr.isatty() else float("inf")
-        self._shown = False
+    def __init__(self, terminal: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self._terminal, self._clock, self._shown = terminal, clock, False
+        self._next = clock() + AFTER_S if terminal.isatty() else float("inf")
 
     def show(self, walk: Walk) -> None:
         """Say how far it is; not more often than a person reads."""
-        if time.monotonic() >= self._next:
-            seen, self._shown, self._next = walk.seen, True, time.monotonic() + 0.2
-            sys.stderr.write(
-                f"\r{seen.files:,} files, {seen.bytes // 1_000_000:,} MB, {len(walk.findings)} with tokens\x1b[K"
-            )
-            sys.stderr.flush()
+        if self._clock() >= self._next:
+            self._shown, self._next = True, self._clock() + AGAIN_S
+            seen = walk.seen
+            far = f"{seen.files:,} files, {seen.bytes // 1_000_000:,} MB, {len(walk.findings)} with tokens"
+            self._terminal.write(f"\r{far}\x1b[K")
+            self._terminal.flush()
 
     def clear(self) -> None:
         """Take it away."""
         if self._shown:
-            sys.stderr.write("\r\x1b[K")
+            self._terminal.write("\r\x1b[K")
+            self._terminal.flush()
 
 
 def _report(arguments: Arguments, seen: Seen, fates: list[migrate.Fate]) -> None:
@@ -154,8 +160,8 @@ def _note(fate: migrate.Fate) -> str:
 
 def _summary(seen: Seen, fates: list[migrate.Fate]) -> str:
     tokens = len({fingerprint(fate.finding.token) for fate in fates})
-    found = f"{len(fates)} places with {tokens} tokens" if fates else "no token in the clear"
-    among = f"{seen.files:,} files" + (f" and {seen.processes} processes" if seen.processes else "")
+    found = f"{_counted(tokens, 'token')} in {_counted(len(fates), 'place')}" if fates else "no token in the clear"
+    among = _counted(seen.files, "file") + (f" and {_counted(seen.processes, 'process')}" if seen.processes else "")
     left_out = [
         f"{number} {what}"
         for number, what in (
@@ -166,13 +172,17 @@ def _summary(seen: Seen, fates: list[migrate.Fate]) -> str:
         )
         if number
     ]
-    return f"{found} in {among}" + (f"; not looked into: {', '.join(left_out)}" if left_out else "")
+    return f"{found}; looked into {among}" + (f"; not looked into: {', '.join(left_out)}" if left_out else "")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 'es' if what.endswith('s') else 's'}"
 
 
 def _next(arguments: Arguments, left: list[migrate.Fate]) -> str:
-    what = f"{len(left)} places hold a token in the clear"
+    what = f"{_counted(len(left), 'place')} with a token in the clear"
     if arguments.switch("--migrate") and not arguments.switch("--dry-run"):
-        return f"{what} still, as noted; when that is done: {_again(arguments)}"
+        return f"{what} left, as noted; once that is done: {_again(arguments)}"
     if not any(fate.movable for fate in left):
         return f"{what}, none that can be moved, as noted by: {_again(arguments, '--dry-run')}"
     return f"{what}; move them into the vault with: {_again(arguments, '--migrate')}"

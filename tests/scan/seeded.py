@@ -37,7 +37,9 @@ class Tokens:
     reader: str = field(default_factory=made_up)
     bot: str = field(default_factory=made_up)
     org: str = field(default_factory=lambda: "api_org_" + made_up()[3:])
-    oauth: str = field(default_factory=lambda: f"hf_oauth_eyJhbGciOiJFZERTQSJ9.{made_up()[3:]}7.{made_up()[3:]}-{made_up()[3:]}")
+    oauth: str = field(
+        default_factory=lambda: f"hf_oauth_eyJhbGciOiJFZERTQSJ9.{made_up()[3:]}7.{made_up()[3:]}-{made_up()[3:]}"
+    )
     refresh: str = field(default_factory=lambda: f"hf_oauth__refresh_{made_up()[3:]}")
 
     def live(self) -> dict[str, tuple[str, ...]]:
@@ -161,7 +163,14 @@ def _special(tokens: Tokens) -> Iterator[Place]:
     """Both formats of `stored_tokens`, one very long line, one very long file; and what is only for a person."""
     ini = "[default]\nhf_token = {}\n\n[oauth-me]\nhf_token = {}\nrefresh_token = {}\nexpires_at = 1900000000\n\n"
     before = ini.format(tokens.me, tokens.oauth, tokens.refresh).encode()
-    yield Place(".cache/huggingface/stored_tokens", before, ini.format("", "", "").encode(), "stored-tokens", tokens.oauth, 0o600)
+    yield Place(
+        ".cache/huggingface/stored_tokens",
+        before,
+        ini.format("", "", "").encode(),
+        "stored-tokens",
+        tokens.oauth,
+        0o600,
+    )
     rust = '{{"tokens": {{"a": {{"hf_token": "{}"}}, "b": {{"hf_token": "{}"}}}}}}'
     before, after = rust.format(tokens.reader, tokens.bot).encode(), rust.format("", "").encode()
     yield Place("rust/huggingface/stored_tokens", before, after, "stored-tokens", tokens.bot, 0o600)

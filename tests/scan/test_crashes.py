@@ -22,7 +22,9 @@ from scan.seeded import Tokens
 
 KILLED = Path(__file__).with_name("killed.py")
 COMMAND = "hfproxy.client,hfproxy.scan.scrub,hfproxy.durable,hfproxy.cli.migrate"
-DAEMON = "hfproxy.durable,hfproxy.vault.sealed_file,hfproxy.daemon.journal,hfproxy.daemon.adoption,asyncio.selector_events"
+DAEMON = (
+    "hfproxy.durable,hfproxy.vault.sealed_file,hfproxy.daemon.journal,hfproxy.daemon.adoption,asyncio.selector_events"
+)
 
 
 class Home:

@@ -49,18 +49,25 @@ def test_git_reads_what_is_left_of_its_files(tmp_path: Path) -> None:
     config = f'[remote "o"]\n\turl = https://me:{TOKEN}@huggingface.co/m\n[lfs "https://u:{TOKEN}@huggingface.co/m"]\n\ta = b\n'
     file = tmp_path / "config"
     file.write_text(without(config, "/home/me/x/.git/config"))
-    shown = subprocess.run(["git", "config", "-f", str(file), "--list"], capture_output=True, text=True, check=True).stdout
+    shown = subprocess.run(
+        ["git", "config", "-f", str(file), "--list"], capture_output=True, text=True, check=True
+    ).stdout
     assert shown.splitlines() == ["remote.o.url=https://huggingface.co/m", "lfs.https://huggingface.co/m.a=b"]
 
 
 def test_git_finds_no_password_where_its_store_had_the_token(tmp_path: Path) -> None:
     store = tmp_path / "store"
-    store.write_text(without(f"https://u:p@example.com\nhttps://u:{TOKEN}@huggingface.co\n", "/home/me/.git-credentials"))
+    store.write_text(
+        without(f"https://u:p@example.com\nhttps://u:{TOKEN}@huggingface.co\n", "/home/me/.git-credentials")
+    )
     asked = "protocol=https\nhost={}\n\n"
     answers = [
         subprocess.run(
             ["git", "credential-store", "--file", str(store), "get"],
-            input=asked.format(host), capture_output=True, text=True, check=True,
+            input=asked.format(host),
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout  # fmt: skip
         for host in ("example.com", "huggingface.co")
     ]
@@ -68,7 +75,9 @@ def test_git_finds_no_password_where_its_store_had_the_token(tmp_path: Path) -> 
 
 
 def test_a_netrc_keeps_its_other_entries(tmp_path: Path) -> None:
-    text = f"machine huggingface.co login u password {TOKEN}\nmachine b login c password d\ndefault login e password f\n"
+    text = (
+        f"machine huggingface.co login u password {TOKEN}\nmachine b login c password d\ndefault login e password f\n"
+    )
     file = tmp_path / "netrc"
     file.write_text(without(text, "/home/me/.netrc"))
     assert netrc.netrc(str(file)).hosts == {
@@ -94,7 +103,7 @@ def test_base64_is_put_together_again() -> None:
 
 def test_the_words_of_a_dockerfile_stay_apart() -> None:
     path = "/src/Dockerfile"
-    assert without(f"ENV A {TOKEN}\nENV B={TOKEN}\nenv C \"{TOKEN}\"\n", path) == 'ENV A ""\nENV B=\nenv C ""\n'
+    assert without(f'ENV A {TOKEN}\nENV B={TOKEN}\nenv C "{TOKEN}"\n', path) == 'ENV A ""\nENV B=\nenv C ""\n'
 
 
 @pytest.mark.parametrize("version", ["hub036", "hub133", "hub24"])
@@ -104,9 +113,7 @@ def test_huggingface_hub_is_logged_out_by_what_is_left(interpreter: object, tmp_
     hub.mkdir()
     (hub / "token").write_text(without(TOKEN, "/home/me/huggingface/token"))
     (hub / "stored_tokens").write_text(without(f"[a]\nhf_token = {TOKEN}\n\n", "/home/me/huggingface/stored_tokens"))
-    script = (
-        "from huggingface_hub.utils import get_stored_tokens, get_token\nprint(get_token(), get_stored_tokens())"
-    )
+    script = "from huggingface_hub.utils import get_stored_tokens, get_token\nprint(get_token(), get_stored_tokens())"
     environment = {"HF_HOME": str(hub), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     done = subprocess.run([interpreter(version), "-c", script], env=environment, capture_output=True, text=True)  # type: ignore[operator]
     assert (done.returncode, done.stdout) == (0, "None {'a': ''}\n"), done.stderr

@@ -137,6 +137,27 @@ def test_is_left_for_a_person(file: Path, make: Callable[[Path], str]) -> None:
     assert sorted((path.name, path.lstat()) for path in file.parent.iterdir()) == before
 
 
+FULL = """
+import resource, sys
+from hfproxy.scan import scrub
+from hfproxy.scan.places import Kind
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))
+try:
+    scrub.scrub([sys.argv[1]], Kind.FILE, lambda token: True)
+except scrub.ByHandError as error:
+    print(error)
+"""
+
+
+def test_a_file_that_cannot_be_written_whole_is_not_written(file: Path) -> None:
+    file.write_text(f"a={TOKEN}\nand more than four bytes\n")
+    done = subprocess.run([sys.executable, "-I", "-c", FULL, str(file)], capture_output=True, text=True, check=True)
+    assert done.stdout == "File too large\n"
+    assert file.read_text() == f"a={TOKEN}\nand more than four bytes\n"
+    assert alone(file)
+
+
 CHANGED = """
 import os, sys
 from hfproxy.scan import scrub

@@ -51,7 +51,9 @@ def below(home: Path, answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def in_processes(answer: dict[str, Any], known: set[str]) -> set[tuple[str, str]]:
     kinds = ("process", "environment")
-    return {(one["kind"], one["variable"]) for one in answer["findings"] if one["kind"] in kinds and one["token"] in known}
+    return {
+        (one["kind"], one["variable"]) for one in answer["findings"] if one["kind"] in kinds and one["token"] in known
+    }
 
 
 def test_everything_is_found_and_nothing_else(
@@ -86,7 +88,14 @@ def test_everything_is_found_and_nothing_else(
 
 def test_nothing_that_is_printed_holds_a_token(house: LastingHouse, home: Path, tokens: Tokens) -> None:
     (home / f"{tokens.me}.txt").write_text(tokens.me)
-    for words in ((), ("--json",), ("--whoami",), ("--dry-run",), (str(home / f"{tokens.me}.txt"),), (f"/no/{tokens.me}",)):
+    for words in (
+        (),
+        ("--json",),
+        ("--whoami",),
+        ("--dry-run",),
+        (str(home / f"{tokens.me}.txt"),),
+        (f"/no/{tokens.me}",),
+    ):
         done = house.cli("scan", *words, env={"HF_TOKEN": tokens.bot})
         assert done.returncode in {1, 2}
         for token in vars(tokens).values():
@@ -126,6 +135,12 @@ def test_what_was_moved_works(house: LastingHouse, home: Path, hub: FakeHub, tok
     house.begin()  # it is in the vault, not only in memory
     hub.recorder.clear()
     minted = house.mint("--account", owner, "--scope", "read:bot/*")
-    command = ["curl", "-sf", "-H", f"Authorization: Bearer {minted['credential']}", f"{minted['endpoint']}/api/models/bot/secret"]
+    command = [
+        "curl",
+        "-sf",
+        "-H",
+        f"Authorization: Bearer {minted['credential']}",
+        f"{minted['endpoint']}/api/models/bot/secret",
+    ]
     assert subprocess.run(command, env={"PATH": os.environ["PATH"]}, capture_output=True).returncode == 0
     assert hub.saw(tokens.bot.encode())
