@@ -17,7 +17,7 @@ from hfproxy.client import ask, text
 from hfproxy.errors import DaemonError, HFProxyError
 from hfproxy.scan import scrub
 from hfproxy.scan.places import Kind
-from hfproxy.scan.tokens import Shape, digest
+from hfproxy.scan.tokens import Shape, digest, masked
 from hfproxy.scan.walk import Finding
 from hfproxy.secret import Secret
 from hfproxy.wire import Message
@@ -83,15 +83,12 @@ def move(fates: list[Fate], *, asks: bool) -> None:
     if asks and coming and not prompt.agreed(_question(coming)):
         raise HFProxyError("nothing was moved; to see what would be done: hf-proxy scan --dry-run")
     safe = _adopted(coming)
-    dead = {digest(fate.finding.token) for fate in coming if fate.state == "dead"}
-    if (
-        asks
-        and dead
-        and prompt.agreed(f"The Hub does not accept {len(dead)} of them. Take these out as well, for good?")
-    ):
+    dead = {digest(fate.finding.token) for fate in coming if fate.state == "dead"} - safe
+    for_good = f"The Hub does not accept {len(dead)} of them. Take these out as well, for good?"
+    if asks and dead and prompt.agreed(for_good):
         safe |= dead
     _scrub([fate for fate in coming if digest(fate.finding.token) in safe], safe)
-    for fate in coming:
+    for fate in fates:
         if fate.state == "found":
             fate.state = "left"
 
@@ -115,7 +112,7 @@ def _adopted(coming: list[Fate]) -> set[str]:
                 fate.why = fate.why or str(error)
             break
     for fate in coming:
-        if fate.finding.shape is Shape.REFRESH and digest(fate.finding.token) not in safe:
+        if digest(fate.finding.token) in _renewing(coming) - safe:
             fate.why = ALONE
     return safe
 
@@ -159,15 +156,21 @@ def tell_after(fates: list[Fate]) -> None:
              f" hf-proxy rotate --account {account}")  # fmt: skip
     if any(fate.finding.kind is Kind.SHELL_HISTORY for fate in moved):
         show("a shell that is still running may write its history again; close it, then: hf-proxy scan")
+    for path in sorted({fate.finding.path for fate in moved if fate.finding.kind is Kind.NETRC}):
+        show(f"the entry in {masked(path)} has an empty password now, which some clients send; delete the entry")
 
 
 def _by_token(fates: list[Fate]) -> list[list[Fate]]:
-    """What lies in several places, together; refresh tokens are nobody's whom the Hub could name."""
+    """What lies in several places, together; without refresh tokens, which the Hub does not accept from anybody."""
     groups: dict[str, list[Fate]] = {}
     for fate in fates:
-        if fate.finding.shape is not Shape.REFRESH:
-            groups.setdefault(digest(fate.finding.token), []).append(fate)
-    return list(groups.values())
+        groups.setdefault(digest(fate.finding.token), []).append(fate)
+    return [same for one, same in groups.items() if one not in _renewing(fates)]
+
+
+def _renewing(fates: list[Fate]) -> set[str]:
+    """The digests of refresh tokens: one that is known as such is one wherever it lies."""
+    return {digest(fate.finding.token) for fate in fates if fate.finding.shape is Shape.REFRESH}
 
 
 def _by_file(fates: list[Fate]) -> list[list[Fate]]:

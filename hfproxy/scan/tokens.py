@@ -75,7 +75,7 @@ WORDS: Final = re.compile(
 CAMEL_CASE: Final = re.compile(rb"[a-z0-9]*(?:[A-Z][a-z]+[0-9]*)+")
 CAPITAL: Final = re.compile(rb"[A-Z]")
 WORD_LETTERS: Final = 5
-DIGIT: Final = re.compile(rb"[0-9]")
+PARTS: Final = re.compile(rb"[._-]+")
 SAME_AGAIN: Final = re.compile(rb"(.)\1{4}")
 
 # Digits of base64 that `hf_` and `api_org_` make by themselves, wherever they begin.
@@ -136,10 +136,9 @@ def shape_of(text: bytes) -> Shape:
 
 def by_chance(text: bytes) -> bool:
     """Whether what follows the prefix was made by chance and not by a person."""
-    prefix, shape = next((prefix, shape) for prefix, shape in SHAPES if text.startswith(prefix))
-    body = text[len(prefix) :]
-    if shape in {Shape.OAUTH, Shape.JWT} and DIGIT.search(body) is None:  # a name with underscores; a JWT has digits
-        return False
+    prefix = next(prefix for prefix, _ in SHAPES if text.startswith(prefix))
+    # A long one has parts, and so has a name: `hf_oauth_redirect_uri`.
+    body = max(PARTS.split(text[len(prefix) :]), key=len)
     return (
         len(set(body)) >= FEWEST_LETTERS
         and body.lower() != body != body.upper()

@@ -2,16 +2,20 @@
 
     python -I killed.py MODULE,MODULE... WHEN NUMBER -- PYTHON -I -m hfproxy WORD...
 
-Counted are calls made from these modules (files, sockets, names), once the function WHEN (`module:function`) was
-entered. Nothing in the product knows of it: the interpreter's own profiling hook sees each call before it is made. Ends as the program does
-if there are fewer.
+Counted are calls made from these modules (files, sockets, names), once the function WHEN (`module:name` or `module:class.name`)
+was called. The product knows nothing of it: the interpreter's own profiling hook sees each call before it is made. Ends
+as the program does if there are fewer.
 """
 
+import functools
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from importlib import import_module
 from types import FrameType
+from typing import Any
 
 from hfproxy.__main__ import main as run
 from hfproxy.daemon import hardening
@@ -20,15 +24,23 @@ from hfproxy.daemon import hardening
 class Killer:
     """Counts, and kills."""
 
-    def __init__(self, modules: set[str], when: str, number: int) -> None:
-        self._modules, self._when, self._number = modules, when, number
+    def __init__(self, modules: set[str], number: int) -> None:
+        self._modules, self._number = modules, number
         self._armed, self._count = False, 0
 
+    def armed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, with which the counting begins."""
+
+        @functools.wraps(function)
+        def called(*words: Any, **named: Any) -> Any:
+            self._armed = True
+            sys.setprofile(self)
+            return function(*words, **named)
+
+        return called
+
     def __call__(self, frame: FrameType, event: str, call: object) -> None:
-        module = frame.f_globals.get("__name__", "")
-        if event == "call":
-            self._armed = self._armed or f"{module}:{frame.f_code.co_name}" == self._when
-        elif event == "c_call" and self._armed and module in self._modules and reaches_out(call):
+        if event == "c_call" and self._armed and frame.f_globals.get("__name__") in self._modules and reaches_out(call):
             self._count += 1
             if self._count == self._number:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -46,9 +58,12 @@ def main() -> int:
     if hardening.clean(os.environ) != dict(os.environ):  # or the daemon would become another process
         os.execve(sys.executable, [sys.executable, "-I", *sys.argv], hardening.clean(os.environ))
     sys.argv = sys.argv[sys.argv.index("hfproxy") :]
-    killer = Killer(set(modules.split(",")), when, int(number))
-    threading.setprofile(killer)
-    sys.setprofile(killer)
+    killer = Killer(set(modules.split(",")), int(number))
+    module, _, path = when.partition(":")
+    *classes, name = path.split(".")
+    owner = functools.reduce(getattr, classes, import_module(module))
+    setattr(owner, name, killer.armed(getattr(owner, name)))
+    threading.setprofile(killer)  # those that the daemon makes for what blocks
     return run()
 
 

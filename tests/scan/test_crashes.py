@@ -115,7 +115,7 @@ def test_the_daemon_is_killed_at_every_step(house: LastingHouse, files: Home) ->
         forget(house)
         house.stop()
         files.sow("a.env")
-        house.begin(before=killing(DAEMON, "hfproxy.daemon.adoption:serve", number))
+        house.begin(before=killing(DAEMON, "hfproxy.daemon.adoption:Adoption.serve", number))
         code = migrate(house, files, [])
         assert house.process is not None
         if code == 0:

@@ -156,18 +156,20 @@ def test_a_login_by_browser_is_moved_with_what_renews_it(house: LastingHouse, fo
     stored = folder / "stored_tokens"
     text = "[a]\nhf_token = {}\nrefresh_token = {}\nexpires_at = 1\n\n[b]\nhf_token = {}\n"
     stored.write_text(text.format(tokens.oauth, tokens.refresh, tokens.bot))
+    write(folder, log=tokens.refresh)  # which is known for what it is there too
     house.must("scan", "--migrate", "--yes", str(folder))
-    assert stored.read_text() == text.format("", "", "")
+    assert texts(folder) == {"stored_tokens": text.format("", "", ""), "log": ""}
     assert sorted(accounts(house).values()) == ["bot", "me"]
 
 
 def test_what_renews_a_login_stays_while_the_login_does(house: LastingHouse, folder: Path, tokens: Tokens) -> None:
     text = f"[a]\nhf_token = hf_oauth_eyJ0.{made_up()[3:]}7\nrefresh_token = {tokens.refresh}\n"
-    (folder / "stored_tokens").write_text(text)
-    done = house.cli("scan", "--migrate", "--yes", str(folder))
-    assert done.returncode == 1
-    assert (folder / "stored_tokens").read_text() == text
-    assert tokens.refresh not in done.stdout
+    write(folder, stored_tokens=text, log=tokens.refresh)
+    told, code = on_a_terminal(house, "scan", "--migrate", str(folder), typed="yn")
+    assert code == 1
+    assert texts(folder) == {"stored_tokens": text, "log": tokens.refresh}
+    assert "a refresh token whose login was not moved" in told
+    assert tokens.refresh not in told
 
 
 def test_whoami_says_whose_and_changes_nothing(house: LastingHouse, folder: Path, tokens: Tokens, hub: FakeHub) -> None:
