@@ -71,10 +71,12 @@ FEWEST_LETTERS: Final = 12
 WORDS: Final = re.compile(
     rb"token|secret|example|placehold|redact|replace|changeme|dummy|huggingface|password|abcdefg|1234567|qwerty"
 )
-# Words of five letters on average, each with its capital.
 CAMEL_CASE: Final = re.compile(rb"[a-z0-9]*(?:[A-Z][a-z]+[0-9]*)+")
 CAPITAL: Final = re.compile(rb"[A-Z]")
+# Chance makes 34 letters look like words of five once in 25,000 times; the others have more than 34.
 WORD_LETTERS: Final = 5
+SHORT_WORD_LETTERS: Final = 4
+LONG: Final = frozenset({b"hf_oauth_", b"hf_jwt_"})
 PARTS: Final = re.compile(rb"[._-]+")
 SAME_AGAIN: Final = re.compile(rb"(.)\1{4}")
 
@@ -144,12 +146,13 @@ def by_chance(text: bytes) -> bool:
         and body.lower() != body != body.upper()
         and SAME_AGAIN.search(body) is None
         and WORDS.search(body.lower()) is None
-        and not _is_camel_case(body)
+        and not _is_camel_case(body, SHORT_WORD_LETTERS if prefix in LONG else WORD_LETTERS)
     )
 
 
-def _is_camel_case(body: bytes) -> bool:
-    return CAMEL_CASE.fullmatch(body) is not None and WORD_LETTERS * len(CAPITAL.findall(body)) <= len(body)
+def _is_camel_case(body: bytes, letters: int) -> bool:
+    """Words with a capital each, of so many letters on average."""
+    return CAMEL_CASE.fullmatch(body) is not None and letters * len(CAPITAL.findall(body)) <= len(body)
 
 
 def fingerprint(token: Secret) -> str:

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 import pytest
-from canary import made_up
 from outcome import HfProxy, done, failed
+from scan.seeded import made_up
 from scripted_daemon import ScriptedDaemon
 
 from hfproxy.cli.scan import Progress

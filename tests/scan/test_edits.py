@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from canary import made_up
+
+from scan.seeded import made_up
 
 from hfproxy.scan import edits, places, reading
 from hfproxy.scan.places import Kind

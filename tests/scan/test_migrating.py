@@ -7,12 +7,11 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from canary import made_up
 from drills.conftest import LastingHouse
 from fakehub import FakeHub
 from house import HFPROXY, House
 
-from scan.seeded import Tokens
+from scan.seeded import Tokens, made_up
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from canary import made_up
+
+from scan.seeded import made_up
 
 from hfproxy.scan import scrub
 from hfproxy.scan.places import Kind

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from canary import made_up
+
+from scan.seeded import made_up
 
 from hfproxy.scan import tokens, walk
 from hfproxy.scan.globs import Globs
