@@ -111,8 +111,9 @@ def _adopted(coming: list[Fate]) -> set[str]:
             for fate in coming:
                 fate.why = fate.why or str(error)
             break
+    alone = _renewing(coming) - safe
     for fate in coming:
-        if digest(fate.finding.token) in _renewing(coming) - safe:
+        if digest(fate.finding.token) in alone:
             fate.why = ALONE
     return safe
 
@@ -165,7 +166,8 @@ def _by_token(fates: list[Fate]) -> list[list[Fate]]:
     groups: dict[str, list[Fate]] = {}
     for fate in fates:
         groups.setdefault(digest(fate.finding.token), []).append(fate)
-    return [same for one, same in groups.items() if one not in _renewing(fates)]
+    renewing = _renewing(fates)
+    return [same for one, same in groups.items() if one not in renewing]
 
 
 def _renewing(fates: list[Fate]) -> set[str]:

@@ -33,7 +33,7 @@ ENV_WORDS: Final = re.compile(rb"(?im)^[ \t]*ENV[ \t]+\w+[ \t]+\Z")
 def without(data: bytes, found: list[Hit], kind: Kind, gone: Callable[[Secret], bool]) -> bytes:
     """The content without those of the tokens in it that are `gone`."""
     # A set: two tokens of one URL, or of one run of base64, are one edit.
-    edits = {_edit(data, hit, found, kind, gone) for hit in found if gone(hit.token)}
+    edits = {_edit(data, hit, kind, gone) for hit in found if gone(hit.token)}
     parts, done = [], 0
     for start, end, instead in sorted(edits):
         parts += [data[done:start], instead]
@@ -41,14 +41,14 @@ def without(data: bytes, found: list[Hit], kind: Kind, gone: Callable[[Secret], 
     return b"".join([*parts, data[done:]])
 
 
-def _edit(data: bytes, hit: Hit, found: list[Hit], kind: Kind, gone: Callable[[Secret], bool]) -> Edit:
+def _edit(data: bytes, hit: Hit, kind: Kind, gone: Callable[[Secret], bool]) -> Edit:
     if hit.form is Form.BASE64:
         return hit.start, hit.end, _encoded_without(data[hit.start : hit.end], gone)
     before = data[max(0, hit.start - USER_BYTES) : hit.start]
     user, rest = USER.search(before), REST.match(data, hit.end)
     if user is not None and rest is not None:
         start, end = hit.start - len(user[1]), rest.end()
-        if all(gone(other.token) for other in found if start <= other.start < end):
+        if all(gone(other.token) for other in tokens.plain(data[start:end])):
             return start, end, b""
     words = kind is Kind.NETRC or (kind is Kind.DOCKERFILE and ENV_WORDS.search(before) is not None)
     return hit.start, hit.end, EMPTY_WORD if words and not _is_quoted(data, hit) else b""

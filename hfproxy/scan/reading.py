@@ -45,7 +45,7 @@ def binary_hits(data: bytes) -> list[Hit]:
     """The tokens in a file that is no text, or one with two bytes a character; where they are is not exact."""
     if data[:2] in UTF16:
         data = data.decode("utf-16", "replace").encode("ascii", "replace")
-    return list(tokens.packed(data))
+    return sorted(tokens.packed(data), key=lambda hit: hit.start)
 
 
 def login_of(found: list[Hit], data: bytes, refresh: Hit) -> Hit | None:

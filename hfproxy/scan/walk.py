@@ -164,11 +164,11 @@ class Walk:
 
     def _keep(self, path: str, kind: Kind | None, data: bytes, found: list[Hit], line: int) -> None:
         kind = kind or places.kind_of(path)
-        here = self.findings.setdefault(path, [])
+        here, counted = self.findings.setdefault(path, []), 0
         for hit in found:
             login = reading.login_of(found, data, hit) if hit.shape is Shape.REFRESH else None
-            at = line + data.count(b"\n", 0, hit.start)
-            here.append(Finding(path, kind, hit.token, hit.shape, at, None if login is None else login.token))
+            line, counted = line + data.count(b"\n", counted, hit.start), hit.start
+            here.append(Finding(path, kind, hit.token, hit.shape, line, None if login is None else login.token))
 
     def _could_not(self, error: OSError) -> None:
         if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ENXIO}:  # gone meanwhile, or a socket in its place

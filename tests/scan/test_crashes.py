@@ -93,7 +93,7 @@ def killing(modules: str, when: str, number: int) -> list[str]:
     return [sys.executable, "-I", str(KILLED), modules, when, str(number), "--"]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(3000)
 def test_the_command_is_killed_at_every_step(house: LastingHouse, files: Home) -> None:
     for number in itertools.count(1):
         files.sow("a.env", "b.json", "c")
@@ -109,7 +109,7 @@ def test_the_command_is_killed_at_every_step(house: LastingHouse, files: Home) -
     assert number > 40
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(3000)
 def test_the_daemon_is_killed_at_every_step(house: LastingHouse, files: Home) -> None:
     for number in itertools.count(1):
         forget(house)
