@@ -284,7 +284,7 @@ class Accounts:
         async with self._changing:
             if self.locked:
                 raise VaultLockedError(LOCKED)
-            return _parse(await asyncio.to_thread(self.vault.read))[0].get(name)
+            return _parse(await aside(self.vault.read))[0].get(name)
 
     async def _read(self) -> Mapping[str, Held]:
         if self.locked:
