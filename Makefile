@@ -36,7 +36,7 @@ CLIENTS_READY := $(foreach name,$(CLIENTS),$(call in_venvs,$(name))) $(if $(shel
 help:
 	@echo "make demo      the product at work, with a made-up account and no network"
 	@echo "make test      everything CI runs"
-	@echo "make bench     what exec, a decision, a revocation and the journal cost"
+	@echo "make bench     what exec, a decision, a revocation, the journal and a scan cost"
 	@echo "make coverage  which lines the tests do not run"
 	@echo "make man       the manual pages, from what the commands say of themselves"
 	@echo "make drift     OPENAPI=FILE: what the Hub has that the route table has not, and the other way round"
@@ -58,6 +58,7 @@ bench: $(VENV_READY)
 	@$(VENV)/bin/python tests/bench/bench_authorize.py
 	@$(VENV)/bin/python tests/bench/bench_revoke.py
 	@$(VENV)/bin/python tests/bench/bench_journal.py
+	@$(VENV)/bin/python tests/bench/bench_scan.py
 
 coverage: $(VENV_READY) $(CLIENTS_READY)
 	@$(VENV)/bin/coverage erase

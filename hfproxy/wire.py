@@ -9,6 +9,9 @@ one (`{}`), or never ended with `follow`. A failure is `{"error": "one line for 
     status                                                             as `hf-proxy status --json`
     metrics                                                            {"text": as Prometheus reads it}
     login     account, token                                           account
+    adopt     token, [refresh, dry]                                    {"account", "user", "role", "there": bool,
+                                                                       "dead": false, "digest", "refresh"}, the last two
+                                                                       not with dry; or only {"dead": true}
     accounts                                                           {"accounts": [account]}
     logout    [account]                                                {"account": name, "warnings": [text]}
     unlock    [passphrase, keep]                                       {"locked": false, "recalled": [outcome]}, or
@@ -41,9 +44,10 @@ parent's (`mint` and `env`, which end at once). An outcome is `{"account", "stat
 waiting and gone. Durations (`ttl`, `since`), sizes and scopes travel as they were typed:
 the daemon reads them. A project is its file, `{"path", "content"}`, whose scopes count where neither scopes nor a
 profile are named; with `learn` every scope counts. `found` lists the token-shaped strings of the caller's environment;
-`replace` those of them that are tokens of this vault. `vouch` says of journal lines, each given by the SHA-256 of what
-it says, which MACs were made with the journal's key, and never makes one. A caller that runs inside of a grant is
-served less (design §5), and one of several users only what is theirs (design §8).
+`replace` those of them that are tokens of this vault. `adopt` is `login` under a free name; it answers with the SHA-256
+of what the vault then gives back, and with whether the token was `there` before. `vouch` says of journal lines, each
+given by the SHA-256 of what it says, which MACs were made with the journal's key, and never makes one. A caller that
+runs inside of a grant is served less (design §5), and one of several users only what is theirs (design §8).
 
 This page imports nothing heavy: it is on the way of every `exec`.
 """

@@ -33,6 +33,7 @@ COMMANDS = {
     "unlock": "open a sealed vault",
     "lock": "close the vault",
     "vault": "seal what lies in the keyring; the way back",
+    "scan": "find tokens in the clear; with --migrate: move them into the vault",
     "completion": "complete the words of hf-proxy in bash, zsh or fish",
     "git-credential": "answer git when it asks for a password",
 }

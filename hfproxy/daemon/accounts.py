@@ -117,11 +117,12 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Held:
-    """An account with its token."""
+    """An account with its token, and the refresh token that came with that, of which no use is made."""
 
-    def __init__(self, account: Account, token: Secret) -> None:
+    def __init__(self, account: Account, token: Secret, refresh: Secret | None = None) -> None:
         self.account = account
         self.token = token
+        self.refresh = refresh
 
     @cached_property
     def needles(self) -> tuple[bytes, ...]:
@@ -132,6 +133,7 @@ class Held:
 class _Stored(msgspec.Struct, frozen=True):
     account: Account
     token: str
+    refresh: str | None = None
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -236,7 +238,7 @@ class Accounts:
             there = known.get(held.account.key)
             if there is None or there.token != held.token:
                 return False
-            marked = Held(msgspec.structs.replace(there.account, revoked_at=at), there.token)
+            marked = Held(msgspec.structs.replace(there.account, revoked_at=at), there.token, there.refresh)
             await self._write({**known, there.account.key: marked})
             return True
 
@@ -327,6 +329,13 @@ class Accounts:
             self._shut = False
             await self._read()
 
+    async def reread(self, key: Key) -> Held | None:
+        """An account as the vault itself gives it back, whatever is remembered here; raises as `open`."""
+        async with self._changing:
+            if self.locked:
+                raise VaultLockedError(LOCKED)
+            return _parse(await aside(self.vault.read))[0].get(key)
+
     def _of(self, uid: int) -> dict[str, Held]:
         """What is open of a user's accounts, by their names."""
         if self._held is None or uid in self._barred:
@@ -357,7 +366,7 @@ def _continued(held: Held, before: Held | None) -> Held:
     """Another token of the same user in the same place goes on with what was granted; anything else begins anew."""
     same = before is not None and before.account.owner == held.account.owner
     login = before.account.login if before is not None and same else secrets.token_hex(8)
-    return Held(msgspec.structs.replace(held.account, login=login), held.token)
+    return Held(msgspec.structs.replace(held.account, login=login), held.token, held.refresh)
 
 
 def _parse(document: Secret | None) -> tuple[dict[Key, Held], Secret | None]:
@@ -369,10 +378,18 @@ def _parse(document: Secret | None) -> tuple[dict[Key, Held], Secret | None]:
         raise VaultError(
             "what the vault holds was not written by this hf-proxy; update it, or set another vault.backend"
         ) from None
-    held = {one.account.key: Held(one.account, Secret(one.token)) for one in stored.accounts}
+    held = {one.account.key: _held(one) for one in stored.accounts}
     return held, Secret(stored.journal_key) if stored.journal_key else None
 
 
+def _held(one: _Stored) -> Held:
+    return Held(one.account, Secret(one.token), None if one.refresh is None else Secret(one.refresh))
+
+
+def _stored(one: Held) -> _Stored:
+    return _Stored(one.account, one.token.reveal(), None if one.refresh is None else one.refresh.reveal())
+
+
 def _print(held: Mapping[Key, Held], key: Secret) -> Secret:
-    stored = tuple(_Stored(one.account, one.token.reveal()) for one in held.values())
+    stored = tuple(map(_stored, held.values()))
     return Secret(msgspec.json.encode(_Document(1, stored, key.reveal())).decode())

@@ -22,6 +22,7 @@ from hfproxy.core.broker import Grant
 from hfproxy.core.metrics import Counts, Family, exposition, gauge
 from hfproxy.daemon import identity, messages, peers, processes
 from hfproxy.daemon.accounts import Accounts, Key
+from hfproxy.daemon.adoption import Adoption
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
@@ -102,6 +103,7 @@ class ControlPlane:
         self._journal, self._upstream = journal, upstream
         self._lockdown, self._rotation, self._counts = lockdown, rotation, counts
         self._opener, self._projects = opener, projects
+        self._adoption = Adoption(accounts, journal, upstream)
         self._started_at = now()
         self._serving: set[asyncio.Task[None]] = set()
 
@@ -153,6 +155,9 @@ class ControlPlane:
                 yield {"text": exposition([*self._counts.families(), *self._gauges()])}
             case messages.Login():
                 yield await self._login(message, caller)
+            case messages.Adopt():
+                refresh = None if message.refresh is None else _token(message.refresh)
+                yield await self._adoption.serve(caller.uid, _token(message.token), refresh, dry=message.dry)
             case messages.Accounts():
                 held = await self._accounts.open(caller.uid)
                 yield {"accounts": [one.account.public() for one in held.values()]}

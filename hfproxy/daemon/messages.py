@@ -29,6 +29,15 @@ class Login(Message, frozen=True, tag="login"):
     token: str
 
 
+class Adopt(Message, frozen=True, tag="adopt"):
+    """Store a token that was found lying about, under a free name, unless the vault holds it already. `refresh`: the
+    refresh token that lay beside it; `dry`: only say whose it is."""
+
+    token: str
+    refresh: str | None = None
+    dry: bool = False
+
+
 class Accounts(Message, frozen=True, tag="accounts"):
     """List them."""
 
@@ -166,6 +175,7 @@ Any = (
     Status
     | Metrics
     | Login
+    | Adopt
     | Accounts
     | Logout
     | Unlock

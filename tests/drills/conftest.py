@@ -1,6 +1,7 @@
 """The stage of the end-to-end tests, with accounts that outlive the daemon."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,11 @@ PASSPHRASE = b"a passphrase of the drill"
 class LastingHouse(House):
     """A house whose vault is a sealed file, opened at every start."""
 
-    def begin(self) -> None:
+    def begin(self, before: Sequence[str] = ()) -> None:
         reading, writing = os.pipe()
         os.write(writing, PASSPHRASE)
         os.close(writing)
-        self.start("--passphrase-fd", str(reading), pass_fds=(reading,))
+        self.start("--passphrase-fd", str(reading), before=before, pass_fds=(reading,))
         os.close(reading)
 
     def kill(self) -> None:

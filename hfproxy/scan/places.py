@@ -1,0 +1,163 @@
+"""Where tokens are known to lie (hub-wire §7), where nobody has to look, and what kind of place a file is."""
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class Kind(StrEnum):
+    """A kind of place, as `--json` names it."""
+
+    TOKEN_FILE = "token-file"  # noqa: S105
+    STORED_TOKENS = "stored-tokens"
+    NETRC = "netrc"
+    GIT_CREDENTIALS = "git-credentials"
+    GIT_CONFIG = "git-config"
+    ENV_FILE = "env-file"
+    SHELL_HISTORY = "shell-history"
+    SHELL_RC = "shell-rc"
+    NOTEBOOK = "notebook"
+    DOCKER_CONFIG = "docker-config"
+    COMPOSE = "compose"
+    DOCKERFILE = "dockerfile"
+    CI = "ci"
+    AGENT_CONFIG = "agent-config"
+    FILE = "file"
+    BINARY = "binary"
+    PROCESS = "process"
+    ENVIRONMENT = "environment"
+
+
+# By the end of the path. The first that fits counts.
+PLACES: Final = (
+    (Kind.TOKEN_FILE, (r"\.?huggingface(_staging)?/token",)),
+    (Kind.STORED_TOKENS, ("stored_tokens",)),
+    (Kind.NETRC, (r"[._]netrc",)),
+    (Kind.GIT_CREDENTIALS, (r"\.git-credentials", "git/credentials")),
+    (
+        Kind.GIT_CONFIG,
+        (r"\.git/.*", r"\.gitconfig", "git/config", r"[^/]+\.git/config", r"\.gitmodules", r"\.lfsconfig"),
+    ),
+    (Kind.ENV_FILE, (r"\.env[^/]*", r"[^/]+\.env", r"\.flaskenv")),
+    (
+        Kind.SHELL_HISTORY,
+        (r"[._][^/]*hist(ory|file)[^/]*", "fish_history", r"[^/]*_history(\.txt)?", r"\.lesshst", r"\.viminfo"),
+    ),
+    (
+        Kind.SHELL_RC,
+        (
+            r"\.?(ba|z|k|c|tc|mk)?sh(rc|env|_?profile|_login|_logout|_aliases)",
+            r"\.([zx]?profile|z?log(in|out)|pam_environment)",
+            r"fish/.*|config\.fish|fish_variables",
+            r"environment\.d/.*",
+        ),
+    ),
+    (Kind.NOTEBOOK, (r"[^/]*\.ipynb",)),
+    (
+        Kind.DOCKER_CONFIG,
+        (r"\.docker/config\.json", r"\.dockercfg", r"\.dockerconfigjson", r"containers/auth\.json"),
+    ),
+    (Kind.COMPOSE, (r"(docker-|podman-)?compose[^/]*\.ya?ml",)),
+    (Kind.DOCKERFILE, (r"([^/]*\.)?(docker|container)file[^/]*",)),
+    (
+        Kind.CI,
+        (
+            r"\.(github|circleci|buildkite|woodpecker|drone|gitea|forgejo)/.*",
+            r"\.(gitlab-ci|travis|drone|woodpecker|appveyor)\.ya?ml",
+            r"(azure|bitbucket)-pipelines[^/]*\.ya?ml",
+            r"cloudbuild\.ya?ml|jenkinsfile[^/]*|tox\.ini",
+        ),
+    ),
+    (
+        Kind.AGENT_CONFIG,
+        (
+            r"\.claude(\.json[^/]*|/.*)|claude_desktop_config\.json",
+            r"\.(cursor|codex|gemini|continue|codeium|windsurf|zed|roo|cline|amazonq|goose|kiro|junie)/.*",
+            r"\.vscode(-server)?/.*|\.aider[^/]*|opencode\.jsonc?",
+            r"[^/]*mcp[^/]*\.json",
+            r"\.config/(code|code - insiders|vscodium|cursor|claude|zed|goose|opencode|github-copilot|crush)/.*",
+        ),
+    ),
+)
+PATTERNS: Final = tuple((kind, re.compile(f"/(?:{'|'.join(ends)})\\Z", re.IGNORECASE)) for kind, ends in PLACES)
+
+# Directories that tools fill, and fill again: what is in there came from elsewhere, and there is much of it.
+SKIPPED: Final = frozenset(
+    (
+        *".cache __pycache__ .mypy_cache .ruff_cache .pytest_cache .hypothesis .tox .nox".split(),
+        *"node_modules site-packages dist-packages .npm _cacache .rustup CachedData Cache GPUCache".split(),
+        "Code Cache",
+    )
+)
+# The caches of huggingface_hub, wherever they are: models--org--name.
+HUB_CACHES: Final = ("models--", "datasets--", "spaces--", "kernels--")
+# Below a directory with a HEAD, which git keeps.
+GIT_STORES: Final = frozenset({"objects", "lfs", "annex"})
+
+# `.cache` is skipped, but for these.
+IN_HOME: Final = tuple(
+    f".cache/{home}/{name}" for home in ("huggingface", "huggingface_staging") for name in ("token", "stored_tokens")
+)
+FILE_VARIABLES: Final = (
+    "HF_TOKEN_PATH",
+    "NETRC",
+    "HISTFILE",
+    "GIT_CONFIG_GLOBAL",
+    "PIP_CONFIG_FILE",
+    "NPM_CONFIG_USERCONFIG",
+)
+TREE_VARIABLES: Final = ("XDG_CONFIG_HOME", "DOCKER_CONFIG", "ZDOTDIR", "CLAUDE_CONFIG_DIR", "CODEX_HOME")
+
+# Where base64 and percent-encoding are looked into: settings, not source code.
+SETTINGS: Final = tuple(".json .jsonc .yaml .yml .toml .ini .cfg .conf .env .ipynb .xml .properties .sh .txt".split())
+# What such a file may weigh.
+SETTINGS_BYTES: Final = 1024 * 1024
+
+# The members of `stored_tokens`: INI by huggingface_hub, JSON by the Rust client.
+MEMBERS: Final = re.compile(
+    rb"""(?m)(?:^[ \t]*|["'])(hf_token|refresh_token|access_token|token)["']?[ \t]*[:=][ \t]*["']?([^\s"',}]+)"""
+)
+
+
+def kind_of(path: str) -> Kind:
+    """What kind of place a file is, by its absolute path."""
+    return next((kind for kind, pattern in PATTERNS if pattern.search(path)), Kind.FILE)
+
+
+def is_settings(name: str) -> bool:
+    """Whether a file of that name is one where tokens stand encoded: by its suffix, or as a dotfile, or without any."""
+    return name.startswith(".") or "." not in name or name.endswith(SETTINGS)
+
+
+def known_files(home: str, environ: Mapping[str, str]) -> dict[str, Kind | None]:
+    """The files to look into wherever they are; their kind, where their names do not say it."""
+    files: dict[str, Kind | None] = {os.path.join(home, name): None for name in IN_HOME}
+    hub = environ.get("HF_HOME")
+    if hub:
+        files[os.path.join(hub, "token")] = Kind.TOKEN_FILE
+        files[os.path.join(hub, "stored_tokens")] = Kind.STORED_TOKENS
+    for variable in FILE_VARIABLES:
+        if environ.get(variable):
+            files[environ[variable]] = _KIND_BY_VARIABLE.get(variable)
+    if environ.get("HF_TOKEN_PATH"):  # huggingface_hub keeps the others beside it
+        files[os.path.join(os.path.dirname(environ["HF_TOKEN_PATH"]), "stored_tokens")] = Kind.STORED_TOKENS
+    return files
+
+
+_KIND_BY_VARIABLE: Final = {
+    "HF_TOKEN_PATH": Kind.TOKEN_FILE,
+    "NETRC": Kind.NETRC,
+    "HISTFILE": Kind.SHELL_HISTORY,
+    "GIT_CONFIG_GLOBAL": Kind.GIT_CONFIG,
+}
+
+
+def known_trees(home: str, environ: Mapping[str, str]) -> Iterator[str]:
+    """The directories to walk: the home, and what variables have put outside of it."""
+    yield home
+    for variable in TREE_VARIABLES:
+        tree = environ.get(variable)
+        if tree and os.path.isabs(tree) and os.path.commonpath((home, tree)) != home:
+            yield tree
