@@ -7,6 +7,9 @@ one (`{}`), or never ended with `follow`. A failure is `{"error": "one line for 
 
     do        members (those in brackets may be missing)               answer
     status                                                             as `hf-proxy status --json`
+    doctor                                                             {"network": {...}, "tokens": [{...}]}: the Hub as
+                                                                       the daemon finds it, and of each account
+                                                                       (`daemon.examination`)
     login     account, token                                           account
     accounts                                                           {"accounts": [account]}
     logout    [account]                                                {"account": name, "warnings": [text]}

@@ -17,7 +17,7 @@ from hfproxy import wire
 from hfproxy.config import duration
 from hfproxy.core.audit import Kind
 from hfproxy.core.broker import Grant
-from hfproxy.daemon import identity, messages, peers
+from hfproxy.daemon import examination, identity, messages, peers
 from hfproxy.daemon.accounts import Accounts
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.grants import Grants
@@ -134,6 +134,8 @@ class ControlPlane:
         self, message: messages.Any, caller: Caller
     ) -> AsyncIterator[wire.Message]:
         match message:
+            case messages.Examine():
+                yield await self._examine()
             case messages.Login():
                 yield await self._login(message)
             case messages.Accounts():
@@ -194,6 +196,15 @@ class ControlPlane:
             "grants": len(self._grants.broker.grants()),
             "started_at": self._started_at,
         }
+
+    async def _examine(self) -> wire.Message:
+        """Tokens are asked about only where the Hub can be asked and the vault is open."""
+        network = await examination.network(self._upstream)
+        if network["why"] is not None or self._accounts.locked:
+            return {"network": network, "tokens": []}
+        held = await self._accounts.open()
+        tokens = await asyncio.gather(*(examination.token(self._upstream, one) for one in held.values()))
+        return {"network": network, "tokens": tokens}
 
     async def _login(self, message: messages.Login) -> wire.Message:
         name = _name(message.account)

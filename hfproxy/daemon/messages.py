@@ -18,6 +18,10 @@ class Status(Message, frozen=True, tag="status"):
     """Is it up?"""
 
 
+class Examine(Message, frozen=True, tag="doctor"):
+    """What `doctor` cannot find out by itself: the Hub, and what it says of the tokens."""
+
+
 class Login(Message, frozen=True, tag="login"):
     """Store a token, once whoami said whose it is."""
 
@@ -159,6 +163,7 @@ class Vouch(Message, frozen=True, tag="vouch"):
 
 Any = (
     Status
+    | Examine
     | Login
     | Accounts
     | Logout

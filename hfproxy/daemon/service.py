@@ -124,7 +124,9 @@ def private_directory(path: Path) -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.lstat()
     except OSError as error:
-        raise StartError(f"{path} cannot be made: {error.strerror}") from None
+        raise StartError(
+            f"{path} cannot be made: {error.strerror}; choose another place: HFPROXY_STATE_DIR, HFPROXY_RUNTIME_DIR"
+        ) from None
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise StartError(
             f"{path} is not a directory of yours (uid {found.st_uid}); remove it, or choose another place with"
@@ -180,10 +182,16 @@ def only_one(state: Path) -> int:
         ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         pid = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
         os.close(lock)
         raise StartError(f"a daemon runs already (pid {pid}); see: hf-proxy status") from None
+    except OSError as error:  # a home on a file server without a lock daemon
+        os.close(lock)
+        raise StartError(
+            f"{state} is on a file system where no file can be locked ({error.strerror}), which is what keeps a second"
+            " daemon away; set HFPROXY_STATE_DIR to a directory on a local disk"
+        ) from None
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode(), 0)
     return lock
