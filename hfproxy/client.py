@@ -3,11 +3,12 @@
 The first byte may be a token, so before it is sent (design §5):
 
 1. the runtime directory is a real directory, not a symbolic link to one;
-2. it belongs to us and nobody else may enter it (0700); or it is the dedicated user's, which only root can
-   have put there (0750);
+2. it belongs to us and nobody else may enter it (0700); or it is the dedicated user's (0750), in a directory where
+   only root can have put it;
 3. the socket is a socket;
-4. and the process that listens on it belongs to the directory's owner. The kernel is asked for this after
-   the connect, so nothing that is swapped between the checks and the connect gets past it.
+4. and the process that listens on it belongs to the directory's owner; to root, where the service manager listens for
+   the dedicated user. The kernel is asked for this after the connect, so nothing that is swapped between the checks and
+   the connect gets past it.
 
 Nothing that was sent or received is ever part of an exception. Every `exec` comes through here: of the
 standard library only what is cheap to import.
@@ -23,9 +24,8 @@ from hfproxy import paths
 from hfproxy.errors import DaemonError, RefusedError, UsageError
 from hfproxy.wire import MAX_LINE, Message, decode, encode
 
-DEDICATED_DIR = "/run/hf-proxy"
 PRIVATE = 0o700
-SHARED = 0o750
+ROOT = 0
 USAGE = 2
 ANSWER_TIMEOUT_S = 30.0
 
@@ -129,36 +129,58 @@ def _judged(line: bytes) -> Message:
 
 def _connect() -> socket.socket:
     """A connection that is safe to speak on."""
-    directory = paths.runtime_dir()
-    path = paths.control_socket()
+    directory = paths.daemon_dir()
+    path = os.path.join(directory, paths.SOCKET)
     try:
-        owner = _owner_of(directory)
+        trusted = _trusted(directory)
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise DaemonError(f"{path} is not a socket; remove it, then start the daemon: hf-proxy daemon")
         connection = _reach(path)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-        raise DaemonError(f"no daemon is running at {path}; start it with: hf-proxy daemon") from None
+        raise _absent(path) from None
+    except PermissionError:
+        raise _shut_out(path) from None
     except OSError as error:
         raise DaemonError(f"{path} cannot be used ({error.strerror or error}); see: hf-proxy daemon --help") from None
-    if _peer_uid(connection) != owner:
+    if _peer_uid(connection) not in trusted:
         connection.close()
         raise DaemonError(f"the process that listens on {path} is not yours; nothing was sent; see: ls -l {directory}")
     return connection
 
 
-def _owner_of(directory: str) -> int:
-    """Steps 1 and 2; returns the uid that the daemon has to have."""
+def _trusted(directory: str) -> tuple[int, ...]:
+    """Steps 1 and 2; returns the uids of which the process that listens has to have one."""
     found = os.lstat(directory)
     mode = found.st_mode & 0o777
     if not stat.S_ISDIR(found.st_mode):
         raise DaemonError(f"{directory} is not a real directory; remove it, then start the daemon: hf-proxy daemon")
-    if directory == DEDICATED_DIR and mode == SHARED:
-        return found.st_uid
+    if directory == paths.DEDICATED_DIR and mode == paths.SHARED and _only_root_writes(os.path.dirname(directory)):
+        return found.st_uid, ROOT
     if found.st_uid != os.geteuid():
         raise DaemonError(f"{directory} belongs to uid {found.st_uid}, not to you; set HFPROXY_RUNTIME_DIR to yours")
     if mode != PRIVATE:
         raise DaemonError(f"{directory} is not yours alone (mode {mode:04o}); close it with: chmod 700 {directory}")
-    return found.st_uid
+    return (found.st_uid,)
+
+
+def _only_root_writes(directory: str) -> bool:
+    found = os.lstat(directory)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == ROOT and not found.st_mode & 0o022
+
+
+def _absent(path: str) -> DaemonError:
+    dedicated = os.path.dirname(path) == paths.DEDICATED_DIR
+    start = "sudo systemctl start hf-proxy" if dedicated else "hf-proxy daemon"
+    return DaemonError(f"no daemon is running at {path}; start it with: {start}")
+
+
+def _shut_out(path: str) -> DaemonError:
+    if os.path.dirname(path) != paths.DEDICATED_DIR:
+        return DaemonError(f"{path} cannot be used (Permission denied); see: hf-proxy daemon --help")
+    return DaemonError(
+        f"{path} is for the members of its group, and this process is none; run a daemon of your own: hf-proxy daemon,"
+        " or join and log in anew: sudo usermod -aG hf-proxy $USER"
+    )
 
 
 def _reach(path: str) -> socket.socket:

@@ -15,6 +15,11 @@ import sys
 from hfproxy.errors import ConfigError
 
 APP = "hf-proxy"
+# Where a daemon is that serves several users and runs as a user of its own; /run is root's.
+DEDICATED_DIR = "/run/hf-proxy"
+DEDICATED_STATE_DIR = "/var/lib/hf-proxy"
+SHARED = 0o750
+SOCKET = "control.sock"
 
 
 def config_dir() -> str:
@@ -51,9 +56,18 @@ def _session() -> str:
     return session or (usual if os.path.lexists(os.path.join(usual, APP, "control.sock")) else "")
 
 
+def daemon_dir() -> str:
+    """The runtime directory of the daemon that commands are for: the user's own one, else the machine's, if there is
+    one and no variable says otherwise; raises as `config_dir`."""
+    own = runtime_dir()
+    if os.environ.get("HFPROXY_RUNTIME_DIR") or os.path.lexists(os.path.join(own, SOCKET)):
+        return own
+    return DEDICATED_DIR if os.path.isdir(DEDICATED_DIR) else own
+
+
 def control_socket() -> str:
     """The socket the daemon listens on for commands; raises as `config_dir`."""
-    return os.path.join(runtime_dir(), "control.sock")
+    return os.path.join(daemon_dir(), SOCKET)
 
 
 def journal_dir() -> str:

@@ -45,7 +45,7 @@ the daemon reads them. A project is its file, `{"path", "content"}`, whose scope
 profile are named; with `learn` every scope counts. `found` lists the token-shaped strings of the caller's environment;
 `replace` those of them that are tokens of this vault. `vouch` says of journal lines, each given by the SHA-256 of what
 it says, which MACs were made with the journal's key, and never makes one. A caller that runs inside of a grant is
-served less (design §5).
+served less (design §5), and one of several users only what is theirs (design §8).
 
 This page imports nothing heavy: it is on the way of every `exec`.
 """

@@ -46,6 +46,24 @@ def test_the_defaults_are_below_the_home_directory(tmp_path: Path) -> None:
         assert "hf-proxy" in path, path
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="XDG_RUNTIME_DIR is Linux's")
+def test_commands_go_to_the_machine_s_daemon_where_there_is_no_other_and_none_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    machine, own = tmp_path / "machine", tmp_path / "session" / "hf-proxy"
+    monkeypatch.setattr(paths, "DEDICATED_DIR", str(machine))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(own.parent))
+    assert paths.daemon_dir() == str(own)
+    machine.mkdir()
+    assert paths.daemon_dir() == str(machine)
+    assert paths.runtime_dir() == str(own)  # where a daemon of the user's own would be
+    own.mkdir(parents=True)
+    (own / "control.sock").touch()
+    assert paths.daemon_dir() == str(own)
+    monkeypatch.setenv("HFPROXY_RUNTIME_DIR", str(tmp_path / "named"))
+    assert paths.daemon_dir() == str(tmp_path / "named")
+
+
 @pytest.mark.parametrize("variable", OURS)
 def test_a_relative_path_is_refused(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(variable, "some/where")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from hfproxy.cli.options import Syntax
 from hfproxy.cli.render import moment, show, show_json, show_table
-from hfproxy.client import entries
+from hfproxy.cli.whole_journal import whole_journal
 from hfproxy.config import duration
 from hfproxy.core.report import Grant, Holder, Report, Tally, fold
 from hfproxy.core.report_page import COUNTS, page
@@ -30,7 +30,7 @@ def run(words: list[str]) -> int:
     if file is not None and arguments.switch("--json"):
         raise SYNTAX.wrong("--json and --html exclude each other")
     # All of the journal: what a grant is was written down when it was minted.
-    report = fold(entries({"do": "audit"}), None if since is None else int(time.time()) - duration(since))
+    report = fold(whole_journal(), None if since is None else int(time.time()) - duration(since))
     if file is not None:
         _write(file, page(report))
         show(f"written: {file}")

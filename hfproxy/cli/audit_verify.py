@@ -65,6 +65,8 @@ def _tell(check: "_Check", *, compared: bool) -> None:
 
 def _hash_of_the_daemon() -> str:
     """Where the daemon says the chain stands; empty if it cannot be asked. Ask before reading: files grow."""
+    if paths.daemon_dir() == paths.DEDICATED_DIR and paths.state_dir() != paths.DEDICATED_STATE_DIR:
+        return ""  # the machine's, which writes another journal than what is here
     try:
         return text(ask({"do": "anchor"}), "hash")
     except HFProxyError:
@@ -93,6 +95,9 @@ def _journal_files() -> list[str]:
         names = sorted(name for name in os.listdir(directory) if re.fullmatch(r"[0-9]{8}\.jsonl", name))
     except OSError:
         names = []
+    if not names and paths.daemon_dir() == paths.DEDICATED_DIR:
+        check = f"sudo HFPROXY_STATE_DIR={paths.DEDICATED_STATE_DIR} hf-proxy audit verify"
+        raise JournalError(f"the journal of the machine's daemon is for root to check, who runs: {check}")
     if not names:
         raise JournalError(f"there is no journal in {directory}; the daemon writes it: hf-proxy daemon")
     return [os.path.join(directory, name) for name in names]

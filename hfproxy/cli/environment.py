@@ -77,7 +77,7 @@ def for_child(environment: Mapping[str, str], minted: Message) -> dict[str, str]
     child["HF_ENDPOINT"] = endpoint = text(minted, "endpoint")
     child["HF_TOKEN"] = credential
     # There is nothing there; the user's own token file is not looked for beside it either.
-    child["HF_TOKEN_PATH"] = os.path.join(paths.runtime_dir(), "no-token")
+    child["HF_TOKEN_PATH"] = os.path.join(paths.daemon_dir(), "no-token")
     child.update(_past_the_proxy(environment))
     child.update(git_environment(child, endpoint, text(minted, "hub")))
     if _netrc_speaks_for_loopback(environment):

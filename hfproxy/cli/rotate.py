@@ -12,7 +12,8 @@ import sys
 from hfproxy.cli import prompt
 from hfproxy.cli.options import Syntax
 from hfproxy.cli.render import complain, listing, show
-from hfproxy.client import ask, entries, rows, text, texts
+from hfproxy.cli.whole_journal import whole_journal
+from hfproxy.client import ask, rows, text, texts
 from hfproxy.core.form import Form, form
 from hfproxy.errors import AccountError
 from hfproxy.wire import Message
@@ -60,7 +61,7 @@ def _chosen(name: str | None) -> Message:
 
 
 def _form(account: Message) -> Form:
-    used = entries({"do": "audit"})
+    used = whole_journal()
     return form(
         text(account, "origin"), text(account, "name"), text(account, "user"), frozenset(texts(account, "orgs")), used
     )

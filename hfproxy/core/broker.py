@@ -5,6 +5,8 @@ The rules it keeps:
 * Only the digest of a credential is known here. The string leaves `mint` once and is forgotten.
 * `verify` answers whose it is; `authorize` lets every caveat of the grant *and of its ancestors* object.
 * A child adds caveats to its parent's and dies with it: minting from a parent never allows more.
+* A grant has an owner, a user of this machine, and so have all that were minted from it. With anybody else its
+  credential is worth nothing.
 * A use is counted for the grant and for all its ancestors, when it was allowed.
 * A grant that ended never comes back, and its credential is told apart from one never seen.
 
@@ -29,6 +31,8 @@ Inside = frozenset[str]
 WARNED = 600
 WAIT = "; wait a minute, or ask for more: hf-proxy exec --max-rate N"
 AGAIN = "; run the command again under: hf-proxy exec"
+# No user has this uid (credentials(7)): a grant of nobody's can be used by nobody.
+NOBODY = -1
 
 
 class Bind(StrEnum):
@@ -46,7 +50,8 @@ class Order:
     `pid` and `start` name the process it is bound to; with `ambient` the tree of that process needs no credential, and
     with `renews` its end moves away as long as the process lives. `login` tells one login of the account from another;
     `named`: the account was asked for, so no other's token is spent (`core.spending`). `learns`: what it is used for is
-    to be known exactly, so what could be proven to need less is looked into although it may do all of it.
+    to be known exactly, so what could be proven to need less is looked into although it may do all of it. `uid`: whose
+    grant it will be.
     """
 
     account: str
@@ -65,6 +70,7 @@ class Order:
     login: str = ""
     named: bool = False
     learns: bool = False
+    uid: int = NOBODY
 
 
 @dataclass(slots=True)
@@ -87,6 +93,10 @@ class Grant:
         while self._recent and self._recent[0] <= at - MINUTE:
             self._recent.popleft()
         return Moment(at, self.uses, len(self._recent), self.bytes_up, self.bytes_down, inside)
+
+    def kept_from(self, uid: int) -> Deny | None:
+        """Why a user may not use it, however they came by its credential; None for its owner."""
+        return None if uid == self.order.uid else NOT_YOURS
 
     @property
     def lately(self) -> list[tuple[int, int]]:
@@ -119,6 +129,11 @@ class Grant:
             self._recent.append(at)
 
 
+NOT_YOURS = Deny(
+    Refusal.PEER, "this hf-proxy credential is another user's of this machine; get your own: hf-proxy exec -- CMD"
+)
+
+
 @dataclass(slots=True)
 class Broker:
     """All living grants, and the digests of lately ended ones."""
@@ -132,7 +147,7 @@ class Broker:
         """Make a grant and the credential that stands for it.
 
         Raises:
-            RefusedError: there is no such parent.
+            RefusedError: there is no such parent, or it is another user's.
             ValueError: no scopes, no lifetime, or entropy of the wrong size.
         """
         if not order.scopes or order.ttl <= 0:
@@ -140,7 +155,10 @@ class Broker:
             raise ValueError(msg)
         expires_at = at + order.ttl
         if order.parent is not None:
-            expires_at = min(expires_at, self.grant(order.parent).expires_at)
+            parent = self.grant(order.parent)
+            if parent.kept_from(order.uid):
+                raise _no_grant(order.parent)
+            expires_at = min(expires_at, parent.expires_at)
         bearer = credential.make(entropy)
         digest = credential.digest(bearer)
         caveats = (Expires(expires_at), InScopes(order.scopes, order.strict), *order.caveats)
@@ -191,7 +209,7 @@ class Broker:
             RefusedError: there is none.
         """
         if grant_id not in self._grants:
-            raise RefusedError(f"no living grant '{grant_id[:64]}'; see: hf-proxy grants")
+            raise _no_grant(grant_id)
         return self._grants[grant_id]
 
     def is_living(self, grant: Grant) -> bool:
@@ -320,6 +338,11 @@ def advice(access: Access, deny: Deny, *, bound: bool) -> str:
     scopes = dict.fromkeys(f"--scope {scope_for(need)}" for need in access.needs)
     outside = ", outside of this command" if bound else ""
     return f"; allow it with: hf-proxy exec {' '.join(scopes)} -- CMD{outside}"
+
+
+def _no_grant(grant_id: str) -> RefusedError:
+    """In the same words for one that is not there and one that is out of reach."""
+    return RefusedError(f"no living grant '{grant_id[:64]}'; see: hf-proxy grants")
 
 
 def _dead(refusal: Refusal) -> Deny:

@@ -3,11 +3,16 @@
 The vault holds all of them as one document, so that a change is whole or not at all. Here they are kept in
 memory while the vault is open: a keyring's prompt must never block a request. The origin is part of the vault's
 document and not of the config, so that a changed config cannot send a token elsewhere.
+
+An account belongs to the user of the machine who brought it, and is found by who asks and its name: where one daemon
+serves several users, each of them may have a `default`.
 """
 
 import asyncio
+import os
 import secrets
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,6 +28,13 @@ KEY_BYTES = 32
 TOKENS_PAGE = "https://huggingface.co/settings/tokens/new?tokenType=fineGrained"
 LOCKED = "the vault is locked; run: hf-proxy unlock"
 CLASSIC_ROLES = frozenset({"read", "write", "god"})
+
+
+class Key(NamedTuple):
+    """Which account: the uid whose it is, and what that user calls it."""
+
+    uid: int
+    name: str
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -46,6 +58,13 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...] = ()
     login: str = ""  # which login this is: what was granted under another one is over
     revoked_at: int | None = None  # when the Hub was found not to accept the token any more
+    # Whose it is on this machine. Older documents do not say: they knew the daemon's own user only.
+    uid: int = msgspec.field(default_factory=os.getuid)
+
+    @property
+    def key(self) -> Key:
+        """What it is found by."""
+        return Key(self.uid, self.name)
 
     @property
     def revoked(self) -> str | None:
@@ -120,12 +139,13 @@ class Accounts:
     def __init__(self, vault: Vault, before_shut: Callable[[], None] = lambda: None) -> None:
         """`before_shut` is called whenever it is shut, while there still is a journal key; it must not fail."""
         self.vault, self._before_shut = vault, before_shut
-        self._held: Mapping[str, Held] | None = None
+        self._held: Mapping[Key, Held] | None = None
         self._journal_key: Secret | None = None
         self._shut = False
+        self._barred: set[int] = set()
         self._times_shut = 0
         self._changing = asyncio.Lock()
-        self._opening: asyncio.Task[Mapping[str, Held]] | None = None
+        self._opening: asyncio.Task[Mapping[Key, Held]] | None = None
 
     @property
     def opened(self) -> bool:
@@ -137,26 +157,35 @@ class Accounts:
         """Whether nothing can be used until `unlock`."""
         return self._shut or self.vault.locked
 
-    def get(self, name: str) -> Held | None:
-        """The account of that name, if the vault has been opened and holds it. Never waits."""
-        return None if self._held is None else self._held.get(name)
+    def locked_to(self, uid: int) -> bool:
+        """Whether a user can use nothing: everybody, or this one alone."""
+        return self.locked or uid in self._barred
+
+    def get(self, key: Key) -> Held | None:
+        """The account, if the vault has been opened and holds it. Never waits."""
+        return self._of(key.uid).get(key.name)
 
     @property
     def journal_key(self) -> Secret | None:
         """What journal lines are MACed with; None while the vault is not open, and before anything was put into it."""
         return self._journal_key
 
-    def purses(self) -> dict[str, Purse]:
-        """The accounts whose tokens may be spent now. Never waits."""
-        return {
-            name: held.account.purse for name, held in (self._held or {}).items() if held.account.revoked_at is None
-        }
+    def purses(self, uid: int) -> dict[str, Purse]:
+        """A user's accounts whose tokens may be spent now. Never waits."""
+        return {name: held.account.purse for name, held in self._of(uid).items() if held.account.revoked_at is None}
 
-    def known(self) -> list[Account]:
-        """What has been read from the vault so far; empty until it is opened."""
-        return [held.account for held in (self._held or {}).values()]
+    def known(self, uid: int) -> list[Account]:
+        """What has been read of a user's accounts so far; empty until the vault is opened."""
+        return [held.account for held in self._of(uid).values()]
 
-    async def open(self) -> Mapping[str, Held]:
+    async def open(self, uid: int) -> Mapping[str, Held]:
+        """A user's accounts, by their names; raises as `everything`."""
+        await self.everything()
+        if uid in self._barred:
+            raise VaultLockedError(LOCKED)
+        return self._of(uid)
+
+    async def everything(self) -> Mapping[Key, Held]:
         """Read the vault, unless that was done; may wait for a person at a keyring prompt.
 
         Whoever comes while it is being read gets what comes of that: one prompt, and one failure, for all of them.
@@ -168,13 +197,13 @@ class Accounts:
             self._opening = asyncio.create_task(self._open())
         return await asyncio.shield(self._opening)
 
-    async def choose(self, name: str | None) -> Account:
-        """The named account, or `default`, or the only one there is.
+    async def choose(self, uid: int, name: str | None) -> Account:
+        """A user's account of that name, or `default`, or the only one there is.
 
         Raises:
             AccountError: there is none such.
         """
-        held = await self.open()
+        held = await self.open(uid)
         if name is None and DEFAULT not in held and len(held) > 1:
             raise AccountError(f"there are several accounts; choose one: --account {'|'.join(sorted(held))}")
         found = held.get(name or DEFAULT) or (next(iter(held.values()), None) if name is None else None)
@@ -186,30 +215,30 @@ class Accounts:
     async def put(self, held: Held) -> None:
         """Store an account, in place of one of the same name."""
         async with self._changing:
-            known = await self._read()
-            await self._write({**known, held.account.name: _continued(held, known.get(held.account.name))})
+            known, key = await self._read(), held.account.key
+            await self._write({**known, key: _continued(held, known.get(key))})
 
     async def mark_revoked(self, held: Held, at: int) -> bool:
         """Note that the Hub no longer accepts a token; False if the account has another one by now, or is gone."""
         async with self._changing:
             known = await self._read()
-            there = known.get(held.account.name)
+            there = known.get(held.account.key)
             if there is None or there.token != held.token:
                 return False
             marked = Held(msgspec.structs.replace(there.account, revoked_at=at), there.token)
-            await self._write({**known, there.account.name: marked})
+            await self._write({**known, there.account.key: marked})
             return True
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, key: Key) -> None:
         """Forget an account and its token.
 
         Raises:
-            AccountError: there is none of that name.
+            AccountError: its user has none of that name.
         """
         async with self._changing:
             rest = dict(await self._read())
-            if rest.pop(name, None) is None:
-                raise AccountError(f"no account '{ascii(name)[1:-1][:60]}'; see: hf-proxy accounts")
+            if rest.pop(key, None) is None:
+                raise AccountError(f"no account '{ascii(key.name)[1:-1][:60]}'; see: hf-proxy accounts")
             await self._write(rest)
 
     async def unlock(self, passphrase: Secret | None) -> None:
@@ -240,7 +269,15 @@ class Accounts:
                 await self._read()
             await aside(self.vault.unseal if undo else self.vault.seal, passphrase)
 
-    def shut(self) -> Mapping[str, Held] | None:
+    def bar(self, uid: int) -> None:
+        """Give one user nothing any more, until `admit`."""
+        self._barred.add(uid)
+
+    def admit(self, uid: int) -> None:
+        """Serve a user again who was barred."""
+        self._barred.discard(uid)
+
+    def shut(self) -> Mapping[Key, Held] | None:
         """Forget every token until `unlock`, and wait for nobody; returns what was open, None if nothing was."""
         if not self._shut:
             self._before_shut()
@@ -254,7 +291,7 @@ class Accounts:
         self.shut()
         self.vault.lock()
 
-    async def look(self) -> Mapping[str, Held]:
+    async def look(self) -> Mapping[Key, Held]:
         """What the vault holds, though it may be shut: for what has to be done about tokens that are not to be used.
 
         Raises:
@@ -263,7 +300,7 @@ class Accounts:
         async with self._changing:
             return self._held or _parse(await aside(self.vault.read))[0]
 
-    async def _open(self) -> Mapping[str, Held]:
+    async def _open(self) -> Mapping[Key, Held]:
         async with self._changing:
             return await self._read()
 
@@ -277,19 +314,25 @@ class Accounts:
             self._shut = False
             await self._read()
 
-    async def _read(self) -> Mapping[str, Held]:
+    def _of(self, uid: int) -> dict[str, Held]:
+        """What is open of a user's accounts, by their names."""
+        if self._held is None or uid in self._barred:
+            return {}
+        return {key.name: held for key, held in self._held.items() if key.uid == uid}
+
+    async def _read(self) -> Mapping[Key, Held]:
         if self.locked:
             raise VaultLockedError(LOCKED)
         if self._held is not None:
             return self._held
         return self._keep(*_parse(await aside(self.vault.read)))
 
-    async def _write(self, held: dict[str, Held]) -> None:
+    async def _write(self, held: dict[Key, Held]) -> None:
         key = self._journal_key or Secret(secrets.token_hex(KEY_BYTES))
         await aside(self.vault.write, _print(held, key))
         self._keep(held, key)
 
-    def _keep(self, held: Mapping[str, Held], key: Secret | None) -> Mapping[str, Held]:
+    def _keep(self, held: Mapping[Key, Held], key: Secret | None) -> Mapping[Key, Held]:
         if self._shut:  # while the vault took its time
             raise VaultLockedError(LOCKED)
         self._held, self._journal_key = held, key
@@ -303,17 +346,17 @@ def _continued(held: Held, before: Held | None) -> Held:
     return Held(msgspec.structs.replace(held.account, login=login), held.token)
 
 
-def _parse(document: Secret | None) -> tuple[dict[str, Held], Secret | None]:
+def _parse(document: Secret | None) -> tuple[dict[Key, Held], Secret | None]:
     if document is None:
         return {}, None
     try:
         stored = msgspec.json.decode(document.reveal(), type=_Document)
     except msgspec.MsgspecError:
         raise VaultError("what the vault holds was not written by this hf-proxy; nothing is overwritten") from None
-    held = {one.account.name: Held(one.account, Secret(one.token)) for one in stored.accounts}
+    held = {one.account.key: Held(one.account, Secret(one.token)) for one in stored.accounts}
     return held, Secret(stored.journal_key) if stored.journal_key else None
 
 
-def _print(held: Mapping[str, Held], key: Secret) -> Secret:
+def _print(held: Mapping[Key, Held], key: Secret) -> Secret:
     stored = tuple(_Stored(one.account, one.token.reveal()) for one in held.values())
     return Secret(msgspec.json.encode(_Document(1, stored, key.reveal())).decode())

@@ -1,12 +1,14 @@
-"""The control plane: commands over the Unix socket, from our own user only.
+"""The control plane: commands over the Unix socket, from those who are served here only (`members`).
 
-The kernel says who is at the other end (`SO_PEERCRED`) before a byte is read. Each command has one method here.
+The kernel says who is at the other end (`SO_PEERCRED`) before a byte is read. Each command has one method here, and
+touches what that user has in reach: accounts are each user's own, grants and the journal root's as well. The vault is
+everybody's: anybody may close it, and a sealed one is opened by who knows its passphrase.
 """
 
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,13 +19,14 @@ from hfproxy import wire
 from hfproxy.config import duration
 from hfproxy.core.audit import Kind
 from hfproxy.core.broker import Grant
-from hfproxy.daemon import examination, identity, messages, peers
-from hfproxy.daemon.accounts import Accounts
+from hfproxy.daemon import examination, identity, messages, peers, processes
+from hfproxy.daemon.accounts import Accounts, Key
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.leases import is_alive
 from hfproxy.daemon.lockdown import Lockdown
+from hfproxy.daemon.members import Members, reach
 from hfproxy.daemon.minting import Mint, public
 from hfproxy.daemon.opening import Opener
 from hfproxy.daemon.projects import Projects
@@ -50,14 +53,24 @@ FROM_INSIDE: Final = (
     messages.Anchor,
 )
 ENDED: Final = RefusedError("the process that asked has ended; run the command again")
+UNSEEN: Final = RefusedError(
+    "the daemon cannot see your processes (/proc with hidepid, or ProtectProc= in its unit), so it does not know inside"
+    " of which grant this runs; see: mount | grep ' /proc '"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The process at the other end of the socket, and the grant that it runs inside of."""
+    """The process at the other end of the socket, its user, and the grant that it runs inside of."""
 
     pid: int
+    uid: int
     holder: Grant | None
+
+    @property
+    def whose(self) -> int | None:
+        """Whose grants and journal lines are in reach; None: everybody's."""
+        return reach(self.uid)
 
     @property
     def below(self) -> str | None:
@@ -70,7 +83,7 @@ class ControlPlane:
 
     def __init__(
         self,
-        uid: int,
+        members: Members,
         endpoint: str,
         accounts: Accounts,
         opener: Opener,
@@ -82,7 +95,7 @@ class ControlPlane:
         rotation: Rotation,
         projects: Projects,
     ) -> None:
-        self._uid, self._endpoint = uid, endpoint
+        self._members, self._endpoint = members, endpoint
         self._accounts, self._grants, self._mint = accounts, grants, mint
         self._journal, self._upstream = journal, upstream
         self._lockdown, self._rotation = lockdown, rotation
@@ -104,7 +117,7 @@ class ControlPlane:
         try:
             connection: socket.socket = writer.get_extra_info("socket")
             _, uid = peers.credentials(connection)
-            if uid == self._uid:
+            if self._members.admit(uid):
                 async for answer in self._answers(reader, connection):
                     writer.write(wire.encode(answer, "backslashreplace"))
                     await writer.drain()
@@ -118,7 +131,7 @@ class ControlPlane:
             async with asyncio.timeout(LINE_SECONDS):
                 message = messages.decode(await _line(reader))
             if isinstance(message, messages.Status):
-                yield self._status()
+                yield self._status(peers.credentials(connection)[1])
                 return
             async for answer in self._do(message, self._caller(message, connection)):
                 yield answer
@@ -135,34 +148,32 @@ class ControlPlane:
     ) -> AsyncIterator[wire.Message]:
         match message:
             case messages.Examine():
-                yield await self._examine()
+                yield await self._examine(caller)
             case messages.Login():
-                yield await self._login(message)
+                yield await self._login(message, caller)
             case messages.Accounts():
-                await self._accounts.open()
-                yield {"accounts": [account.public() for account in self._accounts.known()]}
+                held = await self._accounts.open(caller.uid)
+                yield {"accounts": [one.account.public() for one in held.values()]}
             case messages.Logout():
-                yield await self._logout(message)
+                yield await self._logout(message, caller)
             case messages.Unlock():
-                yield await self._unlock(message)
+                yield await self._unlock(message, caller)
             case messages.Seal():
-                await self._accounts.seal(Secret(message.passphrase), undo=message.undo)
-                self._opener.forget()  # a key that opened what was there before
-                yield {"vault": self._accounts.vault.name, "locked": self._accounts.locked}
+                yield await self._seal(message, caller)
             case messages.Lock():
                 self._grants.cut()
                 self._accounts.lock()
                 yield {"locked": True}
             case messages.Lockdown():
-                yield await (self._plan(message) if message.dry else self._lock_down(message))
+                yield await (self._plan(message, caller) if message.dry else self._lock_down(message, caller))
             case messages.Rotate():
-                yield await self._rotation.serve(message.account, _token(message.token))
+                yield await self._rotation.serve(caller.uid, message.account, _token(message.token))
             case messages.Mint():
-                yield await self._mint.serve(message, caller.pid, caller.holder)
+                yield await self._mint.serve(message, caller.pid, caller.uid, caller.holder)
             case messages.Allow():
-                yield await self._projects.allow(message.project, dry=message.dry)
+                yield await self._projects.allow(message.project, caller.uid, dry=message.dry)
             case messages.Forget():
-                yield await self._projects.forget(message.path)
+                yield await self._projects.forget(message.path, caller.uid)
             case messages.Grants():
                 for grant in self._reach(caller):
                     yield public(grant)
@@ -172,7 +183,7 @@ class ControlPlane:
             case messages.Revoke():
                 yield await self._revoke(message, caller)
             case messages.Audit():
-                async for entry in entries(self._journal, message, caller.below):
+                async for entry in entries(self._journal, message, caller.below, caller.whose):
                     yield entry
             case messages.Anchor():
                 head = await self._journal.flush()
@@ -181,50 +192,51 @@ class ControlPlane:
                 key, fit = self._journal.vouch(message.macs)
                 yield {"key": key, "fit": fit}
 
-    def _status(self) -> wire.Message:
-        known = self._accounts.known()
+    def _status(self, uid: int) -> wire.Message:
+        known = self._accounts.known(uid)
         return {
             "version": hfproxy.__version__,
             "pid": os.getpid(),
             "endpoint": self._endpoint,
             "vault": self._accounts.vault.name,
-            "locked": self._accounts.locked,
+            "locked": self._accounts.locked_to(uid),
             "opened": self._accounts.opened,
-            "lockdown": self._lockdown.on,
+            "lockdown": self._lockdown.on(uid),
             "journal": "failed" if self._journal.failed else "ok",
             "accounts": [{"name": one.name, "user": one.user, "role": one.role} for one in known],
-            "grants": len(self._grants.broker.grants()),
+            "grants": len(self._grants.owned(reach(uid))),
             "started_at": self._started_at,
+            "dedicated": self._members.group is not None,
         }
 
-    async def _examine(self) -> wire.Message:
+    async def _examine(self, caller: Caller) -> wire.Message:
         """Tokens are asked about only where the Hub can be asked and the vault is open."""
         network = await examination.network(self._upstream)
-        if network["why"] is not None or self._accounts.locked:
+        if network["why"] is not None or self._accounts.locked_to(caller.uid):
             return {"network": network, "tokens": []}
-        held = await self._accounts.open()
+        held = await self._accounts.open(caller.uid)
         tokens = await asyncio.gather(*(examination.token(self._upstream, one) for one in held.values()))
         return {"network": network, "tokens": tokens}
 
-    async def _login(self, message: messages.Login) -> wire.Message:
-        name = _name(message.account)
+    async def _login(self, message: messages.Login, caller: Caller) -> wire.Message:
+        key = Key(caller.uid, _name(message.account))
         self._accounts.vault.wake()  # somebody is there who wants to be asked
-        await self._accounts.open()  # a locked or absent vault is found before the token is used
-        held = await identity.identify(self._upstream, name, _token(message.token))
-        left = await self._rotation.unrevoked(name)
-        await self._journal.record({"at": now(), "kind": Kind.LOGIN.value, "account": name})
+        await self._accounts.open(key.uid)  # a locked or absent vault is found before the token is used
+        held = await identity.identify(self._upstream, key, _token(message.token))
+        left = await self._rotation.unrevoked(key)
+        await self._journal.record(_of_account(Kind.LOGIN, key))
         await self._accounts.put(held)
         return {**held.account.public(), "warnings": [*held.account.warnings, *left]}
 
-    async def _logout(self, message: messages.Logout) -> wire.Message:
-        account = await self._accounts.choose(message.account)
-        left = await self._rotation.unrevoked(account.name)
-        await self._journal.record({"at": now(), "kind": Kind.LOGOUT.value, "account": account.name})
-        await self._accounts.remove(account.name)
-        self._grants.cut(account.name)
+    async def _logout(self, message: messages.Logout, caller: Caller) -> wire.Message:
+        account = await self._accounts.choose(caller.uid, message.account)
+        left = await self._rotation.unrevoked(account.key)
+        await self._journal.record(_of_account(Kind.LOGOUT, account.key))
+        await self._accounts.remove(account.key)
+        self._grants.cut(*account.key)
         return {"account": account.name, "warnings": left}
 
-    async def _unlock(self, message: messages.Unlock) -> wire.Message:
+    async def _unlock(self, message: messages.Unlock, caller: Caller) -> wire.Message:
         vault = self._accounts.vault
         keep = None if message.keep is None else duration(message.keep)
         passphrase = Secret(message.passphrase) if message.passphrase is not None else None
@@ -232,7 +244,7 @@ class ControlPlane:
         if passphrase is None and vault.locked and (passphrase := self._opener.passphrase()) is None:
             return closed
         try:
-            recalled = await self._lockdown.unlock(passphrase)
+            recalled = await self._lockdown.unlock(passphrase, caller.uid)
         except PassphraseError as error:
             raise error if message.passphrase is not None else self._opener.wrong() from None
         except VaultLockedError:
@@ -242,22 +254,41 @@ class ControlPlane:
         self._journal.mark(Kind.UNLOCK)
         if keep is not None:
             self._opener.keep(keep)
-        return {"locked": self._accounts.locked, "exists": True, "recalled": _shown(recalled)}
-
-    async def _plan(self, message: messages.Lockdown) -> wire.Message:
-        """What a lockdown would do. `tokens` is null where a closed vault hides whose there are."""
-        held = {} if not message.recall else None if self._accounts.locked else await self._accounts.open()
-        wanted = [one.account for name, one in (held or {}).items() if message.account in {None, name}]
         return {
-            "grants": [public(grant) for grant in self._grants.broker.grants()],
+            "locked": self._accounts.locked_to(caller.uid),
+            "exists": True,
+            "recalled": _shown(recalled, caller.whose),
+        }
+
+    async def _seal(self, message: messages.Seal, caller: Caller) -> wire.Message:
+        """The vault is everybody's: how it is kept is for those to say who keep it."""
+        if caller.whose is not None:
+            raise RefusedError("only root may seal the vault that all share: sudo hf-proxy vault seal")
+        await self._accounts.seal(Secret(message.passphrase), undo=message.undo)
+        self._opener.forget()  # a key that opened what was there before
+        return {"vault": self._accounts.vault.name, "locked": self._accounts.locked}
+
+    async def _plan(self, message: messages.Lockdown, caller: Caller) -> wire.Message:
+        """What a lockdown would do. `tokens` is null where a closed vault hides whose there are."""
+        held = {} if not message.recall else None if self._accounts.locked else await self._accounts.everything()
+        owner = caller.whose if message.account is None else caller.uid
+        wanted = [
+            one.account
+            for key, one in (held or {}).items()
+            if owner in {None, key.uid} and message.account in {None, key.name}
+        ]
+        return {
+            "grants": [public(grant) for grant in self._grants.owned(caller.whose)],
             "tokens": None
             if held is None
             else [{"account": one.name, "user": one.user, "origin": one.origin.url} for one in wanted],
         }
 
-    async def _lock_down(self, message: messages.Lockdown) -> wire.Message:
-        ended, recalled, recorded = await self._lockdown.engage(recall=message.recall, account=message.account)
-        return {"ended": ended, "recalled": _shown(recalled), "recorded": recorded}
+    async def _lock_down(self, message: messages.Lockdown, caller: Caller) -> wire.Message:
+        ended, recalled, recorded = await self._lockdown.engage(
+            recall=message.recall, account=message.account, uid=caller.uid
+        )
+        return {"ended": ended, "recalled": _shown(recalled, caller.whose), "recorded": recorded}
 
     async def _renew(self, message: messages.Renew, caller: Caller) -> wire.Message:
         self._one_of(caller, message.id)
@@ -277,13 +308,15 @@ class ControlPlane:
         Raises:
             RefusedError: it has ended, so that this cannot be found out; or it may not ask for this.
         """
-        pid, _ = peers.credentials(connection)
+        pid, uid = peers.credentials(connection)
         try:
             pidfd = peers.handle(connection)
         except OSError:
             raise ENDED from None
         try:
-            holder = self._grants.holder(pid)
+            if processes.find(pid) is None:
+                raise UNSEEN if is_alive(pidfd) else ENDED
+            holder = self._grants.holder(pid, uid)
             if not is_alive(pidfd):  # what was looked at may have been another process
                 raise ENDED
         finally:
@@ -293,12 +326,14 @@ class ControlPlane:
                 f"this was run inside of grant {holder.id}, where one can only ask for less; run it outside of"
                 f" {holder.order.program or 'that command'}: hf-proxy {message.__struct_config__.tag}"
             )
-        return Caller(pid, holder)
+        return Caller(pid, uid, holder)
 
-    def _reach(self, caller: Caller) -> tuple[Grant, ...]:
-        """The grants that a caller may see and touch: all, or from inside of one that one and what came of it."""
-        broker = self._grants.broker
-        return broker.grants() if caller.holder is None else broker.subtree(caller.holder.id)
+    def _reach(self, caller: Caller) -> Sequence[Grant]:
+        """The grants that a caller may see and touch: all of theirs, or from inside of one that one and what came of
+        it."""
+        if caller.holder is None:
+            return self._grants.owned(caller.whose)
+        return self._grants.broker.subtree(caller.holder.id)
 
     def _one_of(self, caller: Caller, grant_id: str) -> None:
         """Raises RefusedError, in the same words for one that is not there and one that is out of reach."""
@@ -306,8 +341,17 @@ class ControlPlane:
             raise RefusedError(f"no living grant '{grant_id[:64]}'; see: hf-proxy grants")
 
 
-def _shown(outcomes: list[Outcome]) -> list[wire.Message]:
-    return [{"account": one.account, "state": one.state, "why": one.why} for one in outcomes]
+def _of_account(kind: Kind, key: Key) -> dict[str, object]:
+    return {"at": now(), "kind": kind.value, "uid": key.uid, "account": key.name}
+
+
+def _shown(outcomes: list[Outcome], whose: int | None) -> list[wire.Message]:
+    """What became of tokens, as far as they are the caller's."""
+    return [
+        {"account": one.account, "state": one.state, "why": one.why}
+        for one in outcomes
+        if whose is None or one.uid == whose
+    ]
 
 
 async def _line(reader: asyncio.StreamReader) -> bytes:

@@ -22,6 +22,7 @@ class Exchange:
     inbound: Inbound
     started: float = field(default_factory=time.monotonic)
     peer: Peer | None = None
+    uid: int | None = None  # which user it concerns: who asks, or whose the credential is
     grant: Grant | None = None
     inside: Inside = frozenset()  # the trees of processes that it comes from
     credential: str = ""

@@ -5,6 +5,7 @@ connections. What ends is cut at once, and on disk before anybody is told so.
 """
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import Coroutine, Iterable
@@ -171,8 +172,14 @@ class Grants:
 
     # --- who holds what -----------------------------------------------------------------------------------------------
 
-    def holder(self, pid: int) -> Grant | None:
-        """The grant whose process, or a descendant of it, this is; the innermost, if there are several.
+    def owned(self, uid: int | None) -> list[Grant]:
+        """The living grants of a user, the oldest first; None: everybody's."""
+        return [grant for grant in self.broker.grants() if uid in {None, grant.order.uid}]
+
+    def holder(self, pid: int, uid: int) -> Grant | None:
+        """The user's grant whose process, or a descendant of it, this is; the innermost, if there are several.
+
+        Other users' grants are not looked at: a process may be in one by another user's doing.
 
         Raises:
             RefusedError: that cannot be said, or that grant is over: whoever ran inside of it is not outside by that.
@@ -182,9 +189,10 @@ class Grants:
         except (LookupError, OSError):
             raise UNSEEN from None
         for process in line:
-            if self._leases.is_left(process):
+            if self._leases.is_left(process) and uid in {os.getuid(), processes.owner(process.pid)}:
                 raise LEFT
-            held = [self.broker.grant(grant_id) for grant_id in self._leases.holding(process)]
+            found = [self.broker.grant(grant_id) for grant_id in self._leases.holding(process)]
+            held = [grant for grant in found if grant.order.uid == uid]
             if held:
                 return max(held, key=lambda grant: len(self.broker.lineage(grant)))
         return None
@@ -225,9 +233,10 @@ class Grants:
         await self._bury(ended, Refusal.REVOKED)
         return [grant.id for grant in ended]
 
-    def cut(self, account: str | None = None) -> None:
-        """Break off what runs at this moment, of one account or of all; the grants stay what they are."""
-        for grant in self.broker.grants():
+    def cut(self, uid: int | None = None, account: str | None = None) -> None:
+        """Break off what runs at this moment, of everybody or of one user, of all accounts or of one; the grants stay
+        what they are."""
+        for grant in self.owned(uid):
             if account in {None, grant.order.account}:
                 self.running.cut(grant.id)
 
@@ -341,6 +350,7 @@ def _event(kind: Kind, grant: Grant, **more: object) -> dict[str, object]:
     return {
         "at": now(),
         "kind": kind.value,
+        "uid": grant.order.uid,
         "grant": grant.id,
         "account": grant.order.account,
         "program": grant.order.program,

@@ -7,7 +7,7 @@ from typing import Final
 import aiohttp
 
 from hfproxy.core.headers import Headers
-from hfproxy.daemon.accounts import Account, Held, Origin
+from hfproxy.daemon.accounts import Account, Held, Key, Origin
 from hfproxy.daemon.upstream import Upstream
 from hfproxy.errors import AccountError, UpstreamError
 from hfproxy.secret import Secret
@@ -21,18 +21,18 @@ HEADERS: Final[Headers] = (
 )
 
 
-async def identify(upstream: Upstream, name: str, token: Secret) -> Held:
+async def identify(upstream: Upstream, key: Key, token: Secret) -> Held:
     """Log in: ask whoami with the token and keep user, organisations, role and fine-grained scopes.
 
     Raises:
         AccountError: the Hub does not accept the token.
         UpstreamError: the Hub cannot be asked, or answers something else.
     """
-    status, body = await _ask(upstream, Held(_unknown(name, upstream.origin), token))
+    status, body = await _ask(upstream, Held(_unknown(key, upstream.origin), token))
     if status in {401, 403}:
         raise AccountError("the Hub does not accept this token; copy it again and run: hf-proxy login")
     try:
-        return Held(_account(name, upstream.origin, json.loads(body)), token)
+        return Held(_account(key, upstream.origin, json.loads(body)), token)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise _unclear(upstream, status) from None
 
@@ -64,15 +64,16 @@ def _unclear(upstream: Upstream, status: int) -> UpstreamError:
     return UpstreamError(f"{upstream.origin.url} answered whoami with status {status}; try again")
 
 
-def _unknown(name: str, origin: Origin) -> Account:
-    return Account(name=name, origin=origin, user="", user_id="", fullname="", role="")
+def _unknown(key: Key, origin: Origin) -> Account:
+    return Account(uid=key.uid, name=key.name, origin=origin, user="", user_id="", fullname="", role="")
 
 
-def _account(name: str, origin: Origin, who: dict[str, object]) -> Account:
+def _account(key: Key, origin: Origin, who: dict[str, object]) -> Account:
     """Read the answer of whoami-v2 (its shape: hub-wire §7)."""
     access = _table(_table(who.get("auth")).get("accessToken"))
     return Account(
-        name=name,
+        uid=key.uid,
+        name=key.name,
         origin=origin,
         user=str(who["name"]),
         user_id=str(who.get("id", "")),

@@ -117,8 +117,11 @@ class Journal:
         os.close(self._file)
 
     def _seal(self, event: Event) -> bytes:
+        """A line says whose it is, unless that is the daemon's own user, who mostly is the only one."""
         if self._failed:
             raise _failure()
+        if event.get("uid") == os.getuid():
+            event = {**event, "uid": None}
         line, self.head = audit.seal(event, self.head, self._key_bytes())
         return line
 

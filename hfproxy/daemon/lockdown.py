@@ -3,10 +3,13 @@
 It is in force in memory first, where nothing has to be waited for, and on disk before anybody is told so: a file in the
 state directory, which a daemon that starts finds. Whatever fails on the way (a full disk, a dead Hub, a keyring that
 does not answer), the rest is done, and what failed is said.
+
+Where one daemon serves several users, each locks down what is theirs, and what is the others' goes on: so the vault,
+which they share, stays open. Who reaches everything (`members.reach`) locks down everything, and alone can lift that.
 """
 
 import asyncio
-import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
@@ -15,13 +18,14 @@ import structlog
 
 from hfproxy import durable
 from hfproxy.core.audit import Kind
-from hfproxy.daemon.accounts import Accounts, Held
+from hfproxy.daemon.accounts import Accounts, Held, Key
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.members import reach
 from hfproxy.daemon.recall import FILE as WAITING
-from hfproxy.daemon.recall import Outcome, Recalls
-from hfproxy.errors import HFProxyError, JournalError, RefusedError, VaultError
+from hfproxy.daemon.recall import Outcome, Recalls, Wanted
+from hfproxy.errors import HFProxyError, JournalError, RefusedError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 
 log = structlog.get_logger()
@@ -29,61 +33,83 @@ FILE: Final = "lockdown"
 # A vault that asks a person who is not there must not keep the answer back: nothing is given out by then.
 VAULT_SECONDS: Final = 10
 
+# Whose: a user's; None: everybody's.
+Whose = int | None
+
 
 class Lockdown:
-    """The one switch, and its way back. `on`: whether it is in force."""
+    """The one switch for all, one for each user, and the way back."""
 
     def __init__(self, state: Path, accounts: Accounts, grants: Grants, journal: Journal, recalls: Recalls) -> None:
-        self._marker = state / FILE
+        self._state = state
         self._accounts, self._grants, self._journal, self._recalls = accounts, grants, journal, recalls
-        self.on = os.path.lexists(self._marker)
-        self._times = 0
+        self._down = {_whose(marker) for marker in state.glob(f"{FILE}*")}
+        self._times: Counter[Whose] = Counter()
         self._switching = asyncio.Lock()
         self._unwritten = False  # grants ended that another daemon might still take for living ones
 
+    def on(self, uid: int) -> bool:
+        """Whether it is in force for a user."""
+        return not self._down.isdisjoint({None, uid})
+
     async def resume(self) -> None:
         """At the start: stay as an earlier daemon was left."""
-        if self.on:
-            self._accounts.shut()
-            await self._end_all()
-            self._accounts.lock()
-            log.warning("locked_down", way_out="hf-proxy unlock")
+        for whose in self._down:
+            self._shut(whose)
+            await self._end_all(whose)
+            self._close_vault(whose)
+            log.warning("locked_down", uid=whose, way_out="hf-proxy unlock")
 
-    async def engage(self, *, recall: bool, account: str | None) -> tuple[list[str], list[Outcome], bool]:
-        """End everything; with `recall` also the token of an account, or all tokens, at the Hub.
+    async def engage(self, *, recall: bool, account: str | None, uid: int) -> tuple[list[str], list[Outcome], bool]:
+        """End all that a user has in reach; with `recall` also the tokens at the Hub, or that of one account of theirs.
 
         Returns the ids of the grants that ended, what became of the tokens, and whether the journal has it.
 
         Raises:
             RefusedError: all that was done, but a daemon that starts anew might not know of it.
         """
-        self.on = True
-        self._times += 1
-        held = self._accounts.shut()
-        written, ended = await asyncio.gather(self._write_down(recall=recall, account=account), self._end_all())
-        outcomes = await self._recall(held, account) if recall else []
-        self._accounts.lock()
-        recorded = await self._record(outcomes)
+        whose = reach(uid)
+        self._down.add(whose)
+        self._times[whose] += 1
+        held = self._shut(whose)
+        wanted = Wanted(account, uid=whose if account is None else uid) if recall else None
+        written, ended = await asyncio.gather(self._write_down(whose, wanted), self._end_all(whose))
+        outcomes = await self._recall(held, wanted) if wanted is not None else []
+        self._close_vault(whose)
+        recorded = await self._record(uid, outcomes)
         if not written:
             raise RefusedError(
-                f"all grants ended and the vault is locked{_in_words(outcomes)}, but {self._marker} could not be"
+                f"all grants ended and the vault is locked{_in_words(outcomes)}, but {self._marker(whose)} could not be"
                 " written: a daemon that is started anew would not know; make room, then again: hf-proxy lockdown"
             )
         return ended, outcomes, recorded
 
-    async def unlock(self, passphrase: Secret | None) -> list[Outcome]:
+    async def unlock(self, passphrase: Secret | None, uid: int) -> list[Outcome]:
         """Open the vault and lift the lockdown; then send what could not be sent before.
 
         Raises:
             PassphraseError: it is the wrong one; nothing has changed.
-            RefusedError: what had ended is not on disk yet, or somebody locked down in the meantime.
+            RefusedError: what had ended is not on disk yet, somebody locked down in the meantime, or it is not for this
+                user to lift.
         """
+        whose = reach(uid)
         if self._unwritten:
             raise RefusedError("the end of some grants could not be written down; make room, start the daemon again")
-        before = self._times
-        await self._accounts.unlock(passphrase)
-        if self.on:
-            await self._lift(before)
+        self._check_everybody(whose)
+        before = self._times[whose]
+        try:
+            await self._accounts.unlock(passphrase)
+        except VaultLockedError:
+            if self._times[whose] == before:
+                raise
+        try:
+            self._check_everybody(whose)
+        except RefusedError:  # meanwhile
+            self._close_vault(None)
+            await self._end_all(None)
+            raise
+        if whose in self._down:
+            await self._lift(whose, before)
         return await self.send_waiting()
 
     async def resend(self) -> None:
@@ -96,40 +122,61 @@ class Lockdown:
         if not self._recalls.wanted or self._accounts.locked:
             return []
         try:
-            return await self._recalls.carry_out(await self._accounts.open())
+            return await self._recalls.carry_out(await self._accounts.everything())
         except VaultError as error:
             log.warning("still_to_be_revoked", reason=str(error))
             return []
 
-    async def _lift(self, before: int) -> None:
+    def _check_everybody(self, whose: Whose) -> None:
+        if None in self._down and whose is not None:
+            raise RefusedError("this is locked down for everybody, which only root can lift: sudo hf-proxy unlock")
+
+    def _marker(self, whose: Whose) -> Path:
+        return self._state / (FILE if whose is None else f"{FILE}-{whose}")
+
+    def _shut(self, whose: Whose) -> Mapping[Key, Held] | None:
+        """Give nothing out any more; returns what was open of the vault when it is shut to all."""
+        if whose is None:
+            return self._accounts.shut()
+        self._accounts.bar(whose)
+        return None
+
+    async def _lift(self, whose: Whose, before: int) -> None:
+        marker = self._marker(whose)
         async with self._switching:
             try:
-                if self._times != before:
+                if self._times[whose] != before:
                     raise RefusedError("it was locked again in the meantime; run: hf-proxy unlock")
-                await asyncio.to_thread(durable.remove, self._marker)
-                self.on = self._times != before
+                await asyncio.to_thread(durable.remove, marker)
+                if self._times[whose] == before:
+                    self._lifted(whose)
             except (OSError, RefusedError) as error:
-                self._accounts.lock()
-                await self._end_all()  # what was minted while it was open
-                why = f"{self._marker} cannot be removed" if isinstance(error, OSError) else str(error)
+                self._close_vault(whose)
+                await self._end_all(whose)  # what was minted while it was open
+                why = f"{marker} cannot be removed" if isinstance(error, OSError) else str(error)
                 raise RefusedError(f"{why}; it stays locked") from None
 
-    async def _write_down(self, *, recall: bool, account: str | None) -> bool:
-        if recall:
+    def _lifted(self, whose: Whose) -> None:
+        self._down.discard(whose)
+        if whose is not None:
+            self._accounts.admit(whose)
+
+    async def _write_down(self, whose: Whose, wanted: Wanted | None) -> bool:
+        if wanted is not None:
             try:
-                await self._recalls.ask(account)
+                await self._recalls.ask(wanted)
             except OSError as error:  # it is sent now all the same
                 log.warning("not_written", file=WAITING, reason=error.strerror)
         try:
             async with self._switching:
-                await asyncio.to_thread(durable.write, self._marker, b"hf-proxy unlock\n")
+                await asyncio.to_thread(durable.write, self._marker(whose), b"hf-proxy unlock\n")
         except OSError as error:
             log.warning("not_written", file=FILE, reason=error.strerror)
             return False
         return True
 
-    async def _end_all(self) -> list[str]:
-        living = [grant.id for grant in self._grants.broker.grants()]
+    async def _end_all(self, whose: Whose) -> list[str]:
+        living = [grant.id for grant in self._grants.owned(whose)]
         try:
             await self._grants.revoke(living)
         except HFProxyError as error:
@@ -137,19 +184,24 @@ class Lockdown:
             log.warning("not_recorded", kind=Kind.REVOKED.value, reason=str(error))
         return living
 
-    async def _recall(self, held: Mapping[str, Held] | None, account: str | None) -> list[Outcome]:
-        name = account or "every account"
+    async def _recall(self, held: Mapping[Key, Held] | None, wanted: Wanted) -> list[Outcome]:
+        name, uid = wanted.account or "every account", wanted.uid
         try:
             async with asyncio.timeout(VAULT_SECONDS):
                 held = held if held is not None else await self._accounts.look()
             return await self._recalls.carry_out(held)
         except VaultError:
-            return [Outcome(name, "waiting", "the vault was locked already")]
+            return [Outcome(name, "waiting", "the vault was locked already", uid)]
         except TimeoutError:
-            return [Outcome(name, "waiting", "the vault does not answer")]
+            return [Outcome(name, "waiting", "the vault does not answer", uid)]
 
-    async def _record(self, outcomes: list[Outcome]) -> bool:
-        event: dict[str, object] = {"at": now(), "kind": Kind.LOCKDOWN.value}
+    def _close_vault(self, whose: Whose) -> None:
+        """The vault is everybody's, so it is closed with everything only."""
+        if whose is None:
+            self._accounts.lock()
+
+    async def _record(self, uid: int, outcomes: list[Outcome]) -> bool:
+        event: dict[str, object] = {"at": now(), "kind": Kind.LOCKDOWN.value, "uid": uid}
         if outcomes:
             event["revoked_upstream"] = [one.account for one in outcomes if one.state == "revoked"]
             event["to_revoke"] = [one.account for one in outcomes if one.state == "waiting"]
@@ -159,6 +211,12 @@ class Lockdown:
             log.warning("not_recorded", kind=Kind.LOCKDOWN.value)
             return False
         return True
+
+
+def _whose(marker: Path) -> Whose:
+    """Whose lockdown a file stands for; one that says nothing that can be read is everybody's."""
+    uid = marker.name.removeprefix(f"{FILE}-")
+    return int(uid) if uid.isdecimal() and uid.isascii() else None
 
 
 def _in_words(outcomes: list[Outcome]) -> str:

@@ -18,6 +18,7 @@ from hfproxy.daemon.control import ControlPlane
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.lockdown import Lockdown
+from hfproxy.daemon.members import Members
 from hfproxy.daemon.minting import Mint
 from hfproxy.daemon.projects import Projects
 from hfproxy.daemon.proxy import DataPlane
@@ -62,7 +63,7 @@ def run(passphrase_fd: int | None, log_level: str) -> int:
 
 async def _run(settings: config.Config, state: Path, passphrase: Secret | None) -> None:
     passed = service.passed_sockets()
-    runtime = service.private_directory(Path(paths.runtime_dir())) / "control.sock"
+    runtime, group = service.runtime_directory(Path(paths.runtime_dir()))
     data = service.data_socket(passed.get("data"), settings.listen.host_port, state / "port")
     kept = Kept(state)
 
@@ -79,14 +80,14 @@ async def _run(settings: config.Config, state: Path, passphrase: Secret | None) 
     store = Store(state)
     upstream = Upstream(settings.upstream)
     try:
-        control = service.control_socket(passed.get("control"), runtime)
-        await _serve(settings, state, data, control, accounts, opener, journal, store, upstream)
+        control = service.control_socket(passed.get("control"), runtime / "control.sock", group)
+        await _serve(settings, state, data, control, Members(group), accounts, opener, journal, store, upstream)
     finally:
         await upstream.close()
         store.close()
         journal.close()
         if "control" not in passed:
-            runtime.unlink(missing_ok=True)
+            (runtime / "control.sock").unlink(missing_ok=True)
 
 
 async def _serve(
@@ -94,6 +95,7 @@ async def _serve(
     state: Path,
     data: socket.socket,
     control: socket.socket,
+    members: Members,
     accounts: Accounts,
     opener: opening.Opener,
     journal: Journal,
@@ -101,7 +103,7 @@ async def _serve(
     upstream: Upstream,
 ) -> None:
     port = data.getsockname()[1]
-    endpoint, uid = f"http://127.0.0.1:{port}", os.getuid()
+    endpoint = f"http://127.0.0.1:{port}"
     grants, recorder = Grants(journal, store, config.duration(settings.grants.max_ttl)), Recorder(journal)
     await grants.restore()
     recalls = Recalls(state, upstream)
@@ -109,7 +111,7 @@ async def _serve(
     await lockdown.resume()
     projects = Projects(state, accounts, journal)
     commands = ControlPlane(
-        uid,
+        members,
         endpoint,
         accounts,
         opener,
@@ -123,7 +125,7 @@ async def _serve(
     )
     standing = Standing(upstream, accounts, journal)
     plane = DataPlane(port, state, upstream, accounts, grants, recorder, standing, settings.rules)
-    requests, door = web.Server(plane.serve, handler_cancellation=True), Door(uid)
+    requests, door = web.Server(plane.serve, handler_cancellation=True), Door(members)
 
     def visitor() -> Visitor:
         return Visitor(
@@ -143,7 +145,7 @@ async def _serve(
         control_server = await asyncio.start_unix_server(
             commands.serve, sock=control, limit=wire.MAX_LINE, backlog=service.BACKLOG
         )
-        log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name)
+        log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name, group=members.group)
         service.notify("READY=1")
         await _stop_signal()
         service.notify("STOPPING=1")

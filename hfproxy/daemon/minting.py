@@ -1,5 +1,6 @@
 """Minting: from what was asked on the command line to a grant, under the config's limits."""
 
+import os
 from collections.abc import Iterator
 from typing import Final
 
@@ -33,17 +34,18 @@ class Mint:
         self._config, self._endpoint, self._hub = config, endpoint, hub
         self._accounts, self._grants, self._projects = accounts, grants, projects
 
-    async def serve(self, asked: messages.Mint, pid: int, holder: Grant | None = None) -> wire.Message:
-        """Mint for the process at the other end of the socket; below `holder`, if that process is inside of a grant.
+    async def serve(self, asked: messages.Mint, pid: int, uid: int, holder: Grant | None = None) -> wire.Message:
+        """Mint for the process at the other end of the socket, and the user whose it is; below `holder`, if that
+        process is inside of a grant.
 
         Raises:
             UsageError: what was asked cannot mean anything.
             RefusedError: it is not to be had.
         """
-        scopes = _parsed(await self._named(asked))
+        scopes = _parsed(await self._named(asked, uid))
         ttl = self.ttl(asked.ttl)
-        bound = _bound(asked, pid)
-        account = await self._accounts.choose(_account(asked, holder))
+        bound = _bound(asked, pid, uid)
+        account = await self._accounts.choose(uid, _account(asked, holder))
         order = Order(
             account=account.name,
             scopes=scopes,
@@ -60,6 +62,7 @@ class Mint:
             named=asked.account is not None or (holder is not None and holder.order.named),
             learns=asked.learn or (holder is not None and holder.order.learns),
             program=asked.program and asked.program[:MAX_TEXT],
+            uid=uid,
         )
         grant, credential = await self._grants.mint(order)
         return {
@@ -69,17 +72,17 @@ class Mint:
             "hub": self._hub,
             "expires_at": grant.expires_at,
             "scopes": [str(one) for one in scopes],
-            "replace": await self._tokens_among(asked.found),
+            "replace": await self._tokens_among(asked.found, uid),
         }
 
-    async def _named(self, asked: messages.Mint) -> tuple[str, ...]:
+    async def _named(self, asked: messages.Mint, uid: int) -> tuple[str, ...]:
         """The scopes that were typed and those of the profile; else those of the project; else the default ones.
         To learn what is needed: all there are."""
         if asked.learn:
             return tuple(action.value for action in Action if action not in NOT_YET)
         texts = (*asked.scopes, *(self._config.profile(asked.profile) if asked.profile else ()))
         if not texts and asked.project is not None:
-            return await self._projects.scopes(asked.project)
+            return await self._projects.scopes(asked.project, uid)
         return texts or self._config.profile("default")
 
     @property
@@ -105,9 +108,9 @@ class Mint:
         caveats = (Ceiling(ceiling, asked.strict),) if ceiling else ()
         return (*caveats, *([InTree()] if asked.bind == "tree" else []), *_limits(asked))
 
-    async def _tokens_among(self, found: tuple[str, ...]) -> list[str]:
-        """Which of the strings in the caller's environment are tokens of this vault."""
-        tokens = {held.token.reveal() for held in (await self._accounts.open()).values()}
+    async def _tokens_among(self, found: tuple[str, ...], uid: int) -> list[str]:
+        """Which of the strings in the caller's environment are tokens of the caller's in this vault."""
+        tokens = {held.token.reveal() for held in (await self._accounts.open(uid)).values()}
         return [text for text in found if text in tokens]
 
 
@@ -135,15 +138,22 @@ def _limits(asked: messages.Mint) -> Iterator[Caveat]:
         yield MaxBytes(*(None if text is None else size(text) for text in (asked.max_up, asked.max_down)))
 
 
-def _bound(asked: messages.Mint, pid: int) -> int | None:
+def _bound(asked: messages.Mint, pid: int, uid: int) -> int | None:
     """The process whose end ends the grant."""
     if asked.ambient and asked.bind != "tree":
         raise UsageError("--ambient needs --bind tree")
+    if asked.bind == "tree" and uid != os.getuid():
+        raise RefusedError(
+            "--bind tree cannot work here: the daemon is another user's and may not look into your processes; use"
+            " --bind pid"
+        )
     if asked.bind == "none" or asked.of == "caller":
         return None if asked.bind == "none" else pid
     caller = processes.find(pid)
     if caller is None:  # unbound it would outlive what it was meant to end with
         raise RefusedError("the process to bind the grant to has ended; run the command again")
+    if uid not in {os.getuid(), processes.owner(caller.parent)}:
+        raise RefusedError("the process to bind the grant to is not yours; run it from a shell, or with --bind none")
     return caller.parent
 
 
@@ -157,8 +167,9 @@ def _account(asked: messages.Mint, holder: Grant | None) -> str | None:
 
 
 def public(grant: Grant) -> dict[str, object]:
-    """A grant as `hf-proxy grants --json` shows it."""
+    """A grant as `hf-proxy grants --json` shows it; with its owner, if that is not the daemon's own user."""
     order = grant.order
+    owner = {} if order.uid == os.getuid() else {"uid": order.uid}
     return {
         "id": grant.id,
         "label": order.label,
@@ -171,4 +182,5 @@ def public(grant: Grant) -> dict[str, object]:
         "minted_at": grant.minted_at,
         "expires_at": grant.expires_at,
         "uses": grant.uses,
+        **owner,
     }

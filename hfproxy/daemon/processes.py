@@ -116,3 +116,12 @@ def _link(path: str) -> str:
         return os.readlink(path)  # noqa: PTH115  (a `Path` for each descriptor would cost more than the look)
     except OSError:
         return ""
+
+
+def owner(pid: int) -> int | None:
+    """The user who runs the process of that number, though it may have other rights for a while (its real uid)."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith(b"Uid:")), None)
+    except OSError:
+        return None

@@ -7,6 +7,7 @@ inside of a grant nothing can be allowed (`control`).
 
 import asyncio
 import hashlib
+import os
 from pathlib import Path
 from typing import Final
 
@@ -27,6 +28,7 @@ DIRECTORY: Final = "allowed"
 class _Allowed(msgspec.Struct, frozen=True):
     path: str
     mac: str
+    uid: int | None = None  # who allowed it, if that is not the daemon's own user
 
 
 class Projects:
@@ -36,21 +38,21 @@ class Projects:
         self._directory = state / DIRECTORY
         self._accounts, self._journal = accounts, journal
 
-    async def scopes(self, file: Project) -> tuple[str, ...]:
+    async def scopes(self, file: Project, uid: int) -> tuple[str, ...]:
         """What an allowed file asks for.
 
         Raises:
             RefusedError: it is not allowed as it is.
             ConfigError: it is not valid; an older hf-proxy may have found that it was.
         """
-        if not self._allows(file, await self._key()):
+        if not self._allows(file, uid, await self._key(uid)):
             raise RefusedError(
                 f"{file.path} asks for scopes and is not allowed, or was changed since;"
                 " read it, then: hf-proxy allow (or name what is needed: --scope)"
             )
         return config.project(file.content, file.path).scopes
 
-    async def allow(self, file: Project, *, dry: bool) -> wire.Message:
+    async def allow(self, file: Project, uid: int, *, dry: bool) -> wire.Message:
         """Allow a file as it is; `dry`: only say what it asks for.
 
         Raises:
@@ -58,12 +60,12 @@ class Projects:
             RefusedError: it could not be written down.
         """
         scopes = list(config.project(file.content, file.path).scopes)
-        digest, key = _digest(file), await self._key()
+        digest, key = _digest(file, uid), await self._key(uid)
         if not dry:
             await self._journal.record(
-                {"at": now(), "kind": Kind.ALLOWED.value, "project": file.path, "scopes": scopes}
+                {"at": now(), "kind": Kind.ALLOWED.value, "uid": uid, "project": file.path, "scopes": scopes}
             )
-            note = msgspec.json.encode(_Allowed(file.path, audit.mac(digest, key)))
+            note = msgspec.json.encode(_Allowed(file.path, audit.mac(digest, key), _other(uid)))
             try:
                 self._directory.mkdir(mode=0o700, exist_ok=True)
                 await asyncio.to_thread(durable.write, self._directory / digest.hex(), note)
@@ -71,22 +73,23 @@ class Projects:
                 raise self._unwritable(error) from None
         return {"path": file.path, "scopes": scopes}
 
-    async def forget(self, path: str) -> wire.Message:
+    async def forget(self, path: str, uid: int) -> wire.Message:
         """Allow no content of a place any more; raises RefusedError where that cannot be written down."""
         try:
-            of_path = [note for note in self._directory.glob("*") if _read(note).path == path]
+            notes = {note: _read(note) for note in self._directory.glob("*")}
+            of_path = [note for note, said in notes.items() if (said.path, said.uid) == (path, _other(uid))]
             for note in of_path:
                 await asyncio.to_thread(durable.remove, note)
         except OSError as error:
             raise self._unwritable(error) from None
         return {"forgotten": len(of_path)}
 
-    def _allows(self, file: Project, key: bytes) -> bool:
-        digest = _digest(file)
+    def _allows(self, file: Project, uid: int, key: bytes) -> bool:
+        digest = _digest(file, uid)
         return audit.fits(digest.hex(), _read(self._directory / digest.hex()).mac, key)
 
-    async def _key(self) -> bytes:
-        await self._accounts.open()
+    async def _key(self, uid: int) -> bytes:
+        await self._accounts.open(uid)
         if self._accounts.journal_key is None:
             raise AccountError("there is no account yet; run: hf-proxy login")
         return self._accounts.journal_key.reveal().encode()
@@ -95,9 +98,18 @@ class Projects:
         return RefusedError(f"{self._directory} cannot be written ({error.strerror}); make room, then try again")
 
 
-def _digest(file: Project) -> bytes:
-    """No path holds a NUL; and a line of the journal, which the same key vouches for, begins otherwise."""
-    said = b"\0".join(text.encode("utf-8") for text in ("project", file.path, file.content))
+def _other(uid: int) -> int | None:
+    """A user who is not the daemon's own."""
+    return None if uid == os.getuid() else uid
+
+
+def _digest(file: Project, uid: int) -> bytes:
+    """What one user allows is not allowed for another.
+
+    No path holds a NUL; and a line of the journal, which the same key vouches for, begins otherwise.
+    """
+    whose = "project" if _other(uid) is None else f"project of {uid}"
+    said = b"\0".join(text.encode("utf-8") for text in (whose, file.path, file.content))
     return hashlib.sha256(said).digest()
 
 

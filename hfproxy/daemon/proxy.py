@@ -12,12 +12,12 @@ from aiohttp import web
 from hfproxy.core import admission, routes, spending, target, whoami
 from hfproxy.core.access import Access, Action, Allow, AllowAnonymous, Deny, Need, Refusal, Target
 from hfproxy.core.admission import Inbound
-from hfproxy.core.broker import Grant
+from hfproxy.core.broker import NOBODY, Grant
 from hfproxy.core.rewrite import Places
 from hfproxy.core.routes import Classification, Classified, NeedBody, NeedCommands
 from hfproxy.core.table import Special
 from hfproxy.daemon import push, refusals
-from hfproxy.daemon.accounts import Accounts, Held
+from hfproxy.daemon.accounts import Accounts, Held, Key
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.exchange import Exchange, incoming, whole
 from hfproxy.daemon.forward import Forward
@@ -69,7 +69,7 @@ class DataPlane:
     async def _steps(self, exchange: Exchange) -> web.StreamResponse | Deny:
         stranger = self._stranger(exchange) or admission.admit(exchange.inbound, self._port)
         if stranger is not None:
-            return self._recorder.counted(stranger)
+            return self._recorder.counted(stranger, exchange.uid)
         found = routes.classify(exchange.request.method, exchange.request.raw_path, exchange.bill_to)
         holder = await self._holder(exchange, found)
         if holder is refusals.NO_CREDENTIAL and admission.is_navigation(exchange.request.method, exchange.inbound):
@@ -85,13 +85,15 @@ class DataPlane:
         return await self._decided(exchange, classified, holder)
 
     def _stranger(self, exchange: Exchange) -> Deny | None:
-        """Step 1: the connection belongs to our user."""
+        """Step 1: the connection belongs to one who is served here."""
         visitor = exchange.request.protocol
         if not isinstance(visitor, Visitor):
             return STRANGER
         visitor.came_to_the_point()
-        exchange.peer = visitor.peer
-        return None if visitor.is_ours else STRANGER
+        if visitor.peer is None or not visitor.is_ours:
+            return STRANGER
+        exchange.peer, exchange.uid = visitor.peer, visitor.peer.uid
+        return None
 
     async def _holder(self, exchange: Exchange, found: Classification) -> Grant | Deny:
         """Whose credential is it? Asked before a body is read, so that a stranger's body never is."""
@@ -101,8 +103,13 @@ class DataPlane:
         if isinstance(presented, Deny):
             return presented
         verified = self._grants.broker.verify(presented, now())
-        if isinstance(verified, Grant):
-            exchange.grant, exchange.credential = verified, presented
+        if isinstance(verified, Deny):
+            return verified
+        stolen = verified.kept_from(exchange.peer.uid if exchange.peer else NOBODY)
+        exchange.uid = verified.order.uid
+        if stolen is not None:
+            return stolen
+        exchange.grant, exchange.credential = verified, presented
         return verified
 
     async def _ambient(self, exchange: Exchange, found: Classification) -> Grant | None:
@@ -173,8 +180,9 @@ class DataPlane:
         """Whose token is put on it: the account that was asked for, else the least powerful that can do it."""
         if grant.order.named:
             return own
-        name = spending.choose(access, grant.order.account, self._accounts.purses(), self._rules)
-        held = self._accounts.get(name) or own
+        uid = grant.order.uid
+        name = spending.choose(access, grant.order.account, self._accounts.purses(uid), self._rules)
+        held = self._accounts.get(Key(uid, name)) or own
         exchange.spent = held.account.name
         return held
 
@@ -208,8 +216,8 @@ class DataPlane:
 
     def _held(self, grant: Grant) -> Held | Deny:
         """The grant's account, if its token may be used now."""
-        held = self._accounts.get(grant.order.account)
-        if self._accounts.locked:
+        held = self._accounts.get(Key(grant.order.uid, grant.order.account))
+        if self._accounts.locked_to(grant.order.uid):
             return Deny(Refusal.LOCKED, "the vault is locked; run: hf-proxy unlock")
         if held is None or held.account.login != grant.order.login:
             return Deny(Refusal.ACCOUNT, f"account '{grant.order.account}' was logged out; run: hf-proxy login")
@@ -218,7 +226,7 @@ class DataPlane:
     def _refuse(self, exchange: Exchange, deny: Deny) -> Deny:
         """Write a no down: as a line for a known grant, counted otherwise."""
         if exchange.grant is None:
-            return self._recorder.counted(deny)
+            return self._recorder.counted(deny, exchange.uid)
         self._recorder.denied(exchange, deny)
         return deny
 
@@ -231,7 +239,7 @@ class DataPlane:
 
 # Who one is needs no scope; all else that can be objected to is.
 ANYTHING = Access((Need(Action.READ, Target(None, None)),))
-STRANGER = Deny(Refusal.PEER, "this connection is not from the user this hf-proxy works for")
+STRANGER = Deny(Refusal.PEER, "this connection is not from a user this hf-proxy works for")
 MINTING = Deny(
     Refusal.MINTING,
     "this address hands out or changes live tokens, which no scope can allow; do it at https://huggingface.co/settings",

@@ -65,10 +65,12 @@ class Below:
         return grant in self._ids
 
 
-async def entries(journal: Journal, asked: messages.Audit, below: str | None = None) -> AsyncIterator[wire.Message]:
+async def entries(
+    journal: Journal, asked: messages.Audit, below: str | None = None, uid: int | None = None
+) -> AsyncIterator[wire.Message]:
     """The entries that fit, then `{}`; with `follow`, go on for as long as somebody listens.
 
-    `below`: only of this grant and what came of it.
+    `below`: only of this grant and what came of it. `uid`: only those that say that they are this user's.
     """
     since = None if asked.since is None else now() - duration(asked.since)
     fitting, reach = Filter(since, asked.grant, asked.repo, asked.action, asked.denied), Below(below)
@@ -78,7 +80,7 @@ async def entries(journal: Journal, asked: messages.Audit, below: str | None = N
         for number, entry in enumerate(reader.new()):
             if number % TURN == 0:
                 await asyncio.sleep(0)
-            if reach.reaches(entry) and fitting.wants(entry):
+            if (uid is None or entry.get("uid") == uid) and reach.reaches(entry) and fitting.wants(entry):
                 yield entry
         if not asked.follow:
             yield {}

@@ -17,7 +17,7 @@ import structlog
 
 from hfproxy import durable
 from hfproxy.daemon import identity
-from hfproxy.daemon.accounts import Held
+from hfproxy.daemon.accounts import Held, Key
 from hfproxy.daemon.upstream import Upstream
 from hfproxy.errors import AccountError, StartError, UpstreamError
 
@@ -27,10 +27,12 @@ ANSWER_SECONDS: Final = 15
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A token that is to end. `account` None: all that the vault will hold; `token` None: whichever it will be."""
+    """A token that is to end. `account` None: all that the vault will hold; `token` None: whichever it will be; `uid`
+    None: whoever's."""
 
     account: str | None = None
     token: str | None = None
+    uid: int | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -39,6 +41,7 @@ class Outcome(msgspec.Struct, frozen=True):
     account: str
     state: Literal["revoked", "waiting", "gone"]
     why: str = ""
+    uid: int | None = None
 
 
 class Recalls:
@@ -54,16 +57,17 @@ class Recalls:
         self.wanted = _read(self._path)
         self._sending = asyncio.Lock()
 
-    async def ask(self, account: str | None) -> None:
+    async def ask(self, wanted: Wanted) -> None:
         """Write down that an account's token, or every one, is to end. Raises OSError: it could not be written."""
-        await self._keep([*self.wanted, Wanted(account)])
+        await self._keep([*self.wanted, wanted])
 
-    async def carry_out(self, held: Mapping[str, Held]) -> list[Outcome]:
-        """Send what is wanted of these tokens; what does not work stays wanted. What is no longer held is let go."""
+    async def carry_out(self, held: Mapping[Key, Held]) -> list[Outcome]:
+        """Send what is wanted of these tokens, which are all there are; what does not work stays wanted. What is no
+        longer held is let go."""
         async with self._sending:
             known = self.wanted
             named = list(dict.fromkeys(one for wanted in known for one in _named(wanted, held)))
-            outcomes = await asyncio.gather(*(self._sent(one, held.get(one.account or "")) for one in named))
+            outcomes = await asyncio.gather(*(self._sent(one, _held(one, held)) for one in named))
             left = [one for one, outcome in zip(named, outcomes, strict=True) if outcome.state == "waiting"]
             try:
                 await self._keep([*left, *(one for one in self.wanted if one not in known)])
@@ -72,23 +76,23 @@ class Recalls:
             return outcomes
 
     async def _sent(self, wanted: Wanted, held: Held | None) -> Outcome:
-        name = wanted.account or ""
+        name, uid = wanted.account or "", wanted.uid
         if held is None:
-            return Outcome(name, "gone", "there is no such account in the vault")
+            return Outcome(name, "gone", "there is no such account in the vault", uid)
         if digest(held) != wanted.token:
-            return Outcome(name, "gone", "the account has another token by now")
+            return Outcome(name, "gone", "the account has another token by now", uid)
         try:
             return await self._asked(held)
         except (AccountError, UpstreamError) as error:
-            return Outcome(name, "waiting", str(error))
+            return Outcome(name, "waiting", str(error), uid)
 
     async def _asked(self, held: Held) -> Outcome:
         """One that the Hub does not know any more it may well refuse to revoke: so the answer is not the proof."""
-        name, status = held.account.name, await self._answer(held)
+        (uid, name), status = held.account.key, await self._answer(held)
         if await identity.is_dead(self._upstream, held):
-            return Outcome(name, "revoked")
+            return Outcome(name, "revoked", uid=uid)
         said = "took the request, and accepts the token still" if status < 300 else f"refused with status {status}"
-        return Outcome(name, "waiting", f"{self._upstream.origin.url} {said}")
+        return Outcome(name, "waiting", f"{self._upstream.origin.url} {said}", uid)
 
     async def _answer(self, held: Held) -> int:
         origin = self._upstream.origin.url
@@ -114,10 +118,18 @@ def digest(held: Held) -> str:
     return hashlib.sha256(held.token.reveal().encode()).hexdigest()
 
 
-def _named(wanted: Wanted, held: Mapping[str, Held]) -> list[Wanted]:
-    """The same with names and digests, now that the vault is open."""
-    names = [wanted.account] if wanted.account is not None else list(held)
-    return [Wanted(name, wanted.token or (digest(held[name]) if name in held else None)) for name in names]
+def _named(wanted: Wanted, held: Mapping[Key, Held]) -> list[Wanted]:
+    """The same with owners, names and digests, now that the vault is open; itself, if what it names is not there."""
+    fitting = [key for key in held if wanted.uid in {None, key.uid} and wanted.account in {None, key.name}]
+    if not fitting and wanted.account is not None:
+        return [wanted]
+    return [Wanted(key.name, wanted.token or digest(held[key]), key.uid) for key in fitting]
+
+
+def _held(wanted: Wanted, held: Mapping[Key, Held]) -> Held | None:
+    if wanted.uid is None or wanted.account is None:
+        return None
+    return held.get(Key(wanted.uid, wanted.account))
 
 
 def _read(path: Path) -> tuple[Wanted, ...]:

@@ -34,7 +34,7 @@ class Recorder:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._unknown: Counter[Refusal] = Counter()
+        self._unknown: Counter[tuple[Refusal, int | None]] = Counter()
 
     async def decided(self, exchange: "Exchange", decision: Allow | AllowAnonymous) -> None:
         """Record a yes. What may change the world is on disk when this returns.
@@ -59,9 +59,9 @@ class Recorder:
         }
         self._journal.note(event)
 
-    def counted(self, deny: Deny) -> Deny:
-        """Count a no to somebody unknown, and hand it on."""
-        self._unknown[deny.refusal] += 1
+    def counted(self, deny: Deny, uid: int | None = None) -> Deny:
+        """Count a no to somebody unknown, and hand it on. `uid`: which user it concerns, if any."""
+        self._unknown[deny.refusal, uid] += 1
         return deny
 
     def completed(
@@ -83,11 +83,10 @@ class Recorder:
     def write_unknown(self) -> None:
         """Write the counts since the last time, one line a reason."""
         counted, self._unknown = self._unknown, Counter()
-        for refusal, count in counted.items():
+        for (refusal, uid), count in counted.items():
+            event = {"at": now(), "kind": Kind.DENIED_UNKNOWN.value, "uid": uid, "refusal": refusal.value}
             try:
-                self._journal.note(
-                    {"at": now(), "kind": Kind.DENIED_UNKNOWN.value, "refusal": refusal.value, "count": count}
-                )
+                self._journal.note({**event, "count": count})
             except JournalError:
                 log.warning("not_recorded", kind=Kind.DENIED_UNKNOWN.value, refusal=refusal.value, count=count)
 
@@ -103,6 +102,7 @@ def _about(exchange: "Exchange") -> dict[str, object]:
     grant = exchange.grant
     return {
         "at": now(),
+        "uid": exchange.uid,
         "grant": grant and grant.id,
         "account": exchange.account,
         "method": exchange.request.method,

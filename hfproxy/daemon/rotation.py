@@ -3,7 +3,7 @@
 from hfproxy import wire
 from hfproxy.core.audit import Kind
 from hfproxy.daemon import identity
-from hfproxy.daemon.accounts import Accounts, Held
+from hfproxy.daemon.accounts import Accounts, Held, Key
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.recall import Recalls
@@ -19,37 +19,37 @@ class Rotation:
         self._accounts, self._journal = accounts, journal
         self._recalls, self._upstream = recalls, upstream
 
-    async def serve(self, name: str | None, token: Secret) -> wire.Message:
+    async def serve(self, uid: int, name: str | None, token: Secret) -> wire.Message:
         """Put the new token in the old one's place, then ask the Hub whether the old one is dead.
 
         Raises:
             RefusedError: it is the same token, or another user's; nothing was changed.
             UpstreamError: the Hub cannot be asked whose the new one is; nothing was changed.
         """
-        account = await self._accounts.choose(name)
-        old = (await self._accounts.open())[account.name]
+        account = await self._accounts.choose(uid, name)
+        old = (await self._accounts.open(uid))[account.name]
         new = await self._fit(old, token)
-        left = await self.unrevoked(account.name)
-        await self._journal.record({"at": now(), "kind": Kind.ROTATED.value, "account": account.name})
+        left = await self.unrevoked(account.key)
+        await self._journal.record({"at": now(), "kind": Kind.ROTATED.value, "uid": uid, "account": account.name})
         await self._accounts.put(new)
         dead, why = await self._fate(old)
         return {"account": account.name, "user": account.user, "dead": dead, "why": why or "; ".join(left)}
 
-    async def unrevoked(self, name: str) -> list[str]:
+    async def unrevoked(self, key: Key) -> list[str]:
         """Before an account's token is let go: revoke it at the Hub, if that was wanted. Says what did not work."""
         if not self._recalls.wanted:
             return []
-        outcomes = await self._recalls.carry_out(await self._accounts.open())
+        outcomes = await self._recalls.carry_out(await self._accounts.everything())
         return [
-            f"the token that account '{name}' had is not revoked ({one.why}); delete it by hand"
+            f"the token that account '{key.name}' had is not revoked ({one.why}); delete it by hand"
             for one in outcomes
-            if one.account == name and one.state == "waiting"
+            if (one.uid, one.account) == key and one.state == "waiting"
         ]
 
     async def _fit(self, old: Held, token: Secret) -> Held:
         if token == old.token:
             raise RefusedError("this is the token that the account has already; make a new one, then: hf-proxy rotate")
-        new = await identity.identify(self._upstream, old.account.name, token)
+        new = await identity.identify(self._upstream, old.account.key, token)
         if new.account.owner != old.account.owner:
             raise RefusedError(
                 f"this token is of '{new.account.user}', and account '{old.account.name}' of '{old.account.user}';"

@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from hfproxy import paths
 from hfproxy.errors import StartError
 
 FIRST_PASSED: Final = 3
@@ -137,8 +138,23 @@ def private_directory(path: Path) -> Path:
     return path
 
 
-def control_socket(passed: socket.socket | None, path: Path) -> socket.socket:
-    """The listening socket of the control plane.
+def runtime_directory(path: Path) -> tuple[Path, int | None]:
+    """Make or check the directory of the control socket, and find whose it is: the group that may enter it, if this is
+    the dedicated user's, which root has made (`paths.DEDICATED_DIR`); None: only we.
+
+    Raises:
+        StartError: it is somebody else's, or open in another way.
+    """
+    if str(path) == paths.DEDICATED_DIR:
+        with suppress(FileNotFoundError):
+            found = path.lstat()
+            if stat.S_IMODE(found.st_mode) == paths.SHARED and found.st_uid == os.getuid():
+                return path, found.st_gid
+    return private_directory(path), None
+
+
+def control_socket(passed: socket.socket | None, path: Path, group: int | None = None) -> socket.socket:
+    """The listening socket of the control plane, for us, or for a group as well.
 
     Raises:
         StartError: another daemon answers there, or nothing can be made there.
@@ -152,7 +168,9 @@ def control_socket(passed: socket.socket | None, path: Path) -> socket.socket:
     try:
         path.unlink(missing_ok=True)
         listener.bind(str(path))
-        path.chmod(0o600)
+        if group is not None:
+            os.chown(path, -1, group)
+        path.chmod(0o600 if group is None else 0o660)
         listener.listen(BACKLOG)
     except OSError as error:  # without an errno where the path is longer than a socket's may be (108 bytes, unix(7))
         listener.close()

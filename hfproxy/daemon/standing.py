@@ -13,7 +13,7 @@ import structlog
 
 from hfproxy.core.audit import Kind
 from hfproxy.daemon import identity, notices
-from hfproxy.daemon.accounts import Accounts, Held
+from hfproxy.daemon.accounts import Accounts, Held, Key
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.upstream import Upstream
@@ -28,15 +28,15 @@ class Standing:
 
     def __init__(self, upstream: Upstream, accounts: Accounts, journal: Journal) -> None:
         self._upstream, self._accounts, self._journal = upstream, accounts, journal
-        self._asked: dict[str, float] = {}
+        self._asked: dict[Key, float] = {}
         self._background: set[asyncio.Task[None]] = set()
 
     def doubt(self, held: Held) -> None:
         """The Hub refused this account's token on a request."""
-        name, at = held.account.name, time.monotonic()
-        if at - self._asked.get(name, -ASKED_AGAIN_SECONDS) < ASKED_AGAIN_SECONDS:
+        key, at = held.account.key, time.monotonic()
+        if at - self._asked.get(key, -ASKED_AGAIN_SECONDS) < ASKED_AGAIN_SECONDS:
             return
-        self._asked[name] = at
+        self._asked[key] = at
         task = asyncio.get_running_loop().create_task(self._look_into(held))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
@@ -49,11 +49,11 @@ class Standing:
             log.warning("token_in_doubt", account=held.account.name, reason=str(error))
 
     async def _mark(self, held: Held) -> None:
-        name = held.account.name
+        uid, name = held.account.key
         try:
             if not await self._accounts.mark_revoked(held, now()):
                 return  # another token is in its place by now
-            await self._journal.record({"at": now(), "kind": Kind.REVOKED_UPSTREAM.value, "account": name})
+            await self._journal.record({"at": now(), "kind": Kind.REVOKED_UPSTREAM.value, "uid": uid, "account": name})
         except (JournalError, VaultError) as error:
             log.warning("not_recorded", kind=Kind.REVOKED_UPSTREAM.value, account=name, reason=str(error))
         await notices.show(f"The Hub no longer accepts the token of account '{name}'", "New one: hf-proxy rotate")

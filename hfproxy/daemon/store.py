@@ -6,6 +6,7 @@ what to do; nothing is ever allowed because something could not be read.
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,8 @@ from hfproxy.errors import StartError, StoreError
 # A directory, since the log beside the file belongs to it: neither may be moved without the other.
 DIRECTORY: Final = "grants"
 FILE: Final = "grants.sqlite"
-# What each version added to the one before.
+# What each version added to the one before. Before the third a grant did not say whose it is: it was the daemon's own
+# user's.
 SCHEMA: Final = (
     """
 CREATE TABLE grants (id TEXT PRIMARY KEY, spelled TEXT NOT NULL);
@@ -30,6 +32,7 @@ CREATE TABLE ended (digest BLOB PRIMARY KEY, how TEXT NOT NULL);
 CREATE TABLE known (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """,
     "CREATE TABLE barred (pid INTEGER, start INTEGER, PRIMARY KEY (pid, start));",
+    f"UPDATE grants SET spelled = json_set(spelled, '$.order.uid', {os.getuid()});",  # noqa: S608  (a number)
 )
 VERSION: Final = len(SCHEMA)
 # Longer than any disk should take; then the request that waits is refused.

@@ -1,7 +1,7 @@
 """One connection of the data plane, before it has asked for anything.
 
 The kernel is asked at once whose it is. Strangers get their no by HTTP as everybody does, but only some at a time, and
-whoever does not come to the point is let go: the port is for the user's programs, and nobody may fill it up (threats
+whoever does not come to the point is let go: the port is for the users' programs, and nobody may fill it up (threats
 T25). What is no HTTP is answered and not logged: the line would be whatever anybody wants in our log.
 """
 
@@ -12,6 +12,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from hfproxy.daemon import peers
+from hfproxy.daemon.members import Members
 from hfproxy.daemon.peers import Peer
 
 # How long the head of the first request may take; programs of this machine need milliseconds.
@@ -25,10 +26,10 @@ SERVER_ERROR: Final = 500
 
 
 class Door:
-    """Who is let in: our user, and some strangers at a time, to be told no."""
+    """Who is let in: those who are served, and some strangers at a time, to be told no."""
 
-    def __init__(self, uid: int) -> None:
-        self.uid = uid
+    def __init__(self, members: Members) -> None:
+        self.members = members
         self.strangers: set[Visitor] = set()
         self._waiting: set[Visitor] = set()
         self._nobody_waits = asyncio.Event()
@@ -66,8 +67,8 @@ class Visitor(web.RequestHandler):
 
     @property
     def is_ours(self) -> bool:
-        """Whether it belongs to our user."""
-        return self.peer is not None and self.peer.uid == self._door.uid
+        """Whether it belongs to somebody who is served."""
+        return self.peer is not None and self._door.members.admit(self.peer.uid)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)

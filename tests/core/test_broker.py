@@ -64,6 +64,36 @@ def world() -> World:
     return World(Broker())
 
 
+# --- whose it is ---------------------------------------------------------------------------------------------
+
+ALICE, BOB = 1001, 1002
+
+
+def test_a_grant_is_kept_from_everybody_but_its_owner(world: World) -> None:
+    grant, _ = world.mint(Order("default", (parse("read"),), 100, uid=ALICE))
+    assert grant.kept_from(ALICE) is None
+    for other in (BOB, 0, -1):
+        deny = grant.kept_from(other)
+        assert deny is not None
+        assert deny.refusal is Refusal.PEER
+        assert "hf-proxy exec" in deny.why
+
+
+def test_what_nobody_owns_no_user_may_use(world: World) -> None:
+    grant, _ = world.mint(ordered("read"))
+    assert all(grant.kept_from(uid) for uid in (0, ALICE, 2**32 - 2))
+
+
+def test_nothing_is_minted_from_another_user_s_grant(world: World) -> None:
+    hers, _ = world.mint(Order("default", (parse("read"),), 100, uid=ALICE))
+    with pytest.raises(RefusedError) as caught:
+        world.mint(Order("default", (parse("read"),), 100, parent=hers.id, uid=BOB))
+    with pytest.raises(RefusedError) as unknown:
+        world.mint(Order("default", (parse("read"),), 100, parent="0" * 16, uid=BOB))
+    assert str(caught.value) == str(unknown.value).replace("0" * 16, hers.id)
+    assert world.broker.grants() == (hers,)
+
+
 # --- mint ----------------------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import caveats, entropies, law, scope_tuples
 
 from hfproxy.core import stored
-from hfproxy.core.broker import Bind, Broker, Grant, Order
+from hfproxy.core.broker import NOBODY, Bind, Broker, Grant, Order
 from hfproxy.core.caveats import InTree, MaxBytes, MaxRate
 from hfproxy.errors import StoreError
 
@@ -38,6 +38,7 @@ def grants(draw: st.DrawFn) -> Grant:
         start=draw(numbers),
         ambient=draw(st.booleans()),
         renews=draw(st.booleans()),
+        uid=draw(st.integers(0, 2**32 - 2)),
     )
     grant, _ = Broker().mint(order, draw(entropies), draw(st.integers(0, 2**33)))
     grant.uses, grant.bytes_up = draw(st.integers(0, 9)), draw(st.integers(0, 2**50))
@@ -120,3 +121,9 @@ def test_a_changed_byte_never_crashes_it(data: st.DataObject) -> None:
         stored.read(changed)
     except StoreError:
         pass
+
+
+def test_a_grant_that_does_not_say_whose_it_is_is_nobody_s() -> None:
+    found = json.loads(stored.spell(GRANT))
+    del found["order"]["uid"]
+    assert stored.read(json.dumps(found)).order.uid == NOBODY

@@ -2,17 +2,19 @@
 
 import asyncio
 import json
+import os
 import threading
 from collections.abc import Callable
 
 import pytest
 from msgspec.structs import replace
 
-from hfproxy.daemon.accounts import Account, Accounts, Held, Origin
+from hfproxy.daemon.accounts import Account, Accounts, Held, Key, Origin
 from hfproxy.errors import AccountError, RefusedError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault.memory import MemoryVault
 
+ME = os.getuid()
 TOKEN = "hf_" + "AcCounts" * 4 + "ab"
 
 
@@ -45,7 +47,7 @@ def accounts(vault: FailingVault) -> Accounts:
 async def test_what_was_put_is_there_for_the_next_daemon_as_it_was(accounts: Accounts, vault: FailingVault) -> None:
     mine = held("default", orgs=(("acme", "7"),), scopes=("model me/x: repo.write",))
     await accounts.put(mine)
-    again = (await Accounts(vault).open())["default"]
+    again = (await Accounts(vault).open(ME))["default"]
     assert again.account == replace(mine.account, login=again.account.login)
     assert again.account.login
     assert again.token == mine.token
@@ -55,10 +57,10 @@ async def test_nothing_is_known_before_the_vault_was_opened(accounts: Accounts, 
     """A request never opens it: a keyring may ask a person."""
     await accounts.put(held("default"))
     later = Accounts(vault)
-    assert later.get("default") is None
-    assert later.known() == []
-    await later.open()
-    assert later.get("default") is not None
+    assert later.get(Key(ME, "default")) is None
+    assert later.known(ME) == []
+    await later.open(ME)
+    assert later.get(Key(ME, "default")) is not None
 
 
 class TestWhichOne:
@@ -75,7 +77,7 @@ class TestWhichOne:
     async def test_is_meant(self, accounts: Accounts, there: list[str], asked: str | None, found: str) -> None:
         for name in there:
             await accounts.put(held(name))
-        assert (await accounts.choose(asked)).name == found
+        assert (await accounts.choose(ME, asked)).name == found
 
     @pytest.mark.parametrize(
         ("there", "asked", "said"),
@@ -91,7 +93,7 @@ class TestWhichOne:
         for name in there:
             await accounts.put(held(name))
         with pytest.raises(AccountError) as caught:
-            await accounts.choose(asked)
+            await accounts.choose(ME, asked)
         assert said in str(caught.value)
 
 
@@ -99,21 +101,21 @@ class TestChanges:
     async def test_one_of_the_same_name_takes_its_place(self, accounts: Accounts) -> None:
         await accounts.put(held("default", "hf_old"))
         await accounts.put(held("default", "hf_new"))
-        assert [one.token.reveal() for one in (await accounts.open()).values()] == ["hf_new"]
+        assert [one.token.reveal() for one in (await accounts.open(ME)).values()] == ["hf_new"]
 
     async def test_what_is_removed_is_gone_and_the_rest_stays(self, accounts: Accounts, vault: FailingVault) -> None:
         await accounts.put(held("default", "hf_first"))
         await accounts.put(held("work", "hf_second"))
-        await accounts.remove("default")
+        await accounts.remove(Key(ME, "default"))
         document = vault.read()
         assert document is not None
         assert "hf_first" not in document.reveal()
-        assert list(await Accounts(vault).open()) == ["work"]
+        assert list(await Accounts(vault).open(ME)) == ["work"]
         with pytest.raises(AccountError, match="no account 'default'; see: hf-proxy accounts"):
-            await accounts.remove("default")
+            await accounts.remove(Key(ME, "default"))
 
     @pytest.mark.parametrize(
-        "change", [lambda accounts: accounts.put(held("work")), lambda accounts: accounts.remove("default")], ids=["put", "remove"]
+        "change", [lambda accounts: accounts.put(held("work")), lambda accounts: accounts.remove(Key(ME, "default"))], ids=["put", "remove"]
     )  # fmt: skip
     async def test_one_that_the_vault_does_not_take_did_not_happen(
         self, accounts: Accounts, vault: FailingVault, change: Callable[[Accounts], object]
@@ -122,11 +124,11 @@ class TestChanges:
         vault.failing = True
         with pytest.raises(VaultError, match="no room"):
             await change(accounts)  # type: ignore[misc]
-        assert list(await accounts.open()) == list(await Accounts(vault).open()) == ["default"]
+        assert list(await accounts.open(ME)) == list(await Accounts(vault).open(ME)) == ["default"]
 
     async def test_many_at_once_lose_none(self, accounts: Accounts, vault: FailingVault) -> None:
         await asyncio.gather(*(accounts.put(held(f"a{number}")) for number in range(20)))
-        assert len(await Accounts(vault).open()) == 20
+        assert len(await Accounts(vault).open(ME)) == 20
 
 
 class TestLocked:
@@ -134,13 +136,18 @@ class TestLocked:
         await accounts.put(held("default"))
         accounts.lock()
         assert accounts.locked
-        assert accounts.get("default") is None
-        for using in (accounts.open(), accounts.choose(None), accounts.put(held("x")), accounts.remove("default")):
+        assert accounts.get(Key(ME, "default")) is None
+        for using in (
+            accounts.open(ME),
+            accounts.choose(ME, None),
+            accounts.put(held("x")),
+            accounts.remove(Key(ME, "default")),
+        ):
             with pytest.raises(VaultLockedError, match="hf-proxy unlock"):
                 await using
         await accounts.unlock(None)
         assert not accounts.locked
-        assert accounts.get("default") is not None
+        assert accounts.get(Key(ME, "default")) is not None
 
 
 @pytest.mark.parametrize(
@@ -149,7 +156,7 @@ class TestLocked:
 )
 async def test_a_document_of_another_program_is_not_overwritten(vault: FailingVault, document: str) -> None:
     vault.write(Secret(document))
-    for using in (Accounts(vault).open(), Accounts(vault).put(held("default"))):
+    for using in (Accounts(vault).open(ME), Accounts(vault).put(held("default"))):
         with pytest.raises(VaultError, match="nothing is overwritten") as caught:
             await using
         assert document not in str(caught.value)
@@ -178,6 +185,75 @@ def test_what_is_shown_of_an_account_holds_no_token() -> None:
         "warnings": [],
     }
     assert TOKEN not in json.dumps(shown) + repr(held("default").__dict__)
+
+
+class TestWhose:
+    OTHER = ME + 1
+
+    async def test_two_users_have_one_each_under_the_same_name(self, accounts: Accounts, vault: FailingVault) -> None:
+        await accounts.put(held("default", "hf_mine"))
+        await accounts.put(held("default", "hf_theirs", uid=self.OTHER))
+        for known in (accounts, Accounts(vault)):
+            assert [one.token.reveal() for one in (await known.open(ME)).values()] == ["hf_mine"]
+            assert [one.token.reveal() for one in (await known.open(self.OTHER)).values()] == ["hf_theirs"]
+            assert list(known.purses(self.OTHER)) == ["default"]
+            assert len(known.known(ME)) == 1
+        await accounts.remove(Key(self.OTHER, "default"))
+        assert [one.token.reveal() for one in (await Accounts(vault).open(ME)).values()] == ["hf_mine"]
+
+    async def test_another_login_continues_one_s_own_and_no_other(self, accounts: Accounts) -> None:
+        await accounts.put(held("default"))
+        await accounts.put(held("default", uid=self.OTHER))
+        mine, theirs = (await accounts.choose(ME, None)).login, (await accounts.choose(self.OTHER, None)).login
+        assert mine != theirs
+        await accounts.put(held("default", "hf_newer"))
+        assert (await accounts.choose(ME, None)).login == mine
+
+    async def test_a_token_dead_at_the_hub_is_one_user_s(self, accounts: Accounts) -> None:
+        for uid in (ME, self.OTHER):
+            await accounts.put(held("work", uid=uid))
+        assert await accounts.mark_revoked(held("work", uid=self.OTHER), 1_800_000_000)
+        assert list(accounts.purses(ME)) == ["work"]
+        assert list(accounts.purses(self.OTHER)) == []
+
+    async def test_what_an_older_version_wrote_is_the_daemon_s_own_user_s(self, vault: FailingVault) -> None:
+        vault.write(
+            Secret(
+                '{"version":1,"accounts":[{"account":{"name":"default","origin":{"url":"https://hub"},"user":"me",'
+                '"user_id":"1","fullname":"Me","role":"read"},"token":"hf_x"}]}'
+            )
+        )
+        accounts = Accounts(vault)
+        assert list(await accounts.open(ME)) == ["default"]
+        assert list(await accounts.open(self.OTHER)) == []
+        await accounts.put(held("default", uid=self.OTHER))
+        assert list(await Accounts(vault).open(ME)) == ["default"]
+
+    async def test_one_who_is_barred_gets_nothing_and_the_others_do(self, accounts: Accounts) -> None:
+        for uid in (ME, self.OTHER):
+            await accounts.put(held("default", uid=uid))
+        accounts.bar(self.OTHER)
+        assert accounts.locked_to(self.OTHER)
+        assert accounts.get(Key(self.OTHER, "default")) is None
+        assert accounts.purses(self.OTHER) == {}
+        assert accounts.known(self.OTHER) == []
+        for using in (accounts.open(self.OTHER), accounts.choose(self.OTHER, None)):
+            with pytest.raises(VaultLockedError, match="hf-proxy unlock"):
+                await using
+        assert not accounts.locked_to(ME)
+        assert accounts.get(Key(ME, "default")) is not None
+        accounts.admit(self.OTHER)
+        assert accounts.get(Key(self.OTHER, "default")) is not None
+
+    async def test_one_who_is_barred_while_the_vault_is_opened_gets_nothing(self) -> None:
+        vault = SlowVault()
+        accounts = Accounts(vault)
+        opening = asyncio.create_task(accounts.open(self.OTHER))
+        await asyncio.to_thread(vault.asked.wait, 20)
+        accounts.bar(self.OTHER)
+        vault.answer.set()
+        with pytest.raises(VaultLockedError):
+            await opening
 
 
 class SlowVault(MemoryVault):
@@ -212,9 +288,9 @@ class TestManyAtOnce:
     async def test_ask_once_and_share_the_answer(self) -> None:
         vault = RefusingVault()
         accounts = Accounts(vault)
-        burst = [asyncio.create_task(accounts.choose(None)) for _ in range(50)]
+        burst = [asyncio.create_task(accounts.choose(ME, None)) for _ in range(50)]
         await asyncio.to_thread(vault.asked.wait, 20)
-        late = asyncio.create_task(accounts.choose(None))
+        late = asyncio.create_task(accounts.choose(ME, None))
         await asyncio.sleep(0)
         vault.answer.set()
         outcomes = await asyncio.gather(*burst, late, return_exceptions=True)
@@ -225,7 +301,7 @@ class TestManyAtOnce:
         vault = SlowVault()
         vault.write(Secret('{"version":1,"accounts":[]}'))
         accounts = Accounts(vault)
-        first, second = asyncio.create_task(accounts.open()), asyncio.create_task(accounts.open())
+        first, second = asyncio.create_task(accounts.open(ME)), asyncio.create_task(accounts.open(ME))
         await asyncio.to_thread(vault.asked.wait, 20)
         first.cancel()
         vault.answer.set()
@@ -237,19 +313,19 @@ class TestShut:
     async def test_it_waits_for_nobody_and_what_was_asked_before_gives_nothing_out(self) -> None:
         vault = SlowVault()
         accounts = Accounts(vault)
-        opening = asyncio.create_task(accounts.choose(None))
+        opening = asyncio.create_task(accounts.choose(ME, None))
         await asyncio.to_thread(vault.asked.wait, 20)
         assert accounts.shut() is None
         vault.answer.set()
         with pytest.raises(VaultLockedError):
             await opening
-        assert accounts.get("default") is None
-        assert accounts.known() == []
+        assert accounts.get(Key(ME, "default")) is None
+        assert accounts.known(ME) == []
 
     async def test_a_vault_that_is_being_opened_does_not_hold_a_lock_up(self) -> None:
         vault = SlowVault()
         accounts = Accounts(vault)
-        opening = asyncio.create_task(accounts.open())
+        opening = asyncio.create_task(accounts.open(ME))
         await asyncio.to_thread(vault.asked.wait, 20)
         accounts.lock()
         assert accounts.locked
@@ -273,28 +349,28 @@ class TestShut:
         await accounts.put(held("default"))
         was = accounts.shut()
         assert was is not None
-        assert was["default"].token.reveal() == TOKEN
+        assert was[Key(ME, "default")].token.reveal() == TOKEN
         assert accounts.shut() is None
-        assert (await accounts.look())["default"].token.reveal() == TOKEN
+        assert (await accounts.look())[Key(ME, "default")].token.reveal() == TOKEN
         assert accounts.locked
-        assert accounts.get("default") is None
+        assert accounts.get(Key(ME, "default")) is None
 
     async def test_a_change_under_way_does_not_open_it(self, accounts: Accounts) -> None:
-        await accounts.open()
+        await accounts.open(ME)
         changing = asyncio.create_task(accounts.put(held("default")))
         while not accounts._changing.locked():
             await asyncio.sleep(0)
         accounts.shut()
         with pytest.raises(VaultLockedError):
             await changing
-        assert accounts.get("default") is None
+        assert accounts.get(Key(ME, "default")) is None
 
 
 class TestRevokedAtTheHub:
     async def test_is_kept_in_the_vault_and_said_with_what_helps(self, accounts: Accounts, vault: FailingVault) -> None:
         await accounts.put(held("work"))
         assert await accounts.mark_revoked(held("work"), 1_800_000_000)
-        account = (await Accounts(vault).open())["work"].account
+        account = (await Accounts(vault).open(ME))["work"].account
         (warning,) = account.warnings
         assert warning == account.revoked
         assert "hf-proxy rotate --account work" in warning
@@ -305,8 +381,8 @@ class TestRevokedAtTheHub:
     async def test_is_not_said_of_another_token(self, accounts: Accounts, there: Held) -> None:
         await accounts.put(there)
         assert not await accounts.mark_revoked(held("work"), 1_800_000_000)
-        assert there.account.name in await accounts.open()
-        assert all(one.account.revoked is None for one in (await accounts.open()).values())
+        assert there.account.name in await accounts.open(ME)
+        assert all(one.account.revoked is None for one in (await accounts.open(ME)).values())
 
     async def test_a_document_from_before_is_read(self, vault: FailingVault) -> None:
         vault.write(
@@ -315,24 +391,24 @@ class TestRevokedAtTheHub:
                 '"user_id":"1","fullname":"Me","role":"read"},"token":"hf_x"}]}'
             )
         )
-        assert (await Accounts(vault).open())["default"].account.revoked is None
+        assert (await Accounts(vault).open(ME))["default"].account.revoked is None
 
 
 class TestJournalKey:
     async def test_it_is_made_with_the_first_account_and_stays(self, accounts: Accounts, vault: FailingVault) -> None:
-        await accounts.open()
+        await accounts.open(ME)
         assert accounts.journal_key is None
         await accounts.put(held("default"))
         made = accounts.journal_key
         assert made is not None
         assert len(made.reveal()) == 64
         await accounts.put(held("work"))
-        await accounts.remove("default")
-        await accounts.remove("work")
+        await accounts.remove(Key(ME, "default"))
+        await accounts.remove(Key(ME, "work"))
         assert accounts.journal_key == made
         later = Accounts(vault)
         assert later.journal_key is None
-        await later.open()
+        await later.open(ME)
         assert later.journal_key == made
 
     async def test_every_vault_has_its_own(self) -> None:
@@ -351,7 +427,7 @@ class TestJournalKey:
         del document["journal_key"]
         vault.write(Secret(json.dumps(document)))
         later = Accounts(vault)
-        assert list(await later.open()) == ["default"]
+        assert list(await later.open(ME)) == ["default"]
         assert later.journal_key is None
         await later.put(held("work"))
         assert later.journal_key is not None

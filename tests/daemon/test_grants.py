@@ -97,6 +97,17 @@ async def test_a_process_that_is_gone_gets_no_grant(grants: Grants) -> None:
     assert await kinds(grants) == []
 
 
+async def test_a_process_is_inside_of_its_own_user_s_grants_only(grants: Grants) -> None:
+    """Everybody's processes descend from some that anybody can name."""
+    hers, _ = await grants.mint(order(bind=Bind.PID, pid=os.getppid(), uid=1001))
+    assert grants.holder(os.getpid(), 1001) is hers
+    assert grants.holder(os.getpid(), 1002) is None
+    his, _ = await grants.mint(order(bind=Bind.PID, pid=os.getppid(), uid=1002))
+    assert grants.holder(os.getpid(), 1002) is his
+    assert (grants.owned(1001), grants.owned(None)) == ([hers], [hers, his])
+    await grants.revoke([hers.id, his.id])
+
+
 async def test_revoking_twice_is_no_error_and_is_recorded_once(grants: Grants) -> None:
     grant, _ = await grants.mint(order(bind=Bind.PID, pid=os.getpid()))
     assert await grants.revoke([grant.id]) == [grant.id]

@@ -1,9 +1,10 @@
 """Lockdown where things happen at the same moment, or never answer."""
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,15 @@ from hfproxy.daemon.accounts import Account, Accounts, Held
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.lockdown import Lockdown
-from hfproxy.daemon.recall import Recalls
+from hfproxy.daemon.recall import Recalls, Wanted
 from hfproxy.daemon.store import Store
 from hfproxy.daemon.upstream import Upstream
 from hfproxy.errors import RefusedError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault.memory import MemoryVault
 
-ORDER = Order(account="default", scopes=(parse("read:me/*"),), ttl=600)
+ME = os.getuid()
+ORDER = Order(uid=ME, account="default", scopes=(parse("read:me/*"),), ttl=600)
 PASSPHRASE = Secret("x")
 
 
@@ -77,31 +79,31 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
 
 async def test_one_that_comes_while_somebody_unlocks_wins(rig: Rig) -> None:
-    await rig.lockdown.engage(recall=False, account=None)
+    await rig.lockdown.engage(recall=False, account=None, uid=ME)
     rig.vault.stop()
-    unlocking = asyncio.create_task(rig.lockdown.unlock(PASSPHRASE))
+    unlocking = asyncio.create_task(rig.lockdown.unlock(PASSPHRASE, ME))
     await asyncio.to_thread(rig.vault.asked.wait, 20)
-    again = asyncio.create_task(rig.lockdown.engage(recall=False, account=None))
+    again = asyncio.create_task(rig.lockdown.engage(recall=False, account=None, uid=ME))
     await asyncio.sleep(0)
     rig.vault.goes_on.set()
     with pytest.raises(RefusedError, match="locked again in the meantime"):
         await unlocking
     await again
-    assert rig.lockdown.on
+    assert rig.lockdown.on(ME)
     assert rig.accounts.locked
     assert (rig.state / "lockdown").exists()
 
 
 async def test_what_is_minted_in_the_gap_of_such_an_unlock_ends_as_well(rig: Rig) -> None:
-    await rig.lockdown.engage(recall=False, account=None)
+    await rig.lockdown.engage(recall=False, account=None, uid=ME)
     rig.vault.stop()
-    unlocking = asyncio.create_task(rig.lockdown.unlock(PASSPHRASE))
+    unlocking = asyncio.create_task(rig.lockdown.unlock(PASSPHRASE, ME))
     await asyncio.to_thread(rig.vault.asked.wait, 20)
-    again = asyncio.create_task(rig.lockdown.engage(recall=False, account=None))
+    again = asyncio.create_task(rig.lockdown.engage(recall=False, account=None, uid=ME))
     await asyncio.sleep(0)
 
     async def mint() -> None:
-        await rig.accounts.choose(None)
+        await rig.accounts.choose(ME, None)
         await rig.grants.mint(ORDER)
 
     minting = asyncio.create_task(mint())
@@ -120,7 +122,7 @@ async def test_a_vault_that_never_answers_keeps_nothing_alive_and_nobody_waiting
     await rig.accounts.unlock(None)
     rig.accounts.shut()  # as a daemon is that has not read its keyring yet
     rig.vault.stop()
-    ended, outcomes, recorded = await rig.lockdown.engage(recall=True, account=None)
+    ended, outcomes, recorded = await rig.lockdown.engage(recall=True, account=None, uid=ME)
     assert (len(ended), recorded) == (1, True)
     assert [(one.state, one.why) for one in outcomes] == [("waiting", "the vault does not answer")]
     assert rig.accounts.locked
@@ -128,7 +130,7 @@ async def test_a_vault_that_never_answers_keeps_nothing_alive_and_nobody_waiting
 
 
 async def test_what_waits_is_there_for_the_next_daemon_by_name_and_digest_alone(rig: Rig) -> None:
-    _, outcomes, _ = await rig.lockdown.engage(recall=True, account="default")
+    _, outcomes, _ = await rig.lockdown.engage(recall=True, account="default", uid=ME)
     assert [(one.account, one.state) for one in outcomes] == [("default", "waiting")]
     assert "cannot be reached" in outcomes[0].why
     assert "hf_of_the_lockdown_test" not in (rig.state / "to-revoke.json").read_text()
@@ -140,11 +142,11 @@ async def test_what_waits_is_there_for_the_next_daemon_by_name_and_digest_alone(
 
 
 async def test_what_is_asked_for_while_another_is_sent_is_not_lost(rig: Rig) -> None:
-    held = await rig.accounts.open()
-    await rig.recalls.ask("default")
+    held = await rig.accounts.everything()
+    await rig.recalls.ask(Wanted("default", uid=ME))
     sending = asyncio.create_task(rig.recalls.carry_out(held))
     await asyncio.sleep(0)
-    await rig.recalls.ask("work")
+    await rig.recalls.ask(Wanted("work", uid=ME))
     await sending
     assert {one.account for one in rig.recalls.wanted} == {"default", "work"}
 
@@ -158,4 +160,90 @@ async def test_a_marker_that_was_left_is_in_force_before_anything_is_served(rig:
     journal.close()
     assert rig.grants.broker.grants() == ()
     with pytest.raises(VaultLockedError):
-        await rig.accounts.open()
+        await rig.accounts.open(ME)
+
+
+class TestOfOneUser:
+    """Where one daemon serves several: here another one beside its own user, who has one account and one grant."""
+
+    OTHER = 2**31 - 7
+
+    @pytest.fixture(autouse=True)
+    async def _other(self, rig: Rig) -> None:
+        origin = (await rig.accounts.choose(ME, None)).origin
+        theirs = Account(
+            name="default", origin=origin, user="o", user_id="2", fullname="O", role="read", uid=self.OTHER
+        )
+        await rig.accounts.put(Held(theirs, Secret("hf_of_somebody_else")))
+        await rig.grants.mint(ORDER)
+        await rig.grants.mint(replace(ORDER, uid=self.OTHER))
+
+    async def test_what_is_others_goes_on(self, rig: Rig) -> None:
+        ended, _, _ = await rig.lockdown.engage(recall=False, account=None, uid=self.OTHER)
+        assert len(ended) == 1
+        assert [grant.order.uid for grant in rig.grants.broker.grants()] == [ME]
+        assert (rig.lockdown.on(self.OTHER), rig.lockdown.on(ME)) == (True, False)
+        assert (rig.accounts.locked_to(self.OTHER), rig.accounts.locked_to(ME)) == (True, False)
+        await rig.lockdown.unlock(None, self.OTHER)
+        assert not rig.accounts.locked_to(self.OTHER)
+        assert not list(rig.state.glob("lockdown*"))
+
+    async def test_it_is_in_force_for_the_daemon_that_comes_next(self, rig: Rig) -> None:
+        await rig.lockdown.engage(recall=False, account=None, uid=self.OTHER)
+        rig.accounts.admit(self.OTHER)
+        journal = Journal(rig.state / "other")
+        later = Lockdown(rig.state, rig.accounts, rig.grants, journal, rig.recalls)
+        await later.resume()
+        journal.close()
+        assert rig.accounts.locked_to(self.OTHER)
+        assert not rig.accounts.locked_to(ME)
+
+    async def test_one_that_comes_while_they_unlock_wins(self, rig: Rig) -> None:
+        await rig.lockdown.engage(recall=False, account=None, uid=self.OTHER)
+        rig.vault.stop()
+        unlocking = asyncio.create_task(rig.lockdown.unlock(PASSPHRASE, self.OTHER))
+        await asyncio.to_thread(rig.vault.asked.wait, 20)
+        again = asyncio.create_task(rig.lockdown.engage(recall=False, account=None, uid=self.OTHER))
+        await asyncio.sleep(0)
+        rig.vault.goes_on.set()
+        with pytest.raises(RefusedError, match="locked again"):
+            await unlocking
+        await again
+        assert rig.lockdown.on(self.OTHER)
+        assert rig.accounts.locked_to(self.OTHER)
+        assert not rig.accounts.locked_to(ME)
+
+    async def test_everybody_s_is_not_theirs_to_lift(self, rig: Rig) -> None:
+        await rig.lockdown.engage(recall=False, account=None, uid=ME)
+        assert rig.grants.broker.grants() == ()
+        with pytest.raises(RefusedError, match="only root can lift"):
+            await rig.lockdown.unlock(PASSPHRASE, self.OTHER)
+        assert rig.accounts.locked
+        await rig.lockdown.unlock(PASSPHRASE, ME)
+        assert not rig.accounts.locked_to(self.OTHER)
+
+    async def test_everybody_s_that_comes_while_they_unlock_wins(self, rig: Rig) -> None:
+        rig.accounts.lock()
+        rig.vault.stop()
+        unlocking = asyncio.create_task(rig.lockdown.unlock(PASSPHRASE, self.OTHER))
+        await asyncio.to_thread(rig.vault.asked.wait, 20)
+        for_all = asyncio.create_task(rig.lockdown.engage(recall=False, account=None, uid=ME))
+        while not (rig.state / "lockdown").exists():
+            await asyncio.sleep(0.01)
+        rig.vault.goes_on.set()
+        _, refusal = await asyncio.gather(for_all, unlocking, return_exceptions=True)
+        assert isinstance(refusal, RefusedError | VaultLockedError)
+        assert rig.accounts.locked
+        assert rig.lockdown.on(self.OTHER)
+
+    @pytest.mark.parametrize(
+        ("account", "uid", "whose"),
+        [(None, OTHER, {OTHER}), ("default", OTHER, {OTHER}), ("default", ME, {ME}), (None, ME, {ME, OTHER})],
+        ids=["all of theirs", "one of theirs", "one of the daemon's user", "everybody's"],
+    )
+    async def test_tokens_are_revoked_of_whom_it_is_about(
+        self, rig: Rig, account: str | None, uid: int, whose: set[int]
+    ) -> None:
+        _, outcomes, _ = await rig.lockdown.engage(recall=True, account=account, uid=uid)
+        assert {(one.uid, one.account, one.state) for one in outcomes} == {(one, "default", "waiting") for one in whose}
+        assert {wanted.uid for wanted in rig.recalls.wanted} == whose

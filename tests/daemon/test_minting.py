@@ -47,7 +47,7 @@ class Daemon:
 
     async def asked(self, pid: int | None = None, **what: object) -> dict[str, object]:
         """Mint, and the grant as `grants --json` shows it; with the answer's members."""
-        answer = await self.mint.serve(Asked(**what), os.getpid() if pid is None else pid)  # type: ignore[arg-type]
+        answer = await self.mint.serve(Asked(**what), os.getpid() if pid is None else pid, os.getuid())  # type: ignore[arg-type]
         return {**public(self.grants.broker.grant(str(answer["id"]))), **answer}
 
 
@@ -77,7 +77,7 @@ async def test_to_learn_is_all_that_there_is_a_way_to_and_so_it_is_for_what_is_m
     found = await daemon.asked(learn=True, scopes=("read:a",))
     assert found["scopes"] == [action.value for action in Action if action not in {Action.INFER, Action.ENDPOINTS}]
     learning = daemon.grants.broker.grant(str(found["id"]))
-    child = await daemon.mint.serve(Asked(scopes=("read",)), os.getpid(), learning)
+    child = await daemon.mint.serve(Asked(scopes=("read",)), os.getpid(), os.getuid(), learning)
     assert daemon.grants.broker.grant(str(child["id"])).order.learns
     assert not daemon.grants.broker.grant(str((await daemon.asked())["id"])).order.learns
 

@@ -52,6 +52,14 @@ async def test_only_what_fits_comes(journal: Journal, asked: dict[str, object], 
     assert await numbers(journal, **asked) == wanted
 
 
+async def test_a_user_is_shown_what_says_that_it_is_theirs(journal: Journal) -> None:
+    journal.note({"at": 1, "kind": "minted", "uid": 1001})
+    journal.note({"at": 1, "kind": "minted", "uid": 1002})
+    for uid, wanted in ((1001, [5]), (1002, [6]), (0, []), (None, [1, 2, 3, 4, 5, 6])):
+        found = [entry async for entry in entries(journal, Audit(), None, uid)]
+        assert [entry["seq"] for entry in found[:-1]] == wanted
+
+
 async def test_the_chain_is_not_part_of_what_is_shown(journal: Journal) -> None:
     shown = [entry async for entry in entries(journal, Audit())]
     assert not {"prev", "hash"} & {name for entry in shown for name in entry}

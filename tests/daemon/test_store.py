@@ -1,5 +1,6 @@
 """The store: what it has returned from is on disk, and what it cannot read it refuses."""
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -111,6 +112,19 @@ async def test_what_this_version_did_not_write_is_refused(tmp_path: Path, statem
             store.load()
         finally:
             store.close()
+
+
+async def test_grants_of_a_version_that_knew_one_user_are_the_daemon_s_own_user_s(tmp_path: Path) -> None:
+    await filled(tmp_path)
+    file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
+    file.executescript("UPDATE grants SET spelled = json_remove(spelled, '$.order.uid'); PRAGMA user_version = 2")
+    file.close()
+    for _ in range(2):
+        store = Store(tmp_path)
+        kept = store.load()
+        store.close()
+        assert [grant.order.uid for grant in kept.grants] == [os.getuid()] * 3
+        assert [grant.digest for grant in kept.grants] == [grant.digest for grant in minted(3)]
 
 
 async def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
