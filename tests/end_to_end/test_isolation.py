@@ -22,10 +22,11 @@ from residents import Town, needs_root
 from stage import seeded
 
 from end_to_end.client import CANARY
+from end_to_end.dedicated_settlement import DedicatedMode
 from end_to_end.settlements import PASSPHRASE, SealedKeyringMode, SealedMode, Settlement, UserMode, any_size
 
 README = Path(__file__).parents[2] / "README.md"
-MODES = {"user": UserMode, "sealed": SealedMode, "sealed-keyring": SealedKeyringMode}
+MODES = {"user": UserMode, "sealed": SealedMode, "sealed-keyring": SealedKeyringMode, "dedicated": DedicatedMode}
 ATTACKS = ("keyring", "environ", "mem", "ptrace", "core", "socket", "config", "path")
 pytestmark = [pytest.mark.timeout(300), pytest.mark.needs("useradd", "userdel")]
 
