@@ -2,8 +2,9 @@
 
 `HFPROXY_CONFIG_DIR`, `HFPROXY_STATE_DIR` and `HFPROXY_RUNTIME_DIR` win; an empty variable counts as unset, as
 the XDG base directory specification has it. Unset, they are what platformdirs says, but for the runtime
-directory: `$XDG_RUNTIME_DIR/hf-proxy` on Linux, and where that is missing a private directory under the state
-directory, never a guessable one in /tmp. A relative path would mean another place for every caller: refused.
+directory: `$XDG_RUNTIME_DIR/hf-proxy` on Linux, or where that would be if a daemon is there, or else a private
+directory under the state directory, never a guessable one in /tmp. A relative path would mean another place for every
+caller: refused.
 
 Every `exec` comes through here, so platformdirs (18 ms) is loaded only where nothing else says the place.
 """
@@ -40,8 +41,19 @@ def runtime_dir() -> str:
     named = _from_environment("HFPROXY_RUNTIME_DIR")
     if named:
         return named
-    session = _from_environment("XDG_RUNTIME_DIR") if sys.platform == "linux" else ""
+    session = _session() if sys.platform == "linux" else ""
     return os.path.join(session, APP) if session else os.path.join(state_dir(), "run")
+
+
+def _session() -> str:
+    """The runtime directory of our session; nothing where there is none.
+
+    `sudo -u` and cron leave the variable out. Then it is where systemd makes it (pam_systemd(8)), which only root can,
+    if the daemon is there.
+    """
+    session = _from_environment("XDG_RUNTIME_DIR")
+    usual = f"/run/user/{os.geteuid()}"
+    return session or (usual if os.path.lexists(os.path.join(usual, APP, "control.sock")) else "")
 
 
 def daemon_dir() -> str:
@@ -73,5 +85,10 @@ def _from_environment(variable: str) -> str:
 def _default(kind: str) -> str:
     import platformdirs  # noqa: PLC0415  (see the module's docstring)
 
-    path: str = getattr(platformdirs, kind)(APP, appauthor=False)
+    try:
+        path: str = getattr(platformdirs, kind)(APP, appauthor=False)
+    except RuntimeError:  # a user that the system does not know, as in a container, has no home either
+        raise ConfigError(
+            "there is no home directory here; set HOME, or HFPROXY_CONFIG_DIR, HFPROXY_STATE_DIR, HFPROXY_RUNTIME_DIR"
+        ) from None
     return path

@@ -8,6 +8,9 @@ one (`{}`), or never ended with `follow`. A failure is `{"error": "one line for 
     do        members (those in brackets may be missing)               answer
     status                                                             as `hf-proxy status --json`
     metrics                                                            {"text": as Prometheus reads it}
+    doctor                                                             {"network": {...}, "tokens": [{...}]}: the Hub as
+                                                                       the daemon finds it, and of each account
+                                                                       (`daemon.examination`)
     login     account, token                                           account
     adopt     token, [refresh, dry]                                    {"account", "user", "role", "there": bool,
                                                                        "dead": false, "digest", "refresh"}, the last two

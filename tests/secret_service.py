@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import secretstorage
@@ -21,7 +22,7 @@ BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Config
   <type>session</type>
   <listen>unix:dir={folder}</listen>
   <policy context="default">
-    <allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/>
+    <allow user="root"/><allow user="{owner}"/><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/>
   </policy>
 </busconfig>
 """
@@ -30,18 +31,21 @@ BUS_CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Config
 class SecretService:
     """A session bus and, once it is started, the keyring on it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **identity: Any) -> None:
+        """`identity`: whose session it is, as `subprocess` takes it; ours, if nothing is said."""
         for program in ("dbus-daemon", "gnome-keyring-daemon"):
             if shutil.which(program) is None:
                 pytest.skip(f"needs {program}; on Debian: apt install dbus gnome-keyring")
-        self.folder = folder
+        self.folder, self._identity = folder, identity
         self._running: list[subprocess.Popen[bytes]] = []
         folder.mkdir(mode=0o700)
         config = folder / "bus.conf"
-        config.write_text(BUS_CONFIG.format(folder=folder))
+        config.write_text(BUS_CONFIG.format(folder=folder, owner=identity.get("user", os.getuid())))
+        os.chown(folder, identity.get("user", -1), identity.get("group", -1))
         bus = subprocess.Popen(
             ["dbus-daemon", f"--config-file={config}", "--nofork", "--nopidfile", "--print-address=1"],
             stdout=subprocess.PIPE,
+            **identity,
         )
         self.bus = bus
         self._running.append(bus)
@@ -68,6 +72,7 @@ class SecretService:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            **self._identity,
         )
         self._running.append(keyring)
         assert keyring.stdin is not None

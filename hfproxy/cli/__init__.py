@@ -27,6 +27,7 @@ COMMANDS = {
     "lockdown": "the bad day: end every grant, lock the vault, revoke the tokens",
     "rotate": "replace a token by a new one that may do what was used",
     "status": "is the daemon up",
+    "doctor": "what is weak here, measured",
     "metrics": "counters of the daemon, for Prometheus",
     "daemon": "run the daemon in the foreground",
     "service": "have systemd run the daemon: install, uninstall, status",

@@ -123,10 +123,10 @@ def _netrc_speaks_for_loopback(environment: Mapping[str, str]) -> bool:
     named = environment.get("NETRC")
     files = (named,) if named else (os.path.expanduser("~/.netrc"), os.path.expanduser("~/_netrc"))
     file = next(filter(os.path.isfile, files), None)
-    return file is not None and bool({"default", *LOOPBACK} & _machines(file))
+    return file is not None and bool({"default", *LOOPBACK} & machines(file))
 
 
-def _machines(file: str) -> set[str]:
+def machines(file: str) -> set[str]:
     """The hosts that a netrc names."""
     from netrc import NetrcParseError, netrc  # noqa: PLC0415  (few have the file, only they pay)
 

@@ -20,7 +20,7 @@ from hfproxy.config import duration
 from hfproxy.core.audit import Kind
 from hfproxy.core.broker import Grant
 from hfproxy.core.metrics import Counts, Family, exposition, gauge
-from hfproxy.daemon import identity, messages, peers, processes
+from hfproxy.daemon import examination, identity, messages, peers, processes
 from hfproxy.daemon.accounts import Accounts, Key
 from hfproxy.daemon.adoption import Adoption
 from hfproxy.daemon.clock import now
@@ -153,6 +153,8 @@ class ControlPlane:
         match message:
             case messages.Metrics():
                 yield {"text": exposition([*self._counts.families(), *self._gauges()])}
+            case messages.Examine():
+                yield await self._examine(caller)
             case messages.Login():
                 yield await self._login(message, caller)
             case messages.Adopt():
@@ -230,6 +232,15 @@ class ControlPlane:
             "journal_failed", "Whether the journal cannot be written, so that nothing is served", self._journal.failed
         )
         yield gauge("journal_waiting_lines", "Lines of the journal that are not written yet", self._journal.waiting)
+
+    async def _examine(self, caller: Caller) -> wire.Message:
+        """Tokens are asked about only where the Hub can be asked and the vault is open."""
+        network = await examination.network(self._upstream)
+        if network["why"] is not None or self._accounts.locked_to(caller.uid):
+            return {"network": network, "tokens": []}
+        held = await self._accounts.open(caller.uid)
+        tokens = await asyncio.gather(*(examination.token(self._upstream, one) for one in held.values()))
+        return {"network": network, "tokens": tokens}
 
     async def _login(self, message: messages.Login, caller: Caller) -> wire.Message:
         key = Key(caller.uid, _name(message.account))

@@ -22,6 +22,10 @@ class Metrics(Message, frozen=True, tag="metrics"):
     """What was counted since the start."""
 
 
+class Examine(Message, frozen=True, tag="doctor"):
+    """What `doctor` cannot find out by itself: the Hub, and what it says of the tokens."""
+
+
 class Login(Message, frozen=True, tag="login"):
     """Store a token, once whoami said whose it is."""
 
@@ -174,6 +178,7 @@ class Vouch(Message, frozen=True, tag="vouch"):
 Any = (
     Status
     | Metrics
+    | Examine
     | Login
     | Adopt
     | Accounts

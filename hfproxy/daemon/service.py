@@ -200,10 +200,16 @@ def only_one(state: Path) -> int:
         ) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         pid = os.pread(lock, 20, 0).decode("ascii", "replace").strip()
         os.close(lock)
         raise StartError(f"a daemon runs already (pid {pid}); see: hf-proxy status") from None
+    except OSError as error:  # a home on a file server without a lock daemon
+        os.close(lock)
+        raise StartError(
+            f"{state} is on a file system where no file can be locked ({error.strerror}), which is what keeps a second"
+            " daemon away; set HFPROXY_STATE_DIR to a directory on a local disk"
+        ) from None
     os.ftruncate(lock, 0)
     os.pwrite(lock, str(os.getpid()).encode(), 0)
     return lock
