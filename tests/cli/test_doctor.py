@@ -361,6 +361,31 @@ def test_what_was_not_measured_is_not_called_good() -> None:
     assert {one.measured for one in found} == {"not measured here"}
 
 
+class TestInTheClear:
+    def test_files_are_counted_and_the_first_is_named(self, findings: Findings, environment: dict[str, str]) -> None:
+        home = Path(environment["HOME"])
+        (home / ".bashrc").write_text(f"export HF_TOKEN={REAL}\n")
+        (home / ".git-credentials").write_text(f"https://me:{REAL}@huggingface.co\n")
+        found = findings()["clear-files"]
+        assert (found["severity"], found["fix"]) == ("warning", "hf-proxy scan --migrate")
+        assert f"2 files hold a token in the clear, the first: {home}/.bashrc" in found["measured"]
+        assert REAL not in str(found)
+
+    def test_a_home_without_any_is_fine(self, findings: Findings) -> None:
+        assert findings()["clear-files"]["severity"] == "ok"
+
+    def test_a_program_that_was_given_one_is_named(self, findings: Findings) -> None:
+        given = {"PATH": os.environ["PATH"], "HF_TOKEN": REAL}
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=given) as program:
+            program.stdin.write(b"begun\n")
+            program.stdin.flush()
+            program.stdout.readline()
+            found = findings()["clear-programs"]
+        assert found["severity"] == "warning"
+        assert "cat" in found["measured"]
+        assert REAL not in str(found)
+
+
 def test_its_help_and_mistakes(hf_proxy: HfProxy) -> None:
     assert "--json" in done(hf_proxy("doctor", "--help"))
     assert "no option '--fix'" in failed(hf_proxy("doctor", "--fix"), 2)

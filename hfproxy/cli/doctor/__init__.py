@@ -3,7 +3,7 @@
 Every finding says what was found by looking or by trying, not what should be; what could not be tried is said to be so.
 """
 
-from hfproxy.cli.doctor import clients, custody, isolation, sockets, upkeep
+from hfproxy.cli.doctor import clear, clients, custody, isolation, sockets, upkeep
 from hfproxy.cli.doctor.facts import gather
 from hfproxy.cli.doctor.report import Finding, Mode, Report, Severity
 from hfproxy.cli.options import Syntax
@@ -48,6 +48,7 @@ def examine() -> Report:
         *isolation.findings(attempts, facts.mode),
         *sockets.findings(facts),
         *clients.findings(facts),
+        *clear.findings(facts),
     ]
     return Report(facts.mode, found, attempts)
 
