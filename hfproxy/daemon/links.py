@@ -17,6 +17,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDictProxy
 
+from hfproxy.core.access import LOOK
 from hfproxy.core.headers import Headers
 from hfproxy.errors import UpstreamError
 
@@ -162,5 +163,5 @@ class Links:
         lines += [f"{name}: {value}" for name, value in headers]
         text = "\r\n".join(lines)
         if text.count("\n") != len(lines) or text.count("\r") != len(lines):
-            raise UpstreamError("a header of this request is more than one line; nothing was sent")
+            raise UpstreamError(f"a header of this request is more than one line; nothing was sent{LOOK}")
         return f"{text}\r\n\r\n".encode(*LATIN)

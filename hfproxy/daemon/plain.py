@@ -18,6 +18,7 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser
 
+from hfproxy.core.access import LOOK
 from hfproxy.core.admission import Inbound
 from hfproxy.core.headers import Headers, upward
 from hfproxy.daemon.links import LATIN, MAX_HEADER_BYTES
@@ -132,7 +133,7 @@ class PlainResponse:
             lines.append("Connection: close")
         text = "\r\n".join(lines)
         if text.count("\n") >= len(lines) or text.count("\r") >= len(lines):
-            raise UpstreamError("the Hub's answer has a header of more than one line, so it was not passed on")
+            raise UpstreamError(f"the Hub's answer has a header of more than one line and was not passed on{LOOK}")
         self._head = f"{text}\r\n\r\n".encode(*LATIN)
         asyncio.get_running_loop().call_soon(self._flush)
 

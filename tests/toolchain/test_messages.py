@@ -9,7 +9,7 @@ NEXT = re.compile(
     r"|(?:^|[ :(])--[a-z]|^\{\} (?:needs|must) |(?:use|run|then|see|once more): \{|, nothing was changed; \{"  # an option; a command that is known only when it runs
     r"|config\.toml|\[vault\]|\b(?:listen|upstream|vault|grants|accounts|profiles)\.[a-z{]"  # a setting
     r"|\b(?:HFPROXY|HTTPS|LISTEN|HF)_[A-Z]+|systemd/|ListenStream="  # a variable, a file of ours
-    r"|: (?:pip|mv|rm|chmod|ls|ip|env|git|head|unset|man) |https://"  # a command that is not ours, a place
+    r"|: (?:pip|mv|rm|chmod|ls|ip|env|git|head|unset|man|mount|sudo) |https://"  # a command that is not ours, a place
     r"|\bagain\b"  # the same command once more
     r"|: write [0-9]|(?:like|example) read:"  # what to type in the place of what was typed
 )
@@ -24,6 +24,7 @@ ALLOWED = {
     "core/stored.py": PART,
     "daemon/grants.py": PART,
     "daemon/recall.py": PART,
+    "cli/doctor/custody.py": HANDED_ON,
     "client.py": HANDED_ON,
     "config.py": HANDED_ON,
     "core/broker.py": HANDED_ON,
