@@ -184,11 +184,13 @@ class Broker:
     def renew(self, grant_id: str, expires_at: int, at: int) -> Grant:
         """Move a grant's end, which is never after its parent's. Its credential stays what it is.
 
+        One that is to be renewed as long as its process lives may be overdue: the machine slept, and the process lives.
+
         Raises:
             RefusedError: there is no such grant, or it is over already.
         """
         grant = self.grant(grant_id)
-        if at >= grant.expires_at:
+        if at >= grant.expires_at and not grant.order.renews:
             raise RefusedError(f"grant '{grant_id[:64]}' has expired; get a new one: hf-proxy exec -- CMD")
         if grant.order.parent is not None:
             expires_at = min(expires_at, self.grant(grant.order.parent).expires_at)

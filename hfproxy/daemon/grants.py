@@ -15,7 +15,7 @@ from dataclasses import replace
 import structlog
 
 from hfproxy.core import credential
-from hfproxy.core.access import Refusal
+from hfproxy.core.access import Deny, Refusal
 from hfproxy.core.audit import Kind
 from hfproxy.core.broker import Bind, Broker, Grant, Inside, Order
 from hfproxy.core.caveats import MINUTE, Expires, MaxBytes, MaxRate, MaxUses
@@ -176,6 +176,14 @@ class Grants:
         """What a grant was used for has changed; it is written down within a second or so."""
         self._used.add(grant.id)
 
+    async def verify(self, presented: str) -> Grant | Deny:
+        """Whose credential is this? What is overdue is seen to before it is called expired; raises as `end_expired`."""
+        found = self.broker.verify(presented, now())
+        if isinstance(found, Deny) and found.refusal is Refusal.EXPIRED:
+            await self.end_expired()
+            found = self.broker.verify(presented, now())
+        return found
+
     # --- who holds what -----------------------------------------------------------------------------------------------
 
     def owned(self, uid: int | None) -> list[Grant]:
@@ -253,7 +261,6 @@ class Grants:
             try:
                 await self.end_expired()
                 await self._look_at_trees()
-                await self._renew_bound()
                 await self._keep_used()
             except (JournalError, StoreError) as error:
                 log.warning("not_recorded", reason=str(error))
@@ -262,7 +269,11 @@ class Grants:
             self.swept_at = time.monotonic()
 
     async def end_expired(self) -> None:
-        """End what is over, so that no clock can bring it back; raises as `revoke`."""
+        """End what is over, so that no clock can bring it back; raises as `revoke`.
+
+        First comes what a living process holds: a machine that slept for longer than a grant's time did not end it.
+        """
+        await self._renew_bound()
         await self._bury(self.broker.expire(now()), Refusal.EXPIRED)
 
     async def _look_at_trees(self) -> None:

@@ -109,7 +109,7 @@ class DataPlane:
             return await self._ambient(exchange, found) or refusals.NO_CREDENTIAL
         if isinstance(presented, Deny):
             return presented
-        verified = self._grants.broker.verify(presented, now())
+        verified = await self._grants.verify(presented)
         if isinstance(verified, Deny):
             return verified
         exchange.uid = verified.order.uid

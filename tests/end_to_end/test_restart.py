@@ -531,3 +531,28 @@ def test_a_daemon_that_was_suspended_knows_how_long(house: House) -> None:
     time.sleep(max(0.0, minted["expires_at"] + 1 - time.time()))
     house.process.send_signal(signal.SIGCONT)
     assert status(minted) == (401, "expired")
+
+
+@pytest.mark.parametrize("longest", ["1h", "4s"])
+def test_a_command_outlives_a_sleep_that_is_longer_than_its_grant_but_not_the_longest_life(
+    house: House, longest: str
+) -> None:
+    house.stop()
+    house.configure(f'[grants]\ndefault_ttl = "3s"\nmax_ttl = "{longest}"\n')
+    begin(house)
+    held = subprocess.Popen(
+        [*house.hfproxy, "exec", "--", "sh", "-c", 'echo "$HF_ENDPOINT $HF_TOKEN"; exec sleep 600'],
+        env=house.env, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert held.stdout is not None
+    endpoint, credential = held.stdout.readline().split()
+    (grant,) = json.loads(house.must("grants", "--json"))
+    assert house.process is not None
+    house.process.send_signal(signal.SIGSTOP)
+    time.sleep(max(0.0, grant["expires_at"] + 3 - time.time()))
+    house.process.send_signal(signal.SIGCONT)
+    expected = (200, None) if longest == "1h" else (401, "expired")
+    assert status({"endpoint": endpoint, "credential": credential}) == expected
+    held.kill()
+    held.wait()
+    held.stdout.close()
