@@ -3,10 +3,12 @@
 from hfproxy.cli import prompt
 from hfproxy.cli.options import Arguments, Syntax
 from hfproxy.cli.progress import waiting
-from hfproxy.cli.render import complain, listing, show
+from hfproxy.cli.render import complain, listing, printable, show
 from hfproxy.client import ask, text, texts
 from hfproxy.errors import UsageError
 from hfproxy.wire import Message
+
+HUB = "https://huggingface.co"
 
 SYNTAX = Syntax(
     "login",
@@ -53,7 +55,11 @@ def _token(arguments: Arguments, name: str) -> str:
         return prompt.from_file(file).strip()
     if arguments.switch("--token-stdin"):
         return prompt.from_stdin().strip()
-    return prompt.hidden(f"Hugging Face token for account '{name}'", instead="hf-proxy login --token-stdin").strip()
+    prompt.needs_terminal("hf-proxy login --token-stdin")
+    # A changed config may name another Hub; who types sees where the token goes, before it is typed.
+    hub = text(ask({"do": "status"}), "hub")
+    question = f"Token for account '{name}' at {hub}" + ("" if hub == HUB else ", which is not Hugging Face's")
+    return prompt.hidden(printable(question), instead="hf-proxy login --token-stdin").strip()
 
 
 def _tell(account: Message) -> None:

@@ -207,6 +207,7 @@ class ControlPlane:
             "version": hfproxy.__version__,
             "pid": os.getpid(),
             "endpoint": self._endpoint,
+            "hub": self._upstream.origin.url,
             "bridge": self._mint.bridge,
             "vault": self._accounts.vault.name,
             "locked": self._accounts.locked_to(uid),

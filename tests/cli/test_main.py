@@ -182,6 +182,7 @@ def test_output_that_goes_nowhere_is_no_traceback(
 
 def test_the_prompt_does_not_show_what_is_typed(environment: dict[str, str], daemon: ScriptedDaemon) -> None:
     daemon.answers["login"] = {"name": "default", "user": "u", "role": "read", "warnings": []}
+    daemon.answers["status"] = {"hub": "https://hub.example"}
     pid, terminal = pty.fork()
     if pid == 0:
         os.execve(sys.executable, [sys.executable, "-m", "hfproxy", "login"], environment)
@@ -195,8 +196,9 @@ def test_the_prompt_does_not_show_what_is_typed(environment: dict[str, str], dae
     except OSError:
         pass  # Linux says so when the other end of a terminal is gone
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0, seen
-    assert daemon.requests == [{"do": "login", "account": "default", "token": TOKEN}]
+    assert daemon.requests == [{"do": "status"}, {"do": "login", "account": "default", "token": TOKEN}]
     assert TOKEN.encode() not in seen
+    assert b"at https://hub.example, which is not Hugging Face's: " in seen
 
 
 def test_importing_the_command_line_is_not_running_it() -> None:
