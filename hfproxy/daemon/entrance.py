@@ -4,8 +4,9 @@ import asyncio
 import socket
 
 from hfproxy.daemon.proxy import DataPlane
+from hfproxy.daemon.reception import Reception
 from hfproxy.daemon.service import BACKLOG
-from hfproxy.daemon.visitor import Door, Reception, Visitor
+from hfproxy.daemon.visitor import Door, Visitor
 
 
 class Entrance:
