@@ -1,7 +1,7 @@
 """Who answers a visitor: the data plane, by way of aiohttp's server for what is not plain.
 
-Plain requests come from `daemon.visitor` directly; for the others there is a server of aiohttp behind each connection. Both
-are handed to the same function.
+Plain requests come from `daemon.visitor` directly; for the others there is a server of aiohttp behind each connection.
+Both are handed to the same function.
 """
 
 import asyncio
