@@ -53,12 +53,13 @@ lint: $(VENV_READY) $(LINT_READY)
 	@$(LINT)/bin/mypy --no-error-summary --python-executable $(VENV)/bin/python
 	@PYTHONPATH=. $(LINT)/bin/lint-imports --no-cache > .venvs/imports.log || { cat .venvs/imports.log; exit 1; }
 
-bench: $(VENV_READY)
+bench: $(VENV_READY) $(HUB24_READY) $(call in_venvs,mitmproxy)
 	@$(VENV)/bin/python tests/bench/bench_exec.py --fake
 	@$(VENV)/bin/python tests/bench/bench_authorize.py
 	@$(VENV)/bin/python tests/bench/bench_revoke.py
 	@$(VENV)/bin/python tests/bench/bench_journal.py
 	@$(VENV)/bin/python tests/bench/bench_scan.py
+	@$(VENV)/bin/python tests/bench/bench_proxy.py
 
 coverage: $(VENV_READY) $(CLIENTS_READY)
 	@$(VENV)/bin/coverage erase
@@ -75,7 +76,7 @@ drift: $(VENV_READY)
 # New pins, a week old at least: what is malicious is mostly found by then. Needs `uv` and `npm`. Written afresh, because uv takes
 # hashes over from what it finds; from the package index alone, because a mirror may not know the files for other systems.
 requirements:
-	@for name in runtime test lint $(CLIENTS); do \
+	@for name in runtime test lint mitmproxy $(CLIENTS); do \
 		uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 			--no-emit-index-url --no-emit-find-links --exclude-newer "1 week" \
 			requirements/$$name.in -o requirements/$$name.new >/dev/null; \
@@ -97,7 +98,7 @@ $(call in_venvs,$(1)):
 	$$(call environment,.venvs/$(1),$(1))
 	@touch $$@
 endef
-$(foreach name,lint $(CLIENTS),$(eval $(call rule_in_venvs,$(name))))
+$(foreach name,lint mitmproxy $(CLIENTS),$(eval $(call rule_in_venvs,$(name))))
 
 $(NODE_READY):
 	@echo "setting up $(NODE) (once)"

@@ -10,9 +10,11 @@ others. Policy and journal are on. Exits 1 where a row does not reach what it is
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +23,11 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "bench")]
 
 from house import House  # noqa: E402
-from rig import BIG, COMMIT, GIB, SMALL, Rig  # noqa: E402
+from rig import BIG, COMMIT, GIB, SLOW, SLOW_BYTES, SMALL, Rig  # noqa: E402
 
 ROUNDS = 5
 SECONDS = 4
-MIB = 1 << 20
+STREAMS = 1000
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,124 @@ def idle(rig: Rig) -> Iterator[Figure]:
     yield at_most("idle", "resident memory, MiB", [ours.memory()], 64)
 
 
-ROWS: dict[str, Callable[[Rig], Iterator[Figure]]] = {"small": small, "latency": latency, "bulk": bulk, "idle": idle}
+def streams(rig: Rig) -> Iterator[Figure]:
+    """A small request beside a thousand slow downloads."""
+    ours = Ours(rig.house())
+    alone = wrk(ours.url + SMALL, 1, ours.credential)
+    port = ours.url.rpartition(":")[2]
+    arguments = [port, SLOW, ours.credential, str(STREAMS), str(SLOW_BYTES)]
+    command = [sys.executable, str(ROOT / "tests/bench/streams.py"), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as many:
+        time.sleep(3)  # until all of them run; they take ten seconds
+        beside = wrk(ours.url + SMALL, 1, ours.credential)
+        whole = int(many.communicate()[0])
+    print("streams: p50, p99 in ms alone and beside them:", (alone.p50, alone.p99), (beside.p50, beside.p99))
+    yield at_least("streams", f"complete, of {STREAMS}", [whole], STREAMS)
+    yield at_most("streams", "p99 of a small request, × alone", [beside.p99 / alone.p99], 5)
+
+
+def many(rig: Rig) -> Iterator[Figure]:
+    """100,000 grants and 1,000,000 lines of journal, against none."""
+    empty = Ours(rig.house("empty"))
+    filled = rig.house("filled")
+    filled.stop()
+    subprocess.run([sys.executable, str(ROOT / "tests/bench/fill.py"), str(filled.state)], check=True)
+    starts = [(_start(empty.house), _start(filled)) for _ in range(ROUNDS)]
+    for house in (empty.house, filled):
+        house.login(rig.token)
+    one, other = Ours(empty.house), Ours(filled)
+    rounds = [
+        (wrk(other.url + SMALL, 1, other.credential).p50, wrk(one.url + SMALL, 1, one.credential).p50)
+        for _ in range(ROUNDS)
+    ]
+    print("many: seconds to start, empty and filled:", starts, "ms a request, filled and empty:", rounds)
+    yield at_most("many", "a request, × an empty daemon's", [full / none for full, none in rounds], 1.3)
+    yield at_most("many", "start, × an empty daemon's", [full / none for none, full in starts], 2)
+
+
+def _start(house: House) -> float:
+    """Seconds until a daemon answers."""
+    house.stop()
+    start = time.perf_counter()
+    house.start()
+    return time.perf_counter() - start
+
+
+def download(rig: Rig) -> Iterator[Figure]:
+    """`hf download` of many small files and a large one over a link of 25 ms each way, each time into an empty cache."""
+    rig.repository({f"file{number}.json": 2_000 for number in range(200)} | {"model.bin": 500_000_000})
+    far = f"https://localhost:{rig.far(25)}"
+    house = rig.house("far", far)
+    hf = str(ROOT / ".venvs/hub24/bin/hf")
+    rounds = []
+    for number in range(3):
+        direct = _download([hf], rig.folder / f"direct{number}", HF_ENDPOINT=far, HF_TOKEN=rig.token, **rig.trust)
+        exec_ = [*house.hfproxy, "exec", "--scope", "read:me/*", "--", hf]
+        rounds.append((_download(exec_, rig.folder / f"ours{number}", **house.env), direct))
+    print("download: seconds of hf-proxy, direct:", rounds)
+    yield at_most("download", "hf download, × direct", [us / direct for us, direct in rounds], 0.8)
+
+
+def _download(command: list[str], home: Path, **more: str) -> float:
+    home.mkdir()
+    env = {"PATH": os.environ["PATH"], "HF_HUB_DISABLE_TELEMETRY": "1", **more, "HOME": str(home), "HF_HOME": str(home)}
+    start = time.perf_counter()
+    subprocess.run([*command, "download", "me/small", "--quiet"], env=env, check=True, stdout=subprocess.DEVNULL)
+    taken = time.perf_counter() - start
+    shutil.rmtree(home)
+    return taken
+
+
+def cold(rig: Rig) -> Iterator[Figure]:
+    """The first `exec` of a trivial command, which starts the daemon by socket activation."""
+    house = House(rig.folder / "cold", f"https://localhost:{rig.upstream}", rig.folder / "ca.pem", vault="sealed-file")
+    key = rig.folder / "key"
+    key.write_text("a passphrase of the bench\n")
+    key.chmod(0o600)
+    house.configure(f'key_file = "{key}"\n')
+    house.start()
+    house.must("unlock")
+    house.login(rig.token)
+    house.stop()
+    rounds = [(_cold(house), _bare()) for _ in range(ROUNDS)]
+    print("cold: seconds of the first exec, of a bare interpreter:", rounds)
+    yield at_most("cold", "first exec, × a bare interpreter", [us / bare for us, bare in rounds], 40)
+
+
+def _cold(house: House) -> float:
+    (house.runtime / "control.sock").unlink(missing_ok=True)
+    house.runtime.mkdir(mode=0o700, exist_ok=True)
+    names = ["--fdname=control", "-l", str(house.runtime / "control.sock")]
+    variables = [f"-E{name}={value}" for name, value in house.env.items() if name.startswith(("HFPROXY_", "HOME"))]
+    command = ["systemd-socket-activate", *names, *variables, *house.hfproxy, "daemon"]
+    activator = subprocess.Popen(command, env=house.env, stderr=subprocess.DEVNULL)
+    while not (house.runtime / "control.sock").exists():
+        time.sleep(0.01)
+    time.sleep(0.1)
+    start = time.perf_counter()
+    subprocess.run([*house.hfproxy, "exec", "--", "true"], env=house.env, check=True)
+    taken = time.perf_counter() - start
+    activator.terminate()
+    activator.wait()
+    return taken
+
+
+def _bare() -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-I", "-c", "pass"], check=True)
+    return time.perf_counter() - start
+
+
+ROWS: dict[str, Callable[[Rig], Iterator[Figure]]] = {
+    "small": small,
+    "latency": latency,
+    "bulk": bulk,
+    "idle": idle,
+    "streams": streams,
+    "many": many,
+    "download": download,
+    "cold": cold,
+}
 
 
 def main(names: list[str]) -> int:

@@ -29,6 +29,9 @@ BIG = "/me/small/raw/main/big"
 COMMIT = "/api/models/me/small/commit/main"
 WHO = {"name": "me", "id": "1", "type": "user", "auth": {"accessToken": {"role": "fineGrained"}}, "orgs": []}
 # What the Hub says of a small model, without its list of files: about one kilobyte.
+SLOW = "/me/small/raw/main/slow"
+SLOW_BYTES, SLOW_RATE = 200_000, 20_000
+SHA = "1" * 40
 MODEL = {"id": "me/small", "private": True, "tags": ["x" * 20] * 40, "sha": "0" * 40}
 GIB = 1 << 30
 START_SECONDS = 20
@@ -50,6 +53,12 @@ UPSTREAM = """
         location = /api/whoami-v2 {{ return 200 '{who}'; }}
         location = {small} {{ return 200 '{model}'; }}
         location = {big} {{ default_type application/octet-stream; alias {folder}/big; }}
+        location = {slow} {{ default_type application/octet-stream; limit_rate {rate}; alias {folder}/slow; }}
+        location /me/small/resolve/{sha}/ {{
+            default_type application/octet-stream; alias {folder}/files/; add_header X-Repo-Commit {sha} always;
+        }}
+        location /api/models/me/small/revision/ {{ rewrite ^ /revision break; root {folder}/api; }}
+        location /api/models/me/small/tree/ {{ rewrite ^ /tree break; root {folder}/api; }}
         location = {commit} {{ proxy_pass http://127.0.0.1:{sink}; proxy_http_version 1.1; proxy_request_buffering off; }}
     }}
 """
@@ -140,6 +149,32 @@ class Rig:
         with open(self.folder / "big", "wb") as big:
             big.truncate(size)
 
+    def repository(self, sizes: dict[str, int]) -> None:
+        """Let the upstream have a repository with files of these sizes, as `hf download` asks for it."""
+        files = self.folder / "files"
+        files.mkdir()
+        for name, size in sizes.items():
+            with open(files / name, "wb") as file:
+                file.truncate(size)
+        siblings = [{"rfilename": name} for name in sizes]
+        tree = [{"type": "file", "oid": SHA, "size": size, "path": name} for name, size in sizes.items()]
+        (self.folder / "api").mkdir()
+        told = {"revision": {"id": "me/small", "sha": SHA, "siblings": siblings}, "tree": tree}
+        for name, answer in told.items():
+            (self.folder / "api" / name).write_text(json.dumps(answer))
+
+    @property
+    def trust(self) -> dict[str, str]:
+        """What makes a client trust the upstream."""
+        return dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), str(self.folder / "ca.pem"))
+
+    def far(self, milliseconds: float) -> int:
+        """The port of the upstream (https) behind a link that takes so long each way."""
+        port = free_port()
+        self.run([sys.executable, str(HERE / "relay.py"), str(port), str(self.upstream), str(milliseconds)])
+        answers(port)
+        return port
+
     def run(self, command: list[str]) -> None:
         """A process that ends with the rig."""
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -155,7 +190,17 @@ class Rig:
         sink = free_port()
         self.run([sys.executable, str(HERE / "sink.py"), str(sink)])
         answers(sink)
-        paths = {"small": SMALL, "big": BIG, "commit": COMMIT, "who": json.dumps(WHO), "model": json.dumps(MODEL)}
+        (self.folder / "slow").write_bytes(bytes(SLOW_BYTES))
+        paths: dict[str, object] = {
+            "slow": SLOW,
+            "rate": SLOW_RATE,
+            "sha": SHA,
+            "small": SMALL,
+            "big": BIG,
+            "commit": COMMIT,
+            "who": json.dumps(WHO),
+            "model": json.dumps(MODEL),
+        }
         return self._nginx("upstream", UPSTREAM, sink=sink, **paths)
 
     def _nginx(self, name: str, more: str, **values: object) -> int:
