@@ -36,7 +36,7 @@ CLIENTS_READY := $(foreach name,$(CLIENTS),$(call in_venvs,$(name))) $(if $(shel
 help:
 	@echo "make demo      the product at work, with a made-up account and no network"
 	@echo "make test      everything CI runs"
-	@echo "make bench     what exec, a decision, a revocation, the journal and a scan cost"
+	@echo "make bench     what everything costs, the data plane beside nginx and mitmproxy (needs nginx, wrk, an idle machine)"
 	@echo "make coverage  which lines the tests do not run"
 	@echo "make man       the manual pages, from what the commands say of themselves"
 	@echo "make drift     OPENAPI=FILE: what the Hub has that the route table has not, and the other way round"
