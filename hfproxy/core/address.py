@@ -64,10 +64,30 @@ PLACES = {
 }
 
 
-def pattern(path: str) -> re.Pattern[str]:
-    """The expression for a row's path."""
-    parts = re.split(r"(\{\w+\})", path)
-    return re.compile("".join(PLACES.get(part, re.escape(part)) for part in parts))
+class Pattern:
+    """A row's path, and the addresses that it fits.
+
+    The expression is made for the first address that has all its words: to make those of the whole table took longer
+    than all else that a daemon does before it serves.
+    """
+
+    __slots__ = ("_begin", "_expression", "_parts", "_words")
+
+    def __init__(self, path: str) -> None:
+        self._parts = re.split(r"(\{\w+\})", path)
+        self._words = [part for part in self._parts if part and part not in PLACES]
+        self._begin = "" if self._parts[0] in PLACES else self._parts[0]
+        self._expression: re.Pattern[str] | None = None
+
+    def fullmatch(self, address: str) -> re.Match[str] | None:
+        """The parts of an address by name; None where it does not fit."""
+        if not address.startswith(self._begin):
+            return None
+        if self._expression is None:
+            if not all(word in address for word in self._words):
+                return None
+            self._expression = re.compile("".join(PLACES.get(part, re.escape(part)) for part in self._parts))
+        return self._expression.fullmatch(address)
 
 
 def names_a_ref(text: str) -> bool:

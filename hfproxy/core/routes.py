@@ -13,11 +13,11 @@ from urllib.parse import unquote
 
 from hfproxy.core import asks, bodies, target
 from hfproxy.core.access import LOOK, NEW_PULL_REQUEST, Access, Deny, Need, Refusal, RepoType, Target
-from hfproxy.core.address import names_a_ref, pattern
+from hfproxy.core.address import Pattern, names_a_ref
 from hfproxy.core.bodies import Body
 from hfproxy.core.table import ROUTES, Found, Push, Route, Special
 
-TABLE = tuple((pattern(route.path), route) for route in ROUTES)
+TABLE = tuple((Pattern(route.path), route) for route in ROUTES)
 METHODS = frozenset(method for route in ROUTES for method in route.methods.split())
 OF_METHOD = {method: tuple(row for row in TABLE if method in row[1].methods.split()) for method in METHODS}
 
