@@ -12,8 +12,8 @@ from hfproxy.cli.options import Syntax
 def pages(command: str) -> dict[str, Syntax]:
     """By what is typed for it, the command itself first."""
     name = command.replace("-", "_")
-    files = sorted(file for file in os.listdir(os.path.dirname(__file__)) if file.endswith(".py"))
-    modules = [file[:-3] for file in files if file.startswith((f"{name}.", f"{name}_"))]
+    modules = sorted({file.removesuffix(".py") for file in os.listdir(os.path.dirname(__file__))})
+    modules = [module for module in modules if module == name or module.startswith(f"{name}_")]
     values = [value for module in modules for value in vars(import_module(f"hfproxy.cli.{module}")).values()]
     found = {one.command: one for one in values if isinstance(one, Syntax) and one.command.split()[0] == command}
     return dict(sorted(found.items()))

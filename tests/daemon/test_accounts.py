@@ -157,7 +157,7 @@ class TestLocked:
 async def test_a_document_of_another_program_is_not_overwritten(vault: FailingVault, document: str) -> None:
     vault.write(Secret(document))
     for using in (Accounts(vault).open(ME), Accounts(vault).put(held("default"))):
-        with pytest.raises(VaultError, match="nothing is overwritten") as caught:
+        with pytest.raises(VaultError, match="was not written by this hf-proxy") as caught:
             await using
         assert document not in str(caught.value)
     kept = vault.read()

@@ -90,7 +90,7 @@ async def test_what_renews_it_is_kept_with_it_whenever_it_comes(adoption: Adopti
     assert (await adopted(adoption, MINE))["refresh"] is None
     renewed = await adopted(adoption, MINE, "renews-it")
     assert (renewed["there"], renewed["digest"], renewed["refresh"]) == (True, sha(MINE), sha("renews-it"))
-    held = (await Accounts(vault).open())["default"]
+    held = (await Accounts(vault).open(os.getuid()))["default"]
     assert held.refresh == Secret("renews-it")
     assert (await adopted(adoption, MINE))["refresh"] == sha("renews-it")
 
@@ -99,7 +99,7 @@ async def test_what_renews_it_stays_when_it_is_marked_as_revoked(adoption: Adopt
     await adopted(adoption, MINE, "renews-it")
     accounts = Accounts(vault)
     assert await accounts.mark_revoked((await accounts.open(os.getuid()))["default"], 1)
-    held = (await Accounts(vault).open())["default"]
+    held = (await Accounts(vault).open(os.getuid()))["default"]
     assert (held.account.revoked_at, held.refresh) == (1, Secret("renews-it"))
 
 
