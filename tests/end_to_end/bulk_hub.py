@@ -61,6 +61,11 @@ async def _whoami(_: web.Request) -> web.Response:
     return web.json_response(WHO)
 
 
+async def _stop(runner: web.AppRunner) -> None:
+    await runner.cleanup()
+    await asyncio.sleep(0.1)  # connections that are being closed need some turns of the loop to be gone
+
+
 @contextmanager
 def serving(hub: BulkHub) -> Iterator[BulkHub]:
     """Run it in a thread of its own."""
@@ -70,7 +75,7 @@ def serving(hub: BulkHub) -> Iterator[BulkHub]:
     try:
         runner = asyncio.run_coroutine_threadsafe(hub.start(), loop).result(20)
         yield hub
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(20)
+        asyncio.run_coroutine_threadsafe(_stop(runner), loop).result(20)
     finally:
         loop.call_soon_threadsafe(loop.stop)
         thread.join()

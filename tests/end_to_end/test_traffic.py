@@ -35,11 +35,12 @@ def bulk(tmp_path: Path) -> Iterator[BulkHub]:
 
 
 @pytest.fixture
-def big_house(bulk: BulkHub, tmp_path: Path) -> House:
+def big_house(bulk: BulkHub, tmp_path: Path) -> Iterator[House]:
     house = House(tmp_path / "house", bulk.url, bulk.ca_path)
     house.start()
     house.login(CANARY)
-    return house
+    yield house
+    house.stop()
 
 
 def memory(house: House, line: str) -> int:

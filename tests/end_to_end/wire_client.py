@@ -1,6 +1,7 @@
 """A client that says exactly what it is told to, and keeps every byte of the answer."""
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -39,23 +40,39 @@ def ask(
     host: str | None = None,
     timeout: float = 20,
 ) -> Reply:
-    """Send one request and read until the other side closes."""
+    """Send one request and read its answer, as most clients do over a connection that could be used again."""
     place = urlsplit(endpoint)
-    fields = {"Host": host if host is not None else place.netloc, "Connection": "close", **(headers or {})}
+    fields = {"Host": host if host is not None else place.netloc, **(headers or {})}
     if body or method in {"POST", "PUT", "DELETE"}:
         fields.setdefault("Content-Length", str(len(body)))
     lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
-    return send(endpoint, "\r\n".join(lines).encode("latin-1") + body, timeout=timeout)
+    data = "\r\n".join(lines).encode("latin-1") + body
+    return send(endpoint, data, timeout=timeout, until=lambda received: is_whole(method, received))
 
 
-def send(endpoint: str, data: bytes, timeout: float = 20) -> Reply:
-    """Send bytes and read until the other side closes."""
+def is_whole(method: str, received: bytes) -> bool:
+    """Whether an answer has all that its head promises."""
+    head, end, body = received.partition(b"\r\n\r\n")
+    if not end:
+        return False
+    reply = Reply(received)
+    if method == "HEAD" or reply.status in {204, 304}:
+        return True
+    if "content-length" in reply.headers:
+        return len(body) >= int(reply.headers["content-length"])
+    return "transfer-encoding" in reply.headers and body.endswith(b"0\r\n\r\n")
+
+
+def send(
+    endpoint: str, data: bytes, timeout: float = 20, until: Callable[[bytes], bool] = lambda received: False
+) -> Reply:
+    """Send bytes and read until the other side closes, or there is enough."""
     place = urlsplit(endpoint)
     received = b""
     with socket.create_connection((place.hostname, place.port), timeout=timeout) as connection:
         connection.sendall(data)
         try:
-            while part := connection.recv(65536):
+            while not until(received) and (part := connection.recv(65536)):
                 received += part
         except ConnectionResetError:
             pass
