@@ -202,9 +202,11 @@ def _account(asked: messages.Mint, holder: Grant | None) -> str | None:
 
 
 def public(grant: Grant) -> dict[str, object]:
-    """A grant as `hf-proxy grants --json` shows it; with its owner, if that is not the daemon's own user."""
+    """A grant as `hf-proxy grants --json` shows it; with its owner, if that is not the daemon's own user, and with its
+    class, if it is for containers."""
     order = grant.order
     owner = {} if order.uid == os.getuid() else {"uid": order.uid}
+    place = {"container": True} if order.container else {}
     return {
         "id": grant.id,
         "label": order.label,
@@ -214,9 +216,9 @@ def public(grant: Grant) -> dict[str, object]:
         "bind": order.bind.value,
         "pid": order.pid,
         "program": order.program,
-        "container": order.container,
         "minted_at": grant.minted_at,
         "expires_at": grant.expires_at,
         "uses": grant.uses,
         **owner,
+        **place,
     }
