@@ -170,7 +170,8 @@ def _only_root_writes(directory: str) -> bool:
 
 def _absent(path: str) -> DaemonError:
     dedicated = os.path.dirname(path) == paths.DEDICATED_DIR
-    start = "sudo systemctl start hf-proxy" if dedicated else "hf-proxy daemon"
+    ours = "hf-proxy daemon, or have systemd do it: hf-proxy service install"
+    start = "sudo systemctl start hf-proxy" if dedicated else ours
     return DaemonError(f"no daemon is running at {path}; start it with: {start}")
 
 

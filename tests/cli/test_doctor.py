@@ -61,11 +61,11 @@ def test_without_a_daemon_it_says_so_and_what_to_run(hf_proxy: HfProxy) -> None:
     assert result.returncode == 1
     assert "no daemon is running" in result.stderr
     assert result.stderr.count("\n") == 1
-    assert result.stderr.endswith("run: hf-proxy daemon\n")
+    assert result.stderr.endswith("run: hf-proxy service install\n")
     report = json.loads(result.stdout)
     assert set(report) == {"mode", "findings", "isolation"}
     (daemon,) = [one for one in report["findings"] if one["check"] == "daemon"]
-    assert (daemon["severity"], daemon["fix"]) == ("problem", "hf-proxy daemon")
+    assert (daemon["severity"], daemon["fix"]) == ("problem", "hf-proxy service install")
     assert {one["attack"]: one["got"] for one in report["isolation"]}["mem"] == "not measured"
 
 
@@ -153,6 +153,14 @@ def test_a_token_file_of_the_client_is_found(
     assert found["severity"] == "warning"
     assert str(file) in found["measured"]
     assert found["fix"] == "hf-proxy scan --migrate"
+
+
+def test_a_token_file_that_was_emptied_is_none(findings: Findings, environment: dict[str, str]) -> None:
+    folder = Path(environment["HOME"]) / ".cache/huggingface"
+    folder.mkdir(parents=True)
+    (folder / "token").write_text("\n")
+    (folder / "stored_tokens").write_text("[default]\nhf_token = \n\n")
+    assert findings()["token-files"]["severity"] == "ok"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hfproxy.cli.doctor.facts import Facts
 from hfproxy.cli.doctor.report import Finding, Severity
 from hfproxy.cli.environment import LOOPBACK, OURS, UNSET, machines
 from hfproxy.cli.git_environment import HUB
+from hfproxy.scan.tokens import PATTERNS
 
 # These do not hold a token; the others of UNSET do.
 DIVERTING = frozenset(
@@ -22,6 +23,7 @@ PAST_PROXIES = frozenset({"127.0.0.1", "127.0.0.0/8", "*"})
 HOSTS = frozenset({"huggingface.co", "hf.co"})
 MIGRATE = "hf-proxy scan --migrate"
 GIT_SECONDS = 10
+MOST_BYTES = 1 << 20
 
 
 def findings(facts: Facts) -> list[Finding]:
@@ -60,8 +62,18 @@ def _files(environ: Mapping[str, str], home: str) -> Iterator[tuple[str, str]]:
     token = environ.get("HF_TOKEN_PATH") or os.path.join(hub, "token")
     legacy = os.path.join(home, ".huggingface", "token")
     for path in (token, os.path.join(os.path.dirname(token), "stored_tokens"), legacy):
-        if os.path.isfile(path) and os.path.getsize(path):
+        if _has_token(path):
             yield f"{path} holds a token in the clear, and clients that are not under hf-proxy use it", MIGRATE
+
+
+def _has_token(path: str) -> bool:
+    """Not merely names and empty lines, which is what a migration leaves. Whoever cannot read it cannot use it."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES)
+    except OSError:
+        return False
+    return any(pattern.search(content) for pattern in PATTERNS)
 
 
 def _netrc(environ: Mapping[str, str], home: str) -> Iterator[tuple[str, str]]:
