@@ -1,6 +1,8 @@
 """`service`: have systemd keep the sockets and run the daemon, and undo that."""
 
+import grp
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,8 @@ SYNTAX = Syntax(
 )
 
 SOCKETS = (CONTROL, DATA)
+# As `vault.os_keyring` names it.
+ITEM_REMOVAL = "secret-tool clear service hf-proxy username accounts"
 
 
 @dataclass(frozen=True)
@@ -199,12 +203,10 @@ def uninstall(target: Target) -> int:
         raise ServiceError(f"{left[0]} is still there; remove it: rm {left[0]}")
     _forget_directory(Path(target.places.runtime))
     show("the service is gone: its units, sockets and links")
-    show(f"kept: the journal, {target.places.state}/journal; the vault, {_vault(target)}")
-    if target.system:
-        show(
-            "kept: the user hf-proxy, whose files these are;"
-            f" to remove all: userdel hf-proxy; rm -r {target.places.state}"
-        )
+    backend = _backend(target)
+    whose = "; the user hf-proxy, whose files these are" if target.system else ""
+    show(f"kept: the journal, {target.places.state}/journal; the vault, {_vault(target, backend)}{whose}")
+    show(f"to remove all: {_removal(target, backend)}")
     return 0
 
 
@@ -215,14 +217,39 @@ def _forget_directory(runtime: Path) -> None:
         return  # not there, or somebody has put something into it
 
 
-def _vault(target: Target) -> str:
-    """Where the tokens are."""
+def _backend(target: Target) -> str | None:
+    """What keeps the tokens; None: that is not to be read."""
     try:
-        backend = config.load(Path(target.places.config)).vault.backend
+        return config.load(Path(target.places.config)).vault.backend
     except ConfigError:
+        return None
+
+
+def _vault(target: Target, backend: str | None) -> str:
+    """Where the tokens are."""
+    if backend is None:
         return "where it was: config.toml cannot be read"
     elsewhere = {"keyring": "in the keyring", "memory": "which ended with the daemon"}
     return elsewhere.get(backend, f"in {target.places.state}")
+
+
+def _removal(target: Target, backend: str | None) -> str:
+    """The command that takes away what is kept, the config too."""
+    there = [place for place in (target.places.state, target.places.config) if os.path.isdir(place)]
+    commands = _users_removal() if target.system else []
+    commands += [shlex.join(["rm", "-r", *there])] if there else []
+    if backend in {"keyring", None}:
+        commands.append(ITEM_REMOVAL)
+    return "; ".join(commands)
+
+
+def _users_removal() -> list[str]:
+    """userdel takes the group with it, but not one that has members (userdel(8))."""
+    try:
+        members = grp.getgrnam("hf-proxy").gr_mem
+    except KeyError:
+        members = []
+    return ["userdel hf-proxy", "groupdel hf-proxy"] if members else ["userdel hf-proxy"]
 
 
 def status(target: Target) -> int:

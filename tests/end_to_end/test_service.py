@@ -82,6 +82,8 @@ def test_it_is_installed_with_one_command_and_removed_with_another(manager: User
     assert manager.hfproxy("status").returncode == 1
     assert not (manager.root / f"run/user/{UID}/hf-proxy").exists()
     assert manager.hfproxy("service", "uninstall").stdout == "hf-proxy is not installed as a service\n"
+    manager.must("sh", "-c", gone.stdout.partition("to remove all: ")[2])
+    assert manager.run("find", manager.home, "-name", "*hf-proxy*").stdout == ""
 
 
 def test_installing_again_changes_nothing_and_cuts_nobody(manager: UserManager) -> None:
