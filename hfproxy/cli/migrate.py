@@ -24,7 +24,7 @@ from hfproxy.wire import Message
 
 BY_HAND = {
     Kind.BINARY: "by hand: it is binary",
-    Kind.PROCESS: "end it, and start it with: hf-proxy exec",
+    Kind.PROCESS: "end it, or log in anew if your session started it; then start it with: hf-proxy exec",
     Kind.ENVIRONMENT: "unset it, and start this shell again",
 }
 DONE = {"moved": "moved into the vault", "removed": "removed"}
