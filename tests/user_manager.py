@@ -60,7 +60,8 @@ class UserManager:
 
     def __init__(self, python: str) -> None:
         prefix, base = self._prefixes(python)
-        needed = dict.fromkeys([base, prefix, str(ROOT)])
+        # Those above others first: where these are shown, the others are there.
+        needed = sorted({base, prefix, str(ROOT)}, key=len)
         self._outer = subprocess.Popen(
             [
                 "setpriv",

@@ -78,7 +78,9 @@ def test_it_is_installed_with_one_command_and_removed_with_another(manager: User
     assert gone.returncode == 0, gone.stderr
     assert f"{manager.home}/.local/state/hf-proxy/journal" in gone.stdout
     assert files(manager) == []
-    assert "hf-proxy" not in manager.must("systemctl", "--user", "list-units", "--all", "--no-pager")
+    assert "hf-proxy" not in manager.must(
+        "systemctl", "--user", "list-units", "--all", "--type=service,socket", "--no-pager"
+    )
     assert manager.hfproxy("status").returncode == 1
     assert not (manager.root / f"run/user/{UID}/hf-proxy").exists()
     assert manager.hfproxy("service", "uninstall").stdout == "hf-proxy is not installed as a service\n"
@@ -202,7 +204,9 @@ def test_a_daemon_that_cannot_start_leaves_nothing_behind(manager: UserManager) 
     assert (done.returncode, done.stdout) == (1, "")
     assert "journalctl --user -u hf-proxy.service" in done.stderr
     assert files(manager) == []
-    assert "hf-proxy" not in manager.must("systemctl", "--user", "list-units", "--all", "--no-pager")
+    assert "hf-proxy" not in manager.must(
+        "systemctl", "--user", "list-units", "--all", "--type=service,socket", "--no-pager"
+    )
 
 
 def test_a_port_of_another_program_is_said_before_anything_is_written(manager: UserManager) -> None:
