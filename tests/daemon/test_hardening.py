@@ -190,6 +190,7 @@ class TestClean:
             "SSLKEYLOGFILE": "/tmp/keys", "SSL_CERT_FILE": "x", "SSL_CERT_DIR": "x", "LD_PRELOAD": "x", "LD_LIBRARY_PATH": "x",
             "PYTHONPATH": "x", "PYTHONHOME": "x", "PYTHONSTARTUP": "x", "PYTHONWARNINGS": "x", "DYLD_INSERT_LIBRARIES": "x",
             "OPENSSL_CONF": "x", "OPENSSL_MODULES": "x", "KEYRING_PROPERTY_KEYCHAIN": "x",
+            "HF_TOKEN": "x", "HUGGING_FACE_HUB_TOKEN": "x", "HUGGINGFACE_API_KEY": "x", "HF_API_KEY": "x",
         }  # fmt: skip
         kept = {"PATH": "/bin", "HOME": "/h", "HTTPS_PROXY": "http://p:1", "LISTEN_FDS": "2", "NOTIFY_SOCKET": "@x", "DBUS_SESSION_BUS_ADDRESS": "u"}  # fmt: skip
         assert hardening.clean({**dropped, **kept}) == kept
