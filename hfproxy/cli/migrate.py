@@ -9,6 +9,8 @@ at a terminal says so: it may be the token of another Hub.
 """
 
 import os
+import re
+import shlex
 from dataclasses import dataclass
 
 from hfproxy.cli import prompt
@@ -27,6 +29,7 @@ BY_HAND = {
     Kind.PROCESS: "end it, or log in anew if your session started it; then start it with: hf-proxy exec",
     Kind.ENVIRONMENT: "unset it, and start this shell again",
 }
+REWRITTEN = re.compile(rb'(?mi)^\s*\[url "(https://(?:huggingface\.co|hf\.co)/?)"\]')
 DONE = {"moved": "moved into the vault", "removed": "removed"}
 DEAD = "the Hub does not accept it: revoked, expired, or of another Hub; take it out by hand"
 ALONE = "by hand: a refresh token whose login was not moved"
@@ -159,6 +162,23 @@ def tell_after(fates: list[Fate]) -> None:
         show("a shell that is still running may write its history again; close it, then: hf-proxy scan")
     for path in sorted({fate.finding.path for fate in moved if fate.finding.kind is Kind.NETRC}):
         show(f"the entry in {masked(path)} has an empty password now, which some clients send; delete the entry")
+    for path in sorted({fate.finding.path for fate in moved if fate.finding.kind is Kind.GIT_CONFIG}):
+        for base in _kept_to_the_hub(path):
+            show(
+                f"{masked(path)} keeps git to {base}, past hf-proxy; remove that with:"
+                f" git config --file {shlex.quote(masked(path))} --remove-section url.{base}"
+            )
+
+
+def _kept_to_the_hub(path: str) -> list[str]:
+    """What is left of `[url "https://user:token@huggingface.co/"] insteadOf = https://huggingface.co/`: of equally long
+    ones git takes the first, and those of `exec` come last."""
+    try:
+        with open(path, "rb") as file:
+            found = REWRITTEN.findall(file.read())
+    except OSError:
+        return []
+    return sorted({base.decode() for base in found})
 
 
 def _by_token(fates: list[Fate]) -> list[list[Fate]]:

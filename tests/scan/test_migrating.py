@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import subprocess
 import sqlite3
 from pathlib import Path
 
@@ -218,3 +219,15 @@ def test_the_target_of_a_link_is_changed_and_the_link_stays(house: LastingHouse,
     house.must("scan", "--migrate", "--yes", str(folder))
     assert os.readlink(folder / ".bashrc") == "../dotfiles/bashrc"
     assert (house.root / "dotfiles/bashrc").read_text() == "export HF_TOKEN=\n"
+
+
+@pytest.mark.needs("git")
+def test_what_keeps_git_past_hf_proxy_is_named_with_the_command_that_removes_it(
+    house: LastingHouse, folder: Path, tokens: Tokens
+) -> None:
+    config = folder / ".gitconfig"
+    config.write_text(f'[url "https://me:{tokens.me}@huggingface.co/"]\n\tinsteadOf = https://huggingface.co/\n')
+    told = house.must("scan", "--migrate", "--yes", str(folder))
+    (line,) = [line for line in told.splitlines() if "past hf-proxy" in line]
+    subprocess.run(line.partition(" with: ")[2], shell=True, check=True)
+    assert "huggingface.co" not in config.read_text()
