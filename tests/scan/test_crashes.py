@@ -22,7 +22,7 @@ from scan.seeded import Tokens
 
 KILLED = Path(__file__).with_name("killed.py")
 COMMAND = "hfproxy.client,hfproxy.scan.scrub,hfproxy.durable,hfproxy.cli.migrate"
-DAEMON = "hfproxy.durable,hfproxy.vault.sealed_file,hfproxy.vault.envelope,hfproxy.daemon.journal"
+DAEMON = "hfproxy.durable,hfproxy.private,hfproxy.vault.sealed_file,hfproxy.vault.envelope,hfproxy.daemon.journal"
 
 
 class Home:
@@ -127,4 +127,4 @@ def test_the_daemon_is_killed_at_every_step(house: LastingHouse, files: Home) ->
         assert migrate(house, files, []) == 0
         files.check_end(in_vault(house), "a.env")
     print(f"\nthe daemon was killed at {number - 1} steps")
-    assert number > 10
+    assert number > 15
