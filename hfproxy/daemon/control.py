@@ -8,8 +8,7 @@ everybody's: anybody may close it, and a sealed one is opened by who knows its p
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 import structlog
@@ -18,15 +17,14 @@ import hfproxy
 from hfproxy import wire
 from hfproxy.config import duration
 from hfproxy.core.audit import Kind
-from hfproxy.core.broker import Grant
 from hfproxy.core.metrics import Counts, Family, exposition, gauge
-from hfproxy.daemon import examination, identity, messages, peers, processes
+from hfproxy.daemon import examination, identity, messages, peers
 from hfproxy.daemon.accounts import Accounts, Key
 from hfproxy.daemon.adoption import Adoption
+from hfproxy.daemon.caller import Caller, identified
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
-from hfproxy.daemon.leases import is_alive
 from hfproxy.daemon.lockdown import Lockdown
 from hfproxy.daemon.members import Members, reach
 from hfproxy.daemon.minting import Mint, public
@@ -43,41 +41,6 @@ log = structlog.get_logger()
 # A client that connects and says nothing is let go.
 LINE_SECONDS: Final = 10
 SETTLE_SECONDS: Final = 1
-
-
-# What is served to a process that runs inside of a grant (design §5).
-FROM_INSIDE: Final = (
-    messages.Mint,
-    messages.Grants,
-    messages.Renew,
-    messages.Revoke,
-    messages.Audit,
-    messages.Anchor,
-)
-ENDED: Final = RefusedError("the process that asked has ended; run the command again")
-UNSEEN: Final = RefusedError(
-    "the daemon cannot see your processes (/proc with hidepid, or ProtectProc= in its unit), so it does not know inside"
-    " of which grant this runs; see: mount | grep ' /proc '"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """The process at the other end of the socket, its user, and the grant that it runs inside of."""
-
-    pid: int
-    uid: int
-    holder: Grant | None
-
-    @property
-    def whose(self) -> int | None:
-        """Whose grants and journal lines are in reach; None: everybody's."""
-        return reach(self.uid)
-
-    @property
-    def below(self) -> str | None:
-        """The id of that grant; None: everything is in reach."""
-        return None if self.holder is None else self.holder.id
 
 
 class ControlPlane:
@@ -137,7 +100,7 @@ class ControlPlane:
             if isinstance(message, messages.Status):
                 yield self._status(peers.credentials(connection)[1])
                 return
-            async for answer in self._do(message, self._caller(message, connection)):
+            async for answer in self._do(message, identified(message, connection, self._grants)):
                 yield answer
         except HFProxyError as error:
             yield {"error": str(error), "code": 2 if isinstance(error, UsageError) else 1}
@@ -184,7 +147,7 @@ class ControlPlane:
             case messages.Forget():
                 yield await self._projects.forget(message.path, caller.uid)
             case messages.Grants():
-                for grant in self._reach(caller):
+                for grant in caller.reach(self._grants):
                     yield public(grant)
                 yield {}
             case messages.Renew():
@@ -320,49 +283,16 @@ class ControlPlane:
         return public(await self._grants.renew(message.id, self._mint.ttl(message.ttl)))
 
     async def _revoke(self, message: messages.Revoke, caller: Caller) -> wire.Message:
-        wanted = [grant.id for grant in self._reach(caller)] if message.all else list(message.ids)
+        wanted = [grant.id for grant in caller.reach(self._grants)] if message.all else list(message.ids)
         if not wanted and not message.all:
             raise UsageError("name the grants to revoke, or --all; see: hf-proxy grants")
         for grant_id in wanted:
             self._one_of(caller, grant_id)  # all of them exist, or none is touched
         return {"revoked": await self._grants.revoke(wanted)}
 
-    def _caller(self, message: messages.Any, connection: socket.socket) -> Caller:
-        """Who asks, and inside of which grant. From inside, less is served.
-
-        Raises:
-            RefusedError: it has ended, so that this cannot be found out; or it may not ask for this.
-        """
-        pid, uid = peers.credentials(connection)
-        try:
-            pidfd = peers.handle(connection)
-        except OSError:
-            raise ENDED from None
-        try:
-            if processes.find(pid) is None:
-                raise UNSEEN if is_alive(pidfd) else ENDED
-            holder = self._grants.holder(pid, uid)
-            if not is_alive(pidfd):  # what was looked at may have been another process
-                raise ENDED
-        finally:
-            os.close(pidfd)
-        if holder is not None and not isinstance(message, FROM_INSIDE):
-            raise RefusedError(
-                f"this was run inside of grant {holder.id}, where one can only ask for less; run it outside of"
-                f" {holder.order.program or 'that command'}: hf-proxy {message.__struct_config__.tag}"
-            )
-        return Caller(pid, uid, holder)
-
-    def _reach(self, caller: Caller) -> Sequence[Grant]:
-        """The grants that a caller may see and touch: all of theirs, or from inside of one that one and what came of
-        it."""
-        if caller.holder is None:
-            return self._grants.owned(caller.whose)
-        return self._grants.broker.subtree(caller.holder.id)
-
     def _one_of(self, caller: Caller, grant_id: str) -> None:
         """Raises RefusedError, in the same words for one that is not there and one that is out of reach."""
-        if grant_id not in {grant.id for grant in self._reach(caller)}:
+        if grant_id not in {grant.id for grant in caller.reach(self._grants)}:
             raise RefusedError(f"no living grant '{grant_id[:64]}'; see: hf-proxy grants")
 
 

@@ -60,6 +60,7 @@ class Journal:
             JournalError: it cannot be opened, or its last line is not what this program wrote.
         """
         self.directory, self._key, self._full_bytes = directory, key, full_bytes
+        self._own = os.getuid()
         self._path, self._file, self.head = _open(directory)
         self._gathered: list[_Entry] = []
         self._queue: queue.SimpleQueue[list[_Entry] | None] = queue.SimpleQueue()
@@ -134,7 +135,7 @@ class Journal:
         """A line says whose it is, unless that is the daemon's own user, who mostly is the only one."""
         if self._failed:
             raise _failure()
-        if event.get("uid") == os.getuid():
+        if event.get("uid") == self._own:
             event = {**event, "uid": None}
         line, self.head = audit.seal(event, self.head, self._key_bytes())
         return line

@@ -1,10 +1,12 @@
 """The real client of version 2.4, for everything that is tested end to end."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from end_to_end.client import Client
 from fakehub import FakeHub
+from secret_service import SecretService
 from stage import canary, house, hub, no_daemon_is_left
 
 __all__ = ["canary", "house", "hub", "no_daemon_is_left"]
@@ -14,6 +16,15 @@ __all__ = ["canary", "house", "hub", "no_daemon_is_left"]
 def client(hub24_python: str, hub: FakeHub, tmp_path: Path) -> Client:
     """The real client of version 2.4."""
     return Client(hub24_python, hub, tmp_path / "clients")
+
+
+@pytest.fixture
+def desktop(tmp_path: Path) -> Iterator[SecretService]:
+    """A session with a keyring that is open."""
+    desktop = SecretService(tmp_path / "desktop")
+    desktop.start()
+    yield desktop
+    desktop.stop()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -14,14 +14,6 @@ from end_to_end.wire_client import ask, bearer
 
 
 @pytest.fixture
-def desktop(tmp_path: Path) -> Iterator[SecretService]:
-    desktop = SecretService(tmp_path / "desktop")
-    desktop.start()
-    yield desktop
-    desktop.stop()
-
-
-@pytest.fixture
 def house(hub: FakeHub, tmp_path: Path) -> House:
     """Not started yet."""
     return House(tmp_path / "house", hub.url, hub.ca_path, vault="keyring")

@@ -24,14 +24,6 @@ PASSPHRASE = "a passphrase, and a long one"
 
 
 @pytest.fixture
-def desktop(tmp_path: Path) -> Iterator[SecretService]:
-    desktop = SecretService(tmp_path / "desktop")
-    desktop.start()
-    yield desktop
-    desktop.stop()
-
-
-@pytest.fixture
 def key_file(tmp_path: Path) -> Path:
     """The passphrase, in a file of ours alone."""
     path = tmp_path / "key"
@@ -103,15 +95,18 @@ class TestSealedInTheKeyring:
         ((label, attributes, secret),) = desktop.items()
         assert not leaks(repr((label, attributes)).encode() + secret, canary)
 
+    def sealed_and_unmarked(self, house: House, desktop: SecretService, key_file: Path, canary: str) -> None:
+        house.start(env=desktop.env)
+        house.login(canary)
+        house.must("vault", "seal", "--passphrase-file", str(key_file))
+        house.stop()
+        (house.state / "keyring-sealed").unlink()
+        house.start(env=desktop.env)
+
     def test_a_mark_that_is_gone_does_not_open_it(
         self, on_keyring: House, desktop: SecretService, key_file: Path, canary: str
     ) -> None:
-        on_keyring.start(env=desktop.env)
-        on_keyring.login(canary)
-        on_keyring.must("vault", "seal", "--passphrase-file", str(key_file))
-        on_keyring.stop()
-        (on_keyring.state / "keyring-sealed").unlink()
-        on_keyring.start(env=desktop.env)
+        self.sealed_and_unmarked(on_keyring, desktop, key_file, canary)
         assert "hf-proxy unlock" in refused(on_keyring, "login", "--token-stdin", stdin=canary)
         self.holds_no_token(desktop, canary)
         on_keyring.must("unlock", "--passphrase-file", str(key_file))
@@ -121,12 +116,7 @@ class TestSealedInTheKeyring:
     def test_without_its_mark_one_unlock_is_enough(
         self, on_keyring: House, desktop: SecretService, key_file: Path, canary: str
     ) -> None:
-        on_keyring.start(env=desktop.env)
-        on_keyring.login(canary)
-        on_keyring.must("vault", "seal", "--passphrase-file", str(key_file))
-        on_keyring.stop()
-        (on_keyring.state / "keyring-sealed").unlink()
-        on_keyring.start(env=desktop.env)
+        self.sealed_and_unmarked(on_keyring, desktop, key_file, canary)
         on_keyring.must("unlock", "--passphrase-file", str(key_file))
         assert reads(on_keyring) == 200
 
