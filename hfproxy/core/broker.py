@@ -248,12 +248,11 @@ class Broker:
         """
         if not self.is_living(grant):
             return _dead(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
-        objections = (
-            objection
-            for ancestor in self.lineage(grant)
-            for caveat in ancestor.caveats
-            for objection in caveat.prohibits(access, ancestor.moment(at, inside=ancestor.id in inside))
-        )
+        objections: list[Objection] = []
+        for ancestor in self.lineage(grant):
+            moment = ancestor.moment(at, inside=ancestor.id in inside)
+            for caveat in ancestor.caveats:
+                objections += caveat.prohibits(access, moment)
         return decide(access, tuple(objections), bound=grant.order.bind is not Bind.NONE)
 
     def spend(self, grant: Grant, *, up: int = 0, down: int = 0) -> Deny | None:
@@ -279,6 +278,8 @@ class Broker:
 
     def lineage(self, grant: Grant) -> tuple[Grant, ...]:
         """The grant, its parent, and so on up. A parent lives as long as its children: `revoke`."""
+        if grant.order.parent is None:
+            return (grant,)
         found = [grant]
         while (parent := found[-1].order.parent) is not None:
             found.append(self._grants[parent])

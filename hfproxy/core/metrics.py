@@ -4,13 +4,14 @@ Labels are words of closed lists: decisions, actions, refusals, classes of HTTP 
 address is ever one: whoever may read a metric need not know what is worked on (threats T23).
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 # Upper ends in seconds: a file's metadata is at the one end, a large transfer at the other.
-BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0)
+BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, float("inf"))
 # What a request needs that was refused before it was known, or needs no scope.
 NO_ACTION: Final = "none"
 DENY: Final = "deny"
@@ -57,7 +58,7 @@ class Counts:
         self.bytes_up += up
         self.bytes_down += down
         self.seconds += seconds
-        self.within[next((end for end in BUCKETS if seconds <= end), float("inf"))] += 1
+        self.within[BUCKETS[bisect_left(BUCKETS, seconds)]] += 1
 
     def families(self) -> Iterator["Family"]:
         """All of it as metrics."""
@@ -79,7 +80,7 @@ class Counts:
     def _durations(self) -> "Family":
         samples: list[Sample] = []
         seen = 0
-        for end in (*BUCKETS, float("inf")):
+        for end in BUCKETS:
             seen += self.within[end]
             samples.append(("_bucket", labels(le="+Inf" if end == float("inf") else f"{end:g}"), seen))
         samples += [("_sum", (), self.seconds), ("_count", (), seen)]

@@ -9,6 +9,7 @@ import base64
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from hfproxy.core.headers import Headers
@@ -80,7 +81,14 @@ def same_origin(one: str, other: str) -> bool:
 
 def headers(answer: Headers, places: Places) -> Headers:
     """Rewrite `Location`, `Link` and `X-Xet-Refresh-Route` of an answer."""
+    if not any(_names_hub(name) for name, _ in answer):
+        return answer
     return tuple((name, _header(name.lower(), value, places)) for name, value in answer)
+
+
+@lru_cache(maxsize=256)  # the same names come all the time
+def _names_hub(name: str) -> bool:
+    return name.lower() in {"location", "link", "x-xet-refresh-route"}
 
 
 def _header(name: str, value: str, places: Places) -> str:

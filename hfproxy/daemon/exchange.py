@@ -78,7 +78,7 @@ class Exchange:
     body: bytes | None = None  # read already, because it decided
     push: Push | None = None
     spent: str | None = None  # the account whose token is used for it, if not the grant's
-    said: dict[str, object] | None = None  # what the journal says of it, once it is decided
+    said: str | None = None  # what the journal says of it, once it is decided
 
     @property
     def inbound(self) -> Inbound:

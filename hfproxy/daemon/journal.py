@@ -15,9 +15,8 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -36,13 +35,10 @@ FULL_BYTES: Final = 64 * 1024 * 1024
 FLAGS: Final = os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 # A line holds an address of at most some kilobytes; the last one is looked for this far from the end.
 TAIL_BYTES: Final = 1024 * 1024
-
-
 GATHER_SECONDS: Final = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     line: bytes
     done: asyncio.Future[None] | None  # set for what must be on disk, and for barriers
 
@@ -78,7 +74,14 @@ class Journal:
         """How many lines are still to be written."""
         return self._queue.qsize()
 
-    def note(self, event: Event) -> None:
+    def members(self, event: Event) -> str:
+        """An event, or a part of one, as `note` and `record` take it as well: for what is said again and again.
+
+        A line says whose it is, unless that is the daemon's own user, who mostly is the only one.
+        """
+        return audit.members({**event, "uid": None} if event.get("uid") == self._own else event)
+
+    def note(self, event: Event | str) -> None:
         """Record what needs no waiting for. It is written within milliseconds.
 
         Raises:
@@ -95,7 +98,7 @@ class Journal:
         except JournalError:
             log.warning("not_recorded", kind=kind.value)
 
-    async def record(self, event: Event) -> None:
+    async def record(self, event: Event | str) -> None:
         """Record, and return once it is on disk.
 
         Raises:
@@ -131,13 +134,11 @@ class Journal:
         self._thread.join()
         os.close(self._file)
 
-    def _seal(self, event: Event) -> bytes:
-        """A line says whose it is, unless that is the daemon's own user, who mostly is the only one."""
+    def _seal(self, event: Event | str) -> bytes:
         if self._failed:
             raise _failure()
-        if event.get("uid") == self._own:
-            event = {**event, "uid": None}
-        line, self.head = audit.seal(event, self.head, self._key_bytes())
+        members = event if isinstance(event, str) else self.members(event)
+        line, self.head = audit.seal(members, self.head, self._key_bytes())
         return line
 
     def _key_bytes(self) -> bytes | None:

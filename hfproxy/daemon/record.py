@@ -6,6 +6,7 @@ written down as one line a minute for each reason.
 
 import time
 from collections import Counter
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -26,6 +27,8 @@ log = structlog.get_logger()
 SAFE: Final = frozenset({"GET", "HEAD"})
 MINUTE: Final = 60
 MAX_TARGET: Final = 2048
+# Requests that were put into words and may come again: another file of the same repository is another one.
+REMEMBERED: Final = 256
 # One commit to a bucket may copy from a thousand places; a line of the journal stays a line.
 MAX_NEEDS: Final = 100
 
@@ -37,6 +40,7 @@ class Recorder:
         self._journal = journal
         self._unknown: Counter[tuple[Refusal, int | None]] = Counter()
         self.counts = Counts()
+        self._in_words = lru_cache(maxsize=REMEMBERED)(self._said)
 
     async def decided(self, exchange: "Exchange", decision: Allow | AllowAnonymous) -> None:
         """Record a yes. What may change the world is on disk when this returns.
@@ -45,8 +49,8 @@ class Recorder:
             JournalError: it could not be written, so the request must not go on.
         """
         word = "allow" if isinstance(decision, Allow) else "anonymous"
-        exchange.said = _about(exchange)
-        event = {**exchange.said, "kind": Kind.DECIDED.value, "decision": word}
+        exchange.said = self._about(exchange)
+        event = f'"at":{now()},{exchange.said},"kind":"{Kind.DECIDED.value}","decision":"{word}"'
         if exchange.reads or (_needs(exchange) == () and exchange.request.method in SAFE):
             self._journal.note(event)
         else:
@@ -56,13 +60,8 @@ class Recorder:
     def denied(self, exchange: "Exchange", deny: Deny) -> None:
         """Record a no to a known grant."""
         self.counts.denied_for(deny.refusal.value, _action(exchange))
-        event = {
-            **_about(exchange),
-            "kind": Kind.DECIDED.value,
-            "decision": "deny",
-            "refusal": deny.refusal.value,
-        }
-        self._journal.note(event)
+        said, refusal = self._about(exchange), deny.refusal.value
+        self._journal.note(f'"at":{now()},{said},"kind":"{Kind.DECIDED.value}","decision":"deny","refusal":"{refusal}"')
 
     def counted(self, deny: Deny, uid: int | None = None) -> Deny:
         """Count a no to somebody unknown, and hand it on. `uid`: which user it concerns, if any."""
@@ -77,17 +76,10 @@ class Recorder:
         seconds = time.monotonic() - exchange.started
         self.counts.completed(status, bytes_up, bytes_down, seconds)
         self.counts.upstream_errors += refusal is Refusal.UPSTREAM
+        said, why = exchange.said or self._about(exchange), f'"refusal":"{refusal.value}",' if refusal else ""
         self._journal.note(
-            {
-                **(exchange.said or _about(exchange)),
-                "at": now(),
-                "kind": Kind.COMPLETED.value,
-                "status": status,
-                "refusal": refusal and refusal.value,
-                "bytes_up": bytes_up,
-                "bytes_down": bytes_down,
-                "ms": round(seconds * 1000),
-            }
+            f'"at":{now()},{said},"kind":"{Kind.COMPLETED.value}","status":{status},{why}"bytes_up":{bytes_up},'
+            f'"bytes_down":{bytes_down},"ms":{round(seconds * 1000)}'
         )
 
     def write_unknown(self) -> None:
@@ -100,6 +92,25 @@ class Recorder:
             except JournalError:
                 log.warning("not_recorded", kind=Kind.DENIED_UNKNOWN.value, refusal=refusal.value, count=count)
 
+    def _about(self, exchange: "Exchange") -> str:
+        """What a request is, in the journal's words: the target without its query, which may hold a capability."""
+        path, grant = exchange.request.raw_path.partition("?")[0][:MAX_TARGET], exchange.grant
+        return self._in_words(
+            exchange.uid, grant and grant.id, exchange.account, exchange.request.method, path, _needs(exchange)
+        )
+
+    def _said(
+        self,
+        uid: int | None,
+        grant: str | None,
+        account: str | None,
+        method: str,
+        path: str,
+        needs: tuple[Need, ...],
+    ) -> str:
+        about = {"uid": uid, "grant": grant, "account": account, "method": method, "target": hide(path)}
+        return self._journal.members({**about, **spelled(needs)})
+
 
 def _needs(exchange: "Exchange") -> tuple[Need, ...]:
     access = exchange.classified.access if exchange.classified else None
@@ -109,21 +120,6 @@ def _needs(exchange: "Exchange") -> tuple[Need, ...]:
 def _action(exchange: "Exchange") -> str | None:
     needs = _needs(exchange)
     return needs[0].action.value if needs else None
-
-
-def _about(exchange: "Exchange") -> dict[str, object]:
-    """What a request is, as the journal says it: the target without its query, which may hold a capability."""
-    needs = _needs(exchange)
-    grant = exchange.grant
-    return {
-        "at": now(),
-        "uid": exchange.uid,
-        "grant": grant and grant.id,
-        "account": exchange.account,
-        "method": exchange.request.method,
-        "target": hide(exchange.request.raw_path.partition("?")[0][:MAX_TARGET]),
-        **spelled(needs),
-    }
 
 
 def spelled(needs: tuple[Need, ...]) -> dict[str, object]:

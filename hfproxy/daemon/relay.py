@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import aiohttp
@@ -58,7 +59,7 @@ class Relay:
             OverLimitError: the grant's limit was reached in the middle of it; the connection is cut.
         """
         head = rewrite.headers(crossing.downward(upstream.headers.items()), self.places) + self.more
-        self._check("\n".join(f"{name}: {value}" for name, value in head).encode("utf-8", "surrogateescape"))
+        self._check("\n".join(chain.from_iterable(head)).encode("utf-8", "surrogateescape"))
         self.status = upstream.status
         if self.status == UNAUTHORIZED and self.answer in {Answer.GIT, Answer.LFS}:
             return self._unauthorized()
@@ -138,6 +139,8 @@ class Relay:
 
     def _sentence(self, head: Headers) -> str | None:
         """What to add to an answer, if anything."""
+        if self.status < 400:
+            return None
         fields = {name.lower(): value for name, value in head}
         if isinstance(self.decision, AllowAnonymous):
             return self._why() if fields.get("x-error-code") in HIDDEN_CODES and self.decision.why else None

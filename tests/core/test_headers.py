@@ -138,14 +138,19 @@ def test_a_replaced_header_is_there_once() -> None:
     ],
 )
 def test_only_what_can_be_looked_into_is_asked_for(asked: str, wanted: str) -> None:
-    assert headers.readable([("Accept", "br"), ("accept-Encoding", asked)]) == (
+    assert headers.readable(
+        (
+            ("Accept", "br"),
+            ("accept-Encoding", asked),
+        )
+    ) == (
         ("Accept", "br"),
         ("accept-Encoding", wanted),
     )
 
 
 def test_who_asks_for_no_compression_in_particular_still_does_not() -> None:
-    assert headers.readable([("Accept", "*/*")]) == (("Accept", "*/*"),)
+    assert headers.readable((("Accept", "*/*"),)) == (("Accept", "*/*"),)
 
 
 def test_a_name_that_comes_twice_goes_up_twice_in_the_spelling_it_had_first() -> None:
