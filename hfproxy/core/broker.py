@@ -9,18 +9,22 @@ The rules it keeps:
   credential is worth nothing.
 * A use is counted for the grant and for all its ancestors, when it was allowed.
 * A grant that ended never comes back, and its credential is told apart from one never seen.
+* A grant of an earlier daemon may be asleep (`core.asleep`). It is read when it is first asked for, after all above it;
+  nothing can tell the difference.
 
 Left to others: what time it is, random bytes, processes, the journal and the network.
 """
 
 import hmac
 from collections import Counter, OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from operator import attrgetter
 
 from hfproxy.core import credential
 from hfproxy.core.access import Access, Allow, AllowAnonymous, Decision, Deny, Objection, Refusal, one_line
+from hfproxy.core.asleep import Asleep, Brief
 from hfproxy.core.caveats import MINUTE, Caveat, Expires, InScopes, MaxBytes, MaxRate, Moment
 from hfproxy.core.scope import Scope, scope_for
 from hfproxy.errors import RefusedError
@@ -95,6 +99,11 @@ class Grant:
             self._recent.popleft()
         return Moment(at, self.uses, len(self._recent), self.bytes_up, self.bytes_down, inside)
 
+    @property
+    def brief(self) -> Brief:
+        """What is known of it while it is asleep."""
+        return Brief(self.id, self.expires_at, self.order.parent, self.order.uid, self.order.pid)
+
     def kept_from(self, uid: int) -> Deny | None:
         """Why a user may not use it, however they came by its credential; None for its owner."""
         return None if uid == self.order.uid else NOT_YOURS
@@ -143,6 +152,8 @@ class Broker:
     _by_digest: dict[bytes, Grant] = field(default_factory=dict)
     _children: dict[str, dict[str, None]] = field(default_factory=dict)
     _ended: OrderedDict[bytes, Refusal] = field(default_factory=OrderedDict)
+    _asleep: Asleep = field(default_factory=Asleep)
+    _read: Callable[[str], Grant | None] = field(default=lambda _: None)
 
     def mint(self, order: Order, entropy: bytes, at: int) -> tuple[Grant, str]:
         """Make a grant and the credential that stands for it.
@@ -163,19 +174,16 @@ class Broker:
         bearer = credential.make(entropy)
         digest = credential.digest(bearer)
         caveats = (Expires(expires_at), InScopes(order.scopes, order.strict), *order.caveats)
-        grant = Grant(digest.hex()[:16], digest, order, caveats, at, expires_at)
+        grant = Grant(id_of(digest), digest, order, caveats, at, expires_at)
         self._take_in(grant)
         return grant, bearer
 
-    def restore(self, grant: Grant) -> None:
-        """Take in a grant that an earlier daemon minted.
-
-        Raises:
-            RefusedError: what it was minted from has ended.
+    def restore(self, briefs: Iterable[Brief], read: Callable[[str], Grant | None]) -> None:
+        """Know what an earlier daemon minted, the oldest first. `read` gives the grant of an id as it was then, when it
+        is first asked for; None: it is not to be understood, and so neither it nor what was minted from it is a grant.
+        What `read` raises, whoever asked gets, and may ask again.
         """
-        if grant.order.parent is not None:
-            self.grant(grant.order.parent)
-        self._take_in(grant)
+        self._asleep, self._read = Asleep(briefs), read
 
     def recall(self, digest: bytes, how: Refusal) -> None:
         """Tell a credential that ended before apart from one never seen."""
@@ -200,10 +208,17 @@ class Broker:
 
     def subtree(self, grant_id: str) -> tuple[Grant, ...]:
         """A grant and all that were minted from it, parents first; nothing if it has ended."""
-        found = [self._grants[grant_id]] if grant_id in self._grants else []
+        top = self.find(grant_id)
+        found = [] if top is None else [top]
         for one in found:  # grows while it is walked
+            self._wake(self._asleep.below(one.id))
             found += [self._grants[child] for child in self._children.get(one.id, ())]
         return tuple(found)
+
+    def find(self, grant_id: str) -> Grant | None:
+        """The living grant of that id; None: there is none."""
+        self._wake([grant_id])
+        return self._grants.get(grant_id)
 
     def grant(self, grant_id: str) -> Grant:
         """The living grant of that id.
@@ -211,22 +226,36 @@ class Broker:
         Raises:
             RefusedError: there is none.
         """
-        if grant_id not in self._grants:
+        grant = self.find(grant_id)
+        if grant is None:
             raise _no_grant(grant_id)
-        return self._grants[grant_id]
+        return grant
 
     def is_living(self, grant: Grant) -> bool:
         """Whether it has not ended; only then all above it are there."""
         return self._by_digest.get(grant.digest) is grant
 
     def grants(self) -> tuple[Grant, ...]:
-        """All living grants, the oldest first."""
+        """All living grants, the oldest first; those of one second in any order."""
+        self._wake(self._asleep.ids())
+        return tuple(sorted(self._grants.values(), key=attrgetter("minted_at")))
+
+    def awake(self) -> tuple[Grant, ...]:
+        """Those that somebody has asked for: only they are used, and only under them anything runs."""
         return tuple(self._grants.values())
+
+    def count(self, uid: int | None = None) -> int:
+        """How many are alive, a user's or all; none is read for that."""
+        awake = len(self._grants) if uid is None else sum(one.order.uid == uid for one in self._grants.values())
+        return awake + self._asleep.count(uid)
 
     def verify(self, bearer: str, at: int) -> Grant | Deny:
         """Whose credential is this? The look-up is by digest, so its time says nothing about the string."""
         digest = credential.digest(bearer)
         grant = self._by_digest.get(digest)
+        if grant is None:
+            self._wake([id_of(digest)])
+            grant = self._by_digest.get(digest)
         if grant is None or not hmac.compare_digest(grant.digest, digest):
             return _dead(self._ended.get(digest, Refusal.UNKNOWN_CREDENTIAL))
         if at >= grant.expires_at:
@@ -291,8 +320,19 @@ class Broker:
 
     def expire(self, at: int) -> tuple[Grant, ...]:
         """End what is over at this second. Returns those that ended."""
+        self._wake(self._asleep.over(at))
         over = [grant.id for grant in self._grants.values() if at >= grant.expires_at]
         return tuple(ended for grant_id in over for ended in self._end(grant_id, Refusal.EXPIRED))
+
+    def _wake(self, grant_ids: Iterable[str]) -> None:
+        """Read those that are asleep, each after what it was minted from."""
+        for grant_id in grant_ids:
+            for brief in reversed(self._asleep.line(grant_id)):
+                grant = self._read(brief.id)
+                self._asleep.woken(brief.id)
+                is_rooted = brief.parent is None or brief.parent in self._grants
+                if grant is not None and grant.brief == brief and is_rooted:
+                    self._take_in(grant)
 
     def _take_in(self, grant: Grant) -> None:
         self._grants[grant.id] = grant
@@ -342,6 +382,11 @@ def advice(access: Access, deny: Deny, *, bound: bool) -> str:
     scopes = dict.fromkeys(f"--scope {scope_for(need)}" for need in access.needs)
     outside = ", outside of this command" if bound else ""
     return f"; allow it with: hf-proxy exec {' '.join(scopes)} -- CMD{outside}"
+
+
+def id_of(digest: bytes) -> str:
+    """What a grant is called: the beginning of its credential's digest."""
+    return digest.hex()[:16]
 
 
 def _no_grant(grant_id: str) -> RefusedError:

@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from hfproxy.core import scope
-from hfproxy.core.broker import Bind, Grant, Order
+from hfproxy.core.broker import Bind, Grant, Order, id_of
 from hfproxy.core.caveats import Caveat, Ceiling, Expires, InScopes, InTree, MaxBytes, MaxRate, MaxUses
 from hfproxy.core.scope import Scope
 from hfproxy.errors import StoreError, UsageError
@@ -55,7 +55,7 @@ def read(text: str) -> Grant:
         digest = bytes.fromhex(found["digest"])
         times = _number(found["minted_at"]), _number(found["expires_at"])
         uses, up, down = (_number(found[name]) for name in COUNTED)
-        grant = Grant(digest.hex()[:16], digest, _order(found["order"], caveats), caveats, *times, uses, up, down)
+        grant = Grant(id_of(digest), digest, _order(found["order"], caveats), caveats, *times, uses, up, down)
         # The first version of the store did not have it.
         grant.used_lately([(_number(at), _number(count)) for at, count in found.get("lately", ())])
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, UsageError):

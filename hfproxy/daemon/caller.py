@@ -54,6 +54,15 @@ class Caller:
         """The grants it may see and touch: all of its user's, or from inside of one that one and what came of it."""
         return grants.owned(self.whose) if self.holder is None else grants.broker.subtree(self.holder.id)
 
+    def reaches(self, grants: Grants, grant_id: str) -> bool:
+        """Whether a living grant is among them."""
+        grant = grants.broker.find(grant_id)
+        if grant is None:
+            return False
+        if self.holder is None:
+            return self.whose in {None, grant.order.uid}
+        return any(one is self.holder for one in grants.broker.lineage(grant))
+
 
 def identified(message: messages.Any, connection: socket.socket, grants: Grants) -> Caller:
     """Who asks, and inside of which grant. From inside, less is served.

@@ -179,7 +179,7 @@ class ControlPlane:
             "journal": "failed" if self._journal.failed else "ok",
             "accounts": [{"name": one.name, "user": one.user, "role": one.role} for one in known],
             "profiles": self._mint.profiles,
-            "grants": len(self._grants.owned(reach(uid))),
+            "grants": self._grants.broker.count(reach(uid)),
             "requests": self._counts.total,
             "denied": self._counts.denied,
             "started_at": self._started_at,
@@ -189,7 +189,7 @@ class ControlPlane:
     def _gauges(self) -> Iterator[Family]:
         yield gauge("build_info", "The version, as a label", 1, version=hfproxy.__version__)
         yield gauge("start_time_seconds", "When the daemon started, in seconds since the epoch", self._started_at)
-        yield gauge("grants", "Grants that are alive", len(self._grants.broker.grants()))
+        yield gauge("grants", "Grants that are alive", self._grants.broker.count())
         yield gauge("vault_locked", "Whether the vault is closed", self._accounts.locked)
         yield gauge("lockdown", "Whether everything is locked down", self._lockdown.on(os.getuid()))
         yield gauge(
@@ -292,7 +292,7 @@ class ControlPlane:
 
     def _one_of(self, caller: Caller, grant_id: str) -> None:
         """Raises RefusedError, in the same words for one that is not there and one that is out of reach."""
-        if grant_id not in {grant.id for grant in caller.reach(self._grants)}:
+        if not caller.reaches(self._grants, grant_id):
             raise RefusedError(f"no living grant '{grant_id[:64]}'; see: hf-proxy grants")
 
 

@@ -16,6 +16,7 @@ import structlog
 
 from hfproxy.core import credential
 from hfproxy.core.access import Deny, Refusal
+from hfproxy.core.asleep import Brief
 from hfproxy.core.audit import Kind
 from hfproxy.core.broker import Bind, Broker, Grant, Inside, Order
 from hfproxy.core.caveats import MINUTE, Expires, MaxBytes, MaxRate, MaxUses
@@ -25,7 +26,7 @@ from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.leases import Leases, open_process
 from hfproxy.daemon.processes import Process
 from hfproxy.daemon.running import Running
-from hfproxy.daemon.store import Store
+from hfproxy.daemon.store import Found, Store
 from hfproxy.errors import JournalError, RefusedError, StoreError
 
 log = structlog.get_logger()
@@ -53,46 +54,53 @@ class Grants:
 
     # --- before and after this daemon ---------------------------------------------------------------------------------
 
-    async def restore(self) -> None:
+    async def restore(self, left: Found) -> None:
         """Take in what an earlier daemon left: what is over, or bound to a process that is gone, ends here."""
-        kept = self._store.load()
-        boot, barred = processes.boot(), list(kept.barred)
-        for digest, how in kept.ended:
+        boot, barred = processes.boot(), list(left.barred)
+        for digest, how in left.ended:
             self.broker.recall(digest, how)
-        found, back = kept.grants, kept.at - now()
-        if back > 0:  # on disk before anything else is, or the time that is written with it would hide it
-            found = tuple(_set_back(grant, back) for grant in found)
-            await self._store.keep(found, now())
-        for grant in found:
-            fate = self._restored(grant, same_boot=kept.boot == boot)
-            if fate is not None:
-                self.broker.recall(grant.digest, fate)
-                tied = _tied_to(grant)
-                await self._bury([grant], fate, tied)
-                barred += tied
+        briefs = await self._with_our_clock(left)
+        self.broker.restore(briefs, self._store.grant)
+        barred += await self._bury_left(self.broker.expire(now()), Refusal.EXPIRED)
+        for brief in briefs:
+            if brief.pid is not None and not self._held(brief, same_boot=left.boot == boot):
+                barred += await self._bury_left(self.broker.revoke(brief.id), Refusal.REVOKED)
         for process in barred:
-            if kept.boot != boot or not self._barred(process):
+            if left.boot != boot or not self._barred(process):
                 await self._store.free(process)
         self._store.remember("boot", boot)
 
-    def _restored(self, grant: Grant, *, same_boot: bool) -> Refusal | None:
-        """Take a grant in; or say how it ended."""
-        if now() >= grant.expires_at:
-            return Refusal.EXPIRED
-        held = None
+    async def _with_our_clock(self, left: Found) -> tuple[Brief, ...]:
+        """If the clock was set back, that is on disk before anything else is, or the time that is written with it would
+        hide it."""
+        back = left.at - now()
+        if back <= 0:
+            return left.briefs
+        found = [_set_back(grant, back) for brief in left.briefs if (grant := self._store.grant(brief.id))]
+        await self._store.keep(found, now())
+        return tuple(grant.brief for grant in found)
+
+    def _held(self, brief: Brief, *, same_boot: bool) -> bool:
+        """Hold a grant to its process, if it has not ended yet; False: that one is gone."""
+        grant = self.broker.find(brief.id)
+        if grant is None or grant.order.pid is None:
+            return True
         try:
-            if grant.order.pid is not None:
-                held = open_process(grant.order.pid)
-                if not same_boot or held.process.start != grant.order.start:
-                    raise RefusedError("another process has its number now")
-            self.broker.restore(grant)
+            held = open_process(grant.order.pid)
         except RefusedError:
-            if held is not None:
-                held.close()
-            return Refusal.REVOKED
-        if held is not None:
-            self._leases.take(grant.id, held, self._process_ended)
-        return None
+            return False
+        if not same_boot or held.process.start != grant.order.start:  # another process has its number now
+            held.close()
+            return False
+        self._leases.take(grant.id, held, self._process_ended)
+        return True
+
+    async def _bury_left(self, ended: Iterable[Grant], how: Refusal) -> list[Process]:
+        """Write down what ended while there was no daemon; returns the processes that may live on without it."""
+        ended = list(ended)
+        tied = [process for grant in ended for process in _tied_to(grant)]
+        await self._bury(ended, how, tied)
+        return tied
 
     def _barred(self, process: Process) -> bool:
         """Know a process as one whose grant is over; False if it has ended, too."""
@@ -111,7 +119,7 @@ class Grants:
         self._leases.close()
         await asyncio.gather(*self._background)
         with suppress(StoreError):
-            await self._store.keep(self.broker.grants(), now())
+            await self._store.keep(self.broker.awake(), now())
 
     # --- minting and renewing -----------------------------------------------------------------------------------------
 
@@ -250,8 +258,8 @@ class Grants:
     def cut(self, uid: int | None = None, account: str | None = None) -> None:
         """Break off what runs at this moment, of everybody or of one user, of all accounts or of one; the grants stay
         what they are."""
-        for grant in self.owned(uid):
-            if account in {None, grant.order.account}:
+        for grant in self.broker.awake():
+            if uid in {None, grant.order.uid} and account in {None, grant.order.account}:
                 self.running.cut(grant.id)
 
     async def sweep(self) -> None:
@@ -298,10 +306,10 @@ class Grants:
     async def _keep_used(self) -> None:
         """What was used, and if nothing was, what time it is: what a clock is compared with that was set back."""
         used, self._used = self._used, set()
-        is_due = now() >= self._kept_at + MINUTE and bool(self.broker.grants())
+        is_due = now() >= self._kept_at + MINUTE and bool(self.broker.count())
         if used or is_due or self._store.is_behind:
             self._kept_at = now()
-            await self._store.keep([grant for grant in self.broker.grants() if grant.id in used], now())
+            await self._store.keep([grant for one in used if (grant := self.broker.find(one))], now())
 
     def _process_ended(self, grant_id: str) -> None:
         self._beside(self._revoke_quietly(grant_id))

@@ -30,7 +30,7 @@ from hfproxy.daemon.recall import Recalls
 from hfproxy.daemon.record import MINUTE, Recorder
 from hfproxy.daemon.rotation import Rotation
 from hfproxy.daemon.standing import Standing
-from hfproxy.daemon.store import Store
+from hfproxy.daemon.store import Found, Store
 from hfproxy.daemon.upstream import Upstream
 from hfproxy.daemon.visitor import Door
 from hfproxy.secret import Secret
@@ -80,17 +80,18 @@ async def _run(settings: config.Config, state: Path, passphrase: Secret | None) 
         kept.forget()
         journal.mark(Kind.LOCK)
 
+    store = Store(state)
+    loading = asyncio.create_task(asyncio.to_thread(store.load))  # while the vault is opened
     accounts = Accounts(open_vault(settings.vault.backend, state), before_shut)
     opener = opening.Opener(accounts, settings.vault.key_file, kept)
     await opener.at_start(passphrase)
     journal = Journal(state / "journal", lambda: accounts.journal_key)
     if journal.head != Head():  # until the vault is open again, entries lack the MAC that those before had
         journal.mark(Kind.STARTED)
-    store = Store(state)
     upstream = Upstream(settings.upstream)
     try:
         control = service.control_socket(passed.get("control"), runtime / "control.sock", group)
-        await _serve(settings, state, data, control, Members(group), accounts, opener, journal, store, upstream)
+        await _serve(settings, state, data, control, Members(group), accounts, opener, journal, store, loading, upstream)
     finally:
         await upstream.close()
         store.close()
@@ -109,13 +110,14 @@ async def _serve(
     opener: opening.Opener,
     journal: Journal,
     store: Store,
+    loading: asyncio.Task[Found],
     upstream: Upstream,
 ) -> None:
     local, containers = admission.loopback(data.getsockname()[1]), settings.listen.bridge_host_port
     bridged = None if containers is None else admission.bridge(*containers)
     endpoint = local.endpoint
     grants, recorder = Grants(journal, store, config.duration(settings.grants.max_ttl)), Recorder(journal)
-    await grants.restore()
+    await grants.restore(await loading)
     recalls = Recalls(state, upstream)
     lockdown = Lockdown(state, accounts, grants, journal, recalls)
     await lockdown.resume()

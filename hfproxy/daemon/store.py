@@ -3,28 +3,39 @@
 SQLite from the standard library, in write-ahead mode with a sync at every commit: what `await` has returned from is on
 disk. There is no secret in it. A file that is damaged, or that a newer version wrote, is refused, and the message says
 what to do; nothing is ever allowed because something could not be read.
+
+A grant is read when it is first asked for (`core.asleep`). What must be known before lies in a table of its own, which
+is read at the start, and there it is made sure that both say the same.
 """
 
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+import structlog
+
 from hfproxy.core import stored
 from hfproxy.core.access import Refusal
+from hfproxy.core.asleep import Brief
 from hfproxy.core.broker import REMEMBERED, Grant
 from hfproxy.daemon.processes import Process
 from hfproxy.errors import StartError, StoreError
 
+log = structlog.get_logger()
 # A directory, since the log beside the file belongs to it: neither may be moved without the other.
 DIRECTORY: Final = "grants"
 FILE: Final = "grants.sqlite"
+# What a grant's brief says, of what is spelled.
+BRIEF: Final = ", ".join(
+    f"json_extract(spelled, '$.{place}')" for place in ("expires_at", "order.parent", "order.uid", "order.pid")
+)
 # What each version added to the one before. Before the third a grant did not say whose it is: it was the daemon's own
-# user's.
+# user's. Before the fourth all of them were read at the start.
 SCHEMA: Final = (
     """
 CREATE TABLE grants (id TEXT PRIMARY KEY, spelled TEXT NOT NULL);
@@ -33,7 +44,18 @@ CREATE TABLE known (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """,
     "CREATE TABLE barred (pid INTEGER, start INTEGER, PRIMARY KEY (pid, start));",
     f"UPDATE grants SET spelled = json_set(spelled, '$.order.uid', {os.getuid()});",  # noqa: S608  (a number)
+    f"""
+CREATE TABLE IF NOT EXISTS briefs (id TEXT PRIMARY KEY, expires_at INTEGER, parent TEXT, uid INTEGER, pid INTEGER);
+INSERT OR REPLACE INTO briefs SELECT id, {BRIEF} FROM grants ORDER BY rowid;
+""",  # noqa: S608  (a constant)
 )
+# Rows that this version did not write (SQLite itself refuses what is no JSON); the rest of what is spelled is looked at
+# when it is read.
+CONTRADICTIONS: Final = f"""
+SELECT count(*) FROM grants LEFT JOIN briefs USING (id) WHERE
+    (substr(json_extract(spelled, '$.digest'), 1, 16), {BRIEF}, json_extract(spelled, '$.caveats[0][1].at'))
+    IS NOT (id, expires_at, parent, uid, pid, expires_at)
+"""  # noqa: S608  (a constant)
 VERSION: Final = len(SCHEMA)
 # Longer than any disk should take; then the request that waits is refused.
 BUSY_SECONDS: Final = 10
@@ -42,14 +64,14 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What was found at the start: living grants, parents first, credentials that ended, and processes that live on
-    without their grant.
+class Found:
+    """What was found at the start: briefs of the living grants, the oldest first, credentials that ended, and processes
+    that live on without their grant.
 
     `at` is the last moment that was written down, `boot` the start of the machine that processes were counted from.
     """
 
-    grants: tuple[Grant, ...]
+    briefs: tuple[Brief, ...]
     ended: tuple[tuple[bytes, Refusal], ...]
     barred: tuple[Process, ...]
     at: int
@@ -76,27 +98,44 @@ class Store:
                 self._directory / FILE, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
             )
             self._prepare()
+            # Reads what is written down, while the other is amid writing.
+            self._reading = sqlite3.connect(self._directory / FILE, timeout=BUSY_SECONDS, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
             raise self._unfit(str(error)) from None
 
-    def load(self) -> Kept:
-        """Read everything.
+    def load(self) -> Found:
+        """Look through the file, and read what must be known at the start.
 
         Raises:
             StartError: something in it is not what this version wrote.
         """
         try:
-            grants = [
-                stored.read(spelled) for (spelled,) in self._file.execute("SELECT spelled FROM grants ORDER BY rowid")
-            ]
+            self._check()
+            briefs = map(Brief._make, self._file.execute("SELECT id, expires_at, parent, uid, pid FROM briefs"))
             ended = [
                 (bytes(digest), Refusal(how)) for digest, how in self._file.execute("SELECT digest, how FROM ended")
             ]
             barred = [Process(pid, start) for pid, start in self._file.execute("SELECT pid, start FROM barred")]
             known = dict(self._file.execute("SELECT name, value FROM known"))
-            return Kept(tuple(grants), tuple(ended), tuple(barred), int(known.get("at", 0)), known.get("boot", ""))
-        except (sqlite3.Error, StoreError, ValueError) as error:
+            return Found(tuple(briefs), tuple(ended), tuple(barred), int(known.get("at", 0)), known.get("boot", ""))
+        except (sqlite3.Error, ValueError) as error:
             raise self._unfit(str(error)) from None
+
+    def grant(self, grant_id: str) -> Grant | None:
+        """A grant as it was written down; None if it is not to be understood.
+
+        Raises:
+            StoreError: the file cannot be read.
+        """
+        try:
+            row = self._reading.execute("SELECT spelled FROM grants WHERE id = ?", (grant_id,)).fetchone()
+        except sqlite3.Error as error:
+            raise StoreError(f"the grants in {self._directory} cannot be read ({error}); see: hf-proxy status") from None
+        try:
+            return stored.read(row[0] if row else "")
+        except StoreError as error:
+            log.warning("grant_not_read", grant=grant_id, reason=str(error))
+            return None
 
     async def keep(self, grants: Iterable[Grant], at: int) -> None:
         """Write grants down as they are now, but for what has ended; and what could not be written before.
@@ -104,7 +143,7 @@ class Store:
         Raises:
             StoreError: they could not be written.
         """
-        rows = [(grant.id, stored.spell(grant), grant.digest) for grant in grants]
+        rows = [(grant.id, stored.spell(grant), grant.digest, grant.brief) for grant in grants]
         await self._do(lambda: self._write(rows, (), at))
 
     async def end(self, grants: Iterable[tuple[Grant, Refusal]], at: int, barred: Iterable[Process] = ()) -> None:
@@ -128,11 +167,12 @@ class Store:
     def close(self) -> None:
         """Finish what is being written and let go of the file."""
         self._thread.shutdown()
+        self._reading.close()
         self._file.close()
 
     def _write(
         self,
-        kept: Iterable[tuple[str, str, bytes]],
+        kept: Collection[tuple[str, str, bytes, Brief]],
         ended: Iterable[tuple[str, bytes, str]],
         at: int,
         barred: Iterable[Process] = (),
@@ -145,10 +185,16 @@ class Store:
             self._file.executemany(
                 "INSERT INTO grants SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM ended WHERE digest = ?)"
                 " ON CONFLICT (id) DO UPDATE SET spelled = excluded.spelled",
-                kept,
+                [row[:3] for row in kept],
+            )
+            self._file.executemany(
+                "INSERT INTO briefs SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM grants WHERE id = ?)"
+                " ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at",
+                [(*brief, brief.id) for *_, brief in kept],
             )
             for grant_id, digest, how in self._ended:
                 self._file.execute("DELETE FROM grants WHERE id = ?", (grant_id,))
+                self._file.execute("DELETE FROM briefs WHERE id = ?", (grant_id,))
                 self._file.execute("INSERT OR REPLACE INTO ended VALUES (?, ?)", (digest, how))
             self._file.execute("DELETE FROM ended WHERE rowid <= (SELECT max(rowid) FROM ended) - ?", (REMEMBERED,))
             self._file.executemany("INSERT OR IGNORE INTO barred VALUES (?, ?)", self._barred)
@@ -178,9 +224,15 @@ class Store:
         if version < VERSION:
             steps = "".join(SCHEMA[version:])
             self._file.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
+
+    def _check(self) -> None:
         (fault,) = self._file.execute("PRAGMA quick_check(1)").fetchone()
         if fault != "ok":
-            raise self._unfit(fault)
+            raise ValueError(fault)
+        (wrong,) = self._file.execute(CONTRADICTIONS).fetchone()
+        (more,) = self._file.execute("SELECT (SELECT count(*) FROM briefs) - (SELECT count(*) FROM grants)").fetchone()
+        if wrong or more:
+            raise ValueError("a grant in it contradicts itself")
 
     def _unfit(self, why: str) -> StartError:
         self._thread.shutdown(wait=False)

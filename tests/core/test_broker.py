@@ -644,11 +644,11 @@ class Life(RuleBasedStateMachine):
         self.broker = Broker()
         for digest, how in ended.items():
             self.broker.recall(digest, how)
-        for spelled in kept:
-            grant = stored.read(spelled)
-            self.broker.restore(grant)
-            self.held[grant.id] = grant
-            self.model[grant.id].used_at.clear()
+        left = {grant.id: grant for grant in map(stored.read, kept)}
+        self.broker.restore([grant.brief for grant in left.values()], left.get)
+        for name, grant in left.items():
+            self.held[name] = grant
+            self.model[name].used_at.clear()
 
     @precondition(lambda self: self.model)
     @rule(text=st.text(max_size=3))

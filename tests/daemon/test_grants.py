@@ -160,7 +160,7 @@ async def restored(grants: Grants, tmp_path: Path) -> Grants:
     """As the next daemon finds them."""
     store = Store(tmp_path)
     again = Grants(grants.journal, store, 43_200)  # type: ignore[attr-defined]
-    await again.restore()
+    await again.restore(store.load())
     store.close()
     return again
 

@@ -5,12 +5,13 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from hfproxy.core.access import Refusal
-from hfproxy.core.broker import Broker, Grant, Order
+from hfproxy.core.broker import NOBODY, Broker, Grant, Order
 from hfproxy.core.scope import parse
 from hfproxy.daemon.store import DIRECTORY, FILE, VERSION, Store
 from hfproxy.errors import StartError, StoreError
@@ -39,8 +40,9 @@ async def test_what_was_kept_is_there_again_in_its_order(tmp_path: Path) -> None
     store.close()
     again = Store(tmp_path)
     kept = again.load()
+    assert kept.briefs == (grants[0].brief, grants[2].brief)
+    assert [again.grant(brief.id) for brief in kept.briefs] == [grants[0], grants[2]]
     again.close()
-    assert kept.grants == (grants[0], grants[2])
     assert kept.ended == ((grants[1].digest, Refusal.REVOKED),)
     assert kept.at == 102
 
@@ -122,9 +124,77 @@ async def test_grants_of_a_version_that_knew_one_user_are_the_daemon_s_own_user_
     for _ in range(2):
         store = Store(tmp_path)
         kept = store.load()
+        grants = [store.grant(brief.id) for brief in kept.briefs]
         store.close()
-        assert [grant.order.uid for grant in kept.grants] == [os.getuid()] * 3
-        assert [grant.digest for grant in kept.grants] == [grant.digest for grant in minted(3)]
+        assert [brief.uid for brief in kept.briefs] == [os.getuid()] * 3
+        assert [grant and grant.order.uid for grant in grants] == [os.getuid()] * 3
+        assert [grant and grant.digest for grant in grants] == [grant.digest for grant in minted(3)]
+
+
+async def test_a_file_of_a_version_that_read_all_grants_at_the_start_says_the_same(tmp_path: Path) -> None:
+    grants = await filled(tmp_path)
+    file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
+    file.executescript("DROP TABLE briefs; PRAGMA user_version = 3")
+    file.close()
+    store = Store(tmp_path)
+    kept = store.load()
+    assert [store.grant(brief.id) for brief in kept.briefs] == [
+        replace(grant, order=replace(grant.order, uid=NOBODY)) for grant in grants
+    ]
+    store.close()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE briefs SET expires_at = 999",
+        "UPDATE briefs SET parent = 'another'",
+        "UPDATE briefs SET uid = 0",
+        "UPDATE briefs SET pid = 1",
+        "DELETE FROM briefs WHERE rowid = 2",
+        "DELETE FROM grants WHERE rowid = 2",
+        "UPDATE grants SET id = 'another' WHERE rowid = 2",
+    ],
+)
+async def test_what_is_known_of_a_grant_before_it_is_read_has_to_be_what_is_written_in_it(
+    tmp_path: Path, statement: str
+) -> None:
+    await filled(tmp_path)
+    file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
+    file.executescript(statement)
+    file.close()
+    store = Store(tmp_path)
+    with pytest.raises(StartError, match="contradicts itself"):
+        store.load()
+    store.close()
+
+
+async def test_a_grant_that_is_not_understood_when_it_is_read_is_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grants = await filled(tmp_path)
+    file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
+    file.executescript("UPDATE grants SET spelled = replace(spelled, 'read:me', 'own:me') WHERE rowid = 2")
+    file.close()
+    store = Store(tmp_path)
+    kept = store.load()
+    assert [store.grant(brief.id) for brief in kept.briefs] == [grants[0], None, grants[2]]
+    assert grants[1].id in capsys.readouterr().out
+    store.close()
+
+
+async def test_a_grant_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+    """Unlike one that is not understood: it may be there the next time."""
+    grants = await filled(tmp_path)
+    store = Store(tmp_path)
+    other = sqlite3.connect(tmp_path / DIRECTORY / FILE, isolation_level=None)
+    other.execute("ALTER TABLE grants RENAME TO elsewhere")
+    with pytest.raises(StoreError, match="cannot be read"):
+        store.grant(grants[0].id)
+    other.execute("ALTER TABLE elsewhere RENAME TO grants")
+    other.close()
+    assert store.grant(grants[0].id) == grants[0]
+    store.close()
 
 
 async def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
@@ -162,5 +232,5 @@ def test_what_it_has_returned_from_survives_being_killed(tmp_path: Path) -> None
     store = Store(tmp_path)
     kept = store.load()
     store.close()
-    assert [grant.id for grant in kept.grants] == [minted(2)[1].id]
+    assert [brief.id for brief in kept.briefs] == [minted(2)[1].id]
     assert kept.ended == ((minted(2)[0].digest, Refusal.REVOKED),)
