@@ -1,7 +1,8 @@
 """What the figures of the data plane are measured with: an upstream over TLS, two peers, a delaying link, the daemon.
 
-Everything is a process of its own with one worker, on loopback. The upstream is nginx; its answers are fixed and small,
-a file of any size, and a sink for uploads. The peers put a token on every request, as we do, and nothing else.
+Everything is a process of its own with one worker, on loopback. The upstream is nginx; it has a small answer with the
+headers of the Hub's API, one of which is different each time, so that nobody gains by knowing an answer again; files of
+any size; and a sink for uploads. The peers put a token on every request, as we do, and nothing else.
 """
 
 import json
@@ -28,10 +29,10 @@ SMALL = "/api/models/me/small"
 BIG = "/me/small/raw/main/big"
 COMMIT = "/api/models/me/small/commit/main"
 WHO = {"name": "me", "id": "1", "type": "user", "auth": {"accessToken": {"role": "fineGrained"}}, "orgs": []}
-# What the Hub says of a small model, without its list of files: about one kilobyte.
 SLOW = "/me/small/raw/main/slow"
 SLOW_BYTES, SLOW_RATE = 200_000, 20_000
 SHA = "1" * 40
+# What the Hub says of a small model, without its list of files: about one kilobyte.
 MODEL = {"id": "me/small", "private": True, "tags": ["x" * 20] * 40, "sha": "0" * 40}
 GIB = 1 << 30
 START_SECONDS = 20
@@ -51,7 +52,14 @@ UPSTREAM = """
         listen 127.0.0.1:{port} ssl backlog=4096; ssl_certificate {folder}/upstream.pem; ssl_certificate_key {folder}/upstream.pem;
         ssl_protocols TLSv1.2 TLSv1.3;
         location = /api/whoami-v2 {{ return 200 '{who}'; }}
-        location = {small} {{ return 200 '{model}'; }}
+        location = {small} {{
+            default_type "application/json; charset=utf-8"; return 200 '{model}';
+            add_header X-Request-Id "Root=1-$request_id"; add_header ETag 'W/"{sha}"'; add_header X-Powered-By hub;
+            add_header RateLimit '"api";r=499;t=262'; add_header RateLimit-Policy '"fixed window";"api";q=500;w=300';
+            add_header Access-Control-Allow-Origin *; add_header Vary Origin; add_header X-Repo-Commit {sha};
+            add_header Access-Control-Expose-Headers "X-Repo-Commit,X-Request-Id,X-Error-Code,X-Error-Message,ETag,Link";
+            add_header Referrer-Policy strict-origin-when-cross-origin;
+        }}
         location = {big} {{ default_type application/octet-stream; alias {folder}/big; }}
         location = {slow} {{ default_type application/octet-stream; limit_rate {rate}; alias {folder}/slow; }}
         location /me/small/resolve/{sha}/ {{
