@@ -25,6 +25,7 @@ from house import House
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 MITMDUMP = ROOT / ".venvs" / "mitmproxy" / "bin" / "mitmdump"
+NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 SMALL = "/api/models/me/small"
 BIG = "/me/small/raw/main/big"
 COMMIT = "/api/models/me/small/commit/main"
@@ -218,12 +219,13 @@ class Rig:
         user = "user root; " if os.getuid() == 0 else ""
         text = COMMON.format(user=user, folder=self.folder, name=name, more=more)
         (self.folder / f"{name}.conf").write_text(text)
-        program = shutil.which("nginx") or "/usr/sbin/nginx"
-        self.run([program, "-p", str(self.folder), "-c", str(self.folder / f"{name}.conf")])
+        self.run([NGINX, "-p", str(self.folder), "-c", str(self.folder / f"{name}.conf")])
         answers(port)
         return port
 
     def _start_mitmproxy(self) -> int:
+        if not MITMDUMP.exists():
+            sys.exit(f"mitmproxy is not in {MITMDUMP.parent}; to set it up and measure everything run: make bench")
         port = free_port()
         (self.folder / "addon.py").write_text(ADDON.format(token=self.token))
         options = {
