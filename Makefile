@@ -61,6 +61,7 @@ bench: $(VENV_READY) $(HUB24_READY) $(call in_venvs,mitmproxy)
 	@$(VENV)/bin/python tests/bench/bench_revoke.py
 	@$(VENV)/bin/python tests/bench/bench_journal.py
 	@$(VENV)/bin/python tests/bench/bench_scan.py
+	@$(VENV)/bin/python tests/bench/bench_steps.py
 	@$(VENV)/bin/python tests/bench/bench_proxy.py
 
 figures: $(VENV_READY)

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -145,11 +145,11 @@ class Rig:
         """The port of a mitmproxy that adds a header (http)."""
         return self._once("mitmproxy", self._start_mitmproxy)
 
-    def house(self, name: str = "house", hub: str | None = None) -> House:
-        """A running daemon before the upstream, logged in."""
+    def house(self, name: str = "house", hub: str | None = None, before: Sequence[str] = ()) -> House:
+        """A running daemon before the upstream, logged in; `before`: what is to start it."""
         house = House(self.folder / name, hub or f"https://localhost:{self.upstream}", self.folder / "ca.pem")
         self._stack.callback(house.stop)
-        house.start()
+        house.start(before=before)
         house.login(self.token)
         return house
 
