@@ -31,12 +31,13 @@ NODE_READY := $(call ready,$(NODE)/node_modules,$(NODE)/package-lock.json)
 # Without Node.js its client's tests are listed as not run.
 CLIENTS_READY := $(foreach name,$(CLIENTS),$(call in_venvs,$(name))) $(if $(shell command -v npm),$(NODE_READY))
 
-.PHONY: help demo test lint bench coverage drift man requirements clean
+.PHONY: help demo test lint bench figures coverage drift man requirements clean
 
 help:
 	@echo "make demo      the product at work, with a made-up account and no network"
 	@echo "make test      everything CI runs"
 	@echo "make bench     what everything costs, the data plane beside nginx and mitmproxy (needs nginx, wrk, an idle machine)"
+	@echo "make figures   what was measured goes from build/ into the README"
 	@echo "make coverage  which lines the tests do not run"
 	@echo "make man       the manual pages, from what the commands say of themselves"
 	@echo "make drift     OPENAPI=FILE: what the Hub has that the route table has not, and the other way round"
@@ -54,12 +55,17 @@ lint: $(VENV_READY) $(LINT_READY)
 	@PYTHONPATH=. $(LINT)/bin/lint-imports --no-cache > .venvs/imports.log || { cat .venvs/imports.log; exit 1; }
 
 bench: $(VENV_READY) $(HUB24_READY) $(call in_venvs,mitmproxy)
+	@$(VENV)/bin/python tests/bench/needs.py
 	@$(VENV)/bin/python tests/bench/bench_exec.py --fake
 	@$(VENV)/bin/python tests/bench/bench_authorize.py
 	@$(VENV)/bin/python tests/bench/bench_revoke.py
 	@$(VENV)/bin/python tests/bench/bench_journal.py
 	@$(VENV)/bin/python tests/bench/bench_scan.py
+	@$(VENV)/bin/python tests/bench/bench_steps.py
 	@$(VENV)/bin/python tests/bench/bench_proxy.py
+
+figures: $(VENV_READY)
+	@$(VENV)/bin/python tests/bench/figures.py
 
 coverage: $(VENV_READY) $(CLIENTS_READY)
 	@$(VENV)/bin/coverage erase

@@ -1,7 +1,8 @@
 """What the figures of the data plane are measured with: an upstream over TLS, two peers, a delaying link, the daemon.
 
-Everything is a process of its own with one worker, on loopback. The upstream is nginx; its answers are fixed and small,
-a file of any size, and a sink for uploads. The peers put a token on every request, as we do, and nothing else.
+Everything is a process of its own with one worker, on loopback. The upstream is nginx; it has a small answer with the
+headers of the Hub's API, one of which is different each time, so that nobody gains by knowing an answer again; files of
+any size; and a sink for uploads. The peers put a token on every request, as we do, and nothing else.
 """
 
 import json
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -24,14 +25,15 @@ from house import House
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 MITMDUMP = ROOT / ".venvs" / "mitmproxy" / "bin" / "mitmdump"
+NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 SMALL = "/api/models/me/small"
 BIG = "/me/small/raw/main/big"
 COMMIT = "/api/models/me/small/commit/main"
 WHO = {"name": "me", "id": "1", "type": "user", "auth": {"accessToken": {"role": "fineGrained"}}, "orgs": []}
-# What the Hub says of a small model, without its list of files: about one kilobyte.
 SLOW = "/me/small/raw/main/slow"
 SLOW_BYTES, SLOW_RATE = 200_000, 20_000
 SHA = "1" * 40
+# What the Hub says of a small model, without its list of files: about one kilobyte.
 MODEL = {"id": "me/small", "private": True, "tags": ["x" * 20] * 40, "sha": "0" * 40}
 GIB = 1 << 30
 START_SECONDS = 20
@@ -51,7 +53,14 @@ UPSTREAM = """
         listen 127.0.0.1:{port} ssl backlog=4096; ssl_certificate {folder}/upstream.pem; ssl_certificate_key {folder}/upstream.pem;
         ssl_protocols TLSv1.2 TLSv1.3;
         location = /api/whoami-v2 {{ return 200 '{who}'; }}
-        location = {small} {{ return 200 '{model}'; }}
+        location = {small} {{
+            default_type "application/json; charset=utf-8"; return 200 '{model}';
+            add_header X-Request-Id "Root=1-$request_id"; add_header ETag 'W/"{sha}"'; add_header X-Powered-By hub;
+            add_header RateLimit '"api";r=499;t=262'; add_header RateLimit-Policy '"fixed window";"api";q=500;w=300';
+            add_header Access-Control-Allow-Origin *; add_header Vary Origin; add_header X-Repo-Commit {sha};
+            add_header Access-Control-Expose-Headers "X-Repo-Commit,X-Request-Id,X-Error-Code,X-Error-Message,ETag,Link";
+            add_header Referrer-Policy strict-origin-when-cross-origin;
+        }}
         location = {big} {{ default_type application/octet-stream; alias {folder}/big; }}
         location = {slow} {{ default_type application/octet-stream; limit_rate {rate}; alias {folder}/slow; }}
         location /me/small/resolve/{sha}/ {{
@@ -136,11 +145,11 @@ class Rig:
         """The port of a mitmproxy that adds a header (http)."""
         return self._once("mitmproxy", self._start_mitmproxy)
 
-    def house(self, name: str = "house", hub: str | None = None) -> House:
-        """A running daemon before the upstream, logged in."""
+    def house(self, name: str = "house", hub: str | None = None, before: Sequence[str] = ()) -> House:
+        """A running daemon before the upstream, logged in; `before`: what is to start it."""
         house = House(self.folder / name, hub or f"https://localhost:{self.upstream}", self.folder / "ca.pem")
         self._stack.callback(house.stop)
-        house.start()
+        house.start(before=before)
         house.login(self.token)
         return house
 
@@ -210,12 +219,13 @@ class Rig:
         user = "user root; " if os.getuid() == 0 else ""
         text = COMMON.format(user=user, folder=self.folder, name=name, more=more)
         (self.folder / f"{name}.conf").write_text(text)
-        program = shutil.which("nginx") or "/usr/sbin/nginx"
-        self.run([program, "-p", str(self.folder), "-c", str(self.folder / f"{name}.conf")])
+        self.run([NGINX, "-p", str(self.folder), "-c", str(self.folder / f"{name}.conf")])
         answers(port)
         return port
 
     def _start_mitmproxy(self) -> int:
+        if not MITMDUMP.exists():
+            sys.exit(f"mitmproxy is not in {MITMDUMP.parent}; to set it up and measure everything run: make bench")
         port = free_port()
         (self.folder / "addon.py").write_text(ADDON.format(token=self.token))
         options = {
