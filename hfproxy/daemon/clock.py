@@ -14,12 +14,10 @@ class _Clock:
         self._latest = self._looked()
 
     def now(self) -> float:
-        before, then = self._latest
         wall, boot = self._looked()
-        gone_on = before + boot - then
-        latest = wall if wall > gone_on else gone_on
-        self._latest = latest, boot
-        return latest
+        before, then = self._latest
+        self._latest = max(wall, before + boot - then), boot
+        return self._latest[0]
 
     def _looked(self) -> tuple[float, float]:
         return time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)

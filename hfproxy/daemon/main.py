@@ -91,7 +91,9 @@ async def _run(settings: config.Config, state: Path, passphrase: Secret | None) 
     upstream = Upstream(settings.upstream)
     try:
         control = service.control_socket(passed.get("control"), runtime / "control.sock", group)
-        await _serve(settings, state, data, control, Members(group), accounts, opener, journal, store, loading, upstream)
+        await _serve(
+            settings, state, data, control, Members(group), accounts, opener, journal, store, loading, upstream
+        )
     finally:
         await upstream.close()
         store.close()

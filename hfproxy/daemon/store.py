@@ -130,7 +130,9 @@ class Store:
         try:
             row = self._reading.execute("SELECT spelled FROM grants WHERE id = ?", (grant_id,)).fetchone()
         except sqlite3.Error as error:
-            raise StoreError(f"the grants in {self._directory} cannot be read ({error}); see: hf-proxy status") from None
+            raise StoreError(
+                f"the grants in {self._directory} cannot be read ({error}); see: hf-proxy status"
+            ) from None
         try:
             return stored.read(row[0] if row else "")
         except StoreError as error:
