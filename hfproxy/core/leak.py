@@ -25,10 +25,7 @@ def _inner(plain: bytes, shift: int) -> bytes:
 
 def found(needles: tuple[bytes, ...], data: bytes) -> bool:
     """Whether any of them occurs."""
-    for needle in needles:  # a quarter of the time that `any` takes
-        if needle in data:
-            return True
-    return False
+    return any(needle in data for needle in needles)
 
 
 def plain(body: bytes, content_encoding: str, limit: int) -> bytes | None:
