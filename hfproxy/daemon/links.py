@@ -2,7 +2,8 @@
 
 Nearly all that clients ask are GETs and HEADs, and of what one costs here aiohttp's session is the largest part: three
 times as much as reading, deciding and writing down together (`make bench`, the cost table). So these requests go over
-connections of our own: aiohttp's protocol and its C parser, as strict as in the session, and nothing around them.
+connections of our own: aiohttp's protocol and its C parser, as strict as in the session, and nothing around them; and
+not even these for an answer that comes in one piece (`daemon.one_piece`).
 Whatever has a body, or goes by way of a corporate proxy, takes the session.
 """
 
@@ -13,23 +14,20 @@ from typing import Final, Self
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDictProxy
 
 from hfproxy.core.access import LOOK
 from hfproxy.core.headers import Headers
+from hfproxy.daemon.one_piece import LATIN, Body, Link
 from hfproxy.errors import UpstreamError
 
 SAFE: Final = frozenset({"GET", "HEAD"})
 CONNECT_SECONDS: Final = 10
 # Load balancers close what is idle after a minute; what they closed already is asked anew (RFC 9110 §9.2.2).
 IDLE_SECONDS: Final = 55
-# Signed storage addresses and xet tokens are long: 64 000 characters are documented (hub-wire §4).
-MAX_HEADER_BYTES: Final = 256 * 1024
 FINAL: Final = 200
 BROKEN: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
-LATIN: Final = ("utf-8", "surrogateescape")  # how aiohttp reads header bytes, so that they leave as they came
 
 
 class Reply:
@@ -41,8 +39,8 @@ class Reply:
         self,
         status: int,
         headers: CIMultiDictProxy[str],
-        content: aiohttp.StreamReader,
-        link: ResponseHandler,
+        content: aiohttp.StreamReader | Body,
+        link: Link,
         links: "Links",
     ) -> None:
         self.status, self.headers, self.content = status, headers, content
@@ -80,7 +78,7 @@ class Links:
         self._tls = tls if parts.scheme == "https" else None
         self._host, self._port = parts.hostname or "", parts.port or (443 if self._tls else 80)
         self._named = parts.netloc
-        self._idle: list[tuple[ResponseHandler, float]] = []
+        self._idle: list[tuple[Link, float]] = []
 
     def close(self) -> None:
         """Close those that nobody uses."""
@@ -105,14 +103,14 @@ class Links:
         except BROKEN:
             return await self._ask(await self._open(), method, head)
 
-    def take_back(self, link: ResponseHandler, *, whole: bool) -> None:
+    def take_back(self, link: Link, *, whole: bool) -> None:
         """Keep a connection for the next request, if its answer was read to the end and it may be used again."""
         if whole and not link.should_close:
             self._idle.append((link, asyncio.get_running_loop().time()))
         else:
             link.abort()
 
-    def _kept(self) -> ResponseHandler | None:
+    def _kept(self) -> Link | None:
         """The connection that was used last: what is left over by a burst grows old at the other end."""
         now = asyncio.get_running_loop().time()
         while self._idle and self._idle[0][1] < now - IDLE_SECONDS:
@@ -124,11 +122,11 @@ class Links:
             link.close()
         return None
 
-    async def _open(self) -> ResponseHandler:
+    async def _open(self) -> Link:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_SECONDS):
             _, link = await loop.create_connection(
-                lambda: ResponseHandler(loop),
+                lambda: Link(loop),
                 self._host,
                 self._port,
                 ssl=self._tls,
@@ -136,18 +134,11 @@ class Links:
             )
         return link
 
-    async def _ask(self, link: ResponseHandler, method: str, head: bytes) -> Reply:
-        link.set_response_params(
-            skip_payload=method == "HEAD",
-            read_until_eof=True,
-            auto_decompress=False,
-            max_line_size=MAX_HEADER_BYTES,
-            max_field_size=MAX_HEADER_BYTES,
-        )
+    async def _ask(self, link: Link, method: str, head: bytes) -> Reply:
         try:
-            if link.transport is None:
-                raise aiohttp.ServerDisconnectedError
-            link.transport.write(head)
+            answer = await link.ask(head, bodiless=method == "HEAD")
+            if answer is not None:
+                return Reply(*answer, link, self)
             message, content = await link.read()
             while message.code < FINAL and message.code != 101:  # 100 and 103 come before the answer
                 message, content = await link.read()

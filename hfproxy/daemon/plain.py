@@ -21,7 +21,7 @@ from aiohttp.http_parser import HttpRequestParser
 from hfproxy.core.access import LOOK
 from hfproxy.core.admission import Inbound
 from hfproxy.core.headers import Headers, upward
-from hfproxy.daemon.links import LATIN, MAX_HEADER_BYTES
+from hfproxy.daemon.one_piece import LATIN, MAX_HEADER_BYTES
 from hfproxy.errors import UpstreamError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from aiohttp import web
 from hfproxy.core.admission import Inbound
 from hfproxy.core.headers import Headers, upward
 from hfproxy.daemon.exchange import Request, Response
-from hfproxy.daemon.links import MAX_HEADER_BYTES
+from hfproxy.daemon.one_piece import MAX_HEADER_BYTES
 from hfproxy.daemon.plain import Heads, PlainRequest
 from hfproxy.daemon.visitor import Visitor
 

@@ -18,6 +18,7 @@ from hfproxy.daemon.accounts import Held
 from hfproxy.daemon.exchange import Request, Response
 from hfproxy.daemon.links import Reply
 from hfproxy.daemon.meter import Meter, OverLimitError
+from hfproxy.daemon.one_piece import Body
 from hfproxy.daemon.refusals import UNAUTHORIZED
 from hfproxy.errors import UpstreamError
 
@@ -165,7 +166,7 @@ class Relay:
         return response
 
 
-async def _first(content: aiohttp.StreamReader, limit: int) -> bytes:
+async def _first(content: aiohttp.StreamReader | Body, limit: int) -> bytes:
     """What comes first, up to the limit or the end."""
     parts: list[bytes] = []
     size = 0

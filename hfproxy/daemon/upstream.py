@@ -21,7 +21,8 @@ from hfproxy.core.access import LOOK
 from hfproxy.core.headers import Headers, replaced
 from hfproxy.core.rewrite import same_origin
 from hfproxy.daemon.accounts import Held, Origin
-from hfproxy.daemon.links import CONNECT_SECONDS, MAX_HEADER_BYTES, SAFE, Links, Reply
+from hfproxy.daemon.links import CONNECT_SECONDS, SAFE, Links, Reply
+from hfproxy.daemon.one_piece import MAX_HEADER_BYTES
 from hfproxy.errors import AccountError, ConfigError, UpstreamError
 
 # What the client library would add by itself; the client's own headers go up, and nothing else.
