@@ -11,9 +11,6 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
-import aiohttp
-from aiohttp import http_parser
-
 from hfproxy.errors import StartError
 
 # SSLKEYLOGFILE makes OpenSSL write session keys; KEYRING_PROPERTY_* tells keyring in which collection to store; the
@@ -58,12 +55,16 @@ def harden() -> None:
             )
 
 
-def check_aiohttp(version: str = aiohttp.__version__, parser: type = http_parser.HttpRequestParser) -> None:
-    """Refuse an HTTP parser that is known to be fooled.
+def check_aiohttp(version: str | None = None, parser: type | None = None) -> None:
+    """Refuse an HTTP parser that is known to be fooled; None: what is installed.
 
     Raises:
         StartError: names what was found and what is needed.
     """
+    import aiohttp  # noqa: PLC0415  (it takes longer than all else here, and is not needed to start again)
+    from aiohttp import http_parser  # noqa: PLC0415
+
+    version, parser = version or aiohttp.__version__, parser or http_parser.HttpRequestParser
     needed = ".".join(map(str, OLDEST_AIOHTTP))
     release = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
     if release < OLDEST_AIOHTTP:
