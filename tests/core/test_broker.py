@@ -639,16 +639,14 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def another_daemon_takes_over(self) -> None:
-        """As after a stop or a crash: from what was written down. Only how many there were lately is not."""
+        """As after a stop or a crash: from what was written down."""
         kept, ended = [stored.spell(grant) for grant in self.broker.grants()], dict(self.broker._ended)
         self.broker = Broker()
         for digest, how in ended.items():
             self.broker.recall(digest, how)
         left = {grant.id: grant for grant in map(stored.read, kept)}
         self.broker.restore([grant.brief for grant in left.values()], left.get)
-        for name, grant in left.items():
-            self.held[name] = grant
-            self.model[name].used_at.clear()
+        self.held.update(left)
 
     @precondition(lambda self: self.model)
     @rule(text=st.text(max_size=3))
