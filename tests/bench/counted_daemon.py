@@ -30,7 +30,7 @@ STEPS = {
         "hfproxy.daemon.record:Recorder.completed",
         "hfproxy.daemon.journal:Journal._write",  # in its thread
     ),
-    "upstream": ("hfproxy.daemon.forward:Forward.serve", "aiohttp.client_proto:ResponseHandler.data_received"),
+    "upstream": ("hfproxy.daemon.forward:Forward.serve", "hfproxy.daemon.one_piece:Link.data_received"),
     "rewrite": ("hfproxy.daemon.relay:Relay.pass_on",),
 }
 # Called once for each request.
