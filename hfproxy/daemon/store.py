@@ -35,7 +35,8 @@ BRIEF: Final = ", ".join(
     f"json_extract(spelled, '$.{place}')" for place in ("expires_at", "order.parent", "order.uid", "order.pid")
 )
 # What each version added to the one before. Before the third a grant did not say whose it is: it was the daemon's own
-# user's. Before the fourth all of them were read at the start.
+# user's. Before the fourth all of them were read at the start. A brief's number is the row of its grant: to find it by
+# its id took as long as all else that is compared.
 SCHEMA: Final = (
     """
 CREATE TABLE grants (id TEXT PRIMARY KEY, spelled TEXT NOT NULL);
@@ -45,16 +46,17 @@ CREATE TABLE known (name TEXT PRIMARY KEY, value TEXT NOT NULL);
     "CREATE TABLE barred (pid INTEGER, start INTEGER, PRIMARY KEY (pid, start));",
     f"UPDATE grants SET spelled = json_set(spelled, '$.order.uid', {os.getuid()});",  # noqa: S608  (a number)
     f"""
-CREATE TABLE IF NOT EXISTS briefs (id TEXT PRIMARY KEY, expires_at INTEGER, parent TEXT, uid INTEGER, pid INTEGER);
-INSERT OR REPLACE INTO briefs SELECT id, {BRIEF} FROM grants ORDER BY rowid;
+CREATE TABLE IF NOT EXISTS briefs
+    (number INTEGER PRIMARY KEY, id TEXT, expires_at INTEGER, parent TEXT, uid INTEGER, pid INTEGER);
+INSERT OR REPLACE INTO briefs SELECT rowid, id, {BRIEF} FROM grants;
 """,  # noqa: S608  (a constant)
 )
 # Rows that this version did not write (SQLite itself refuses what is no JSON); the rest of what is spelled is looked at
 # when it is read.
 CONTRADICTIONS: Final = f"""
-SELECT count(*) FROM grants LEFT JOIN briefs USING (id) WHERE
-    (substr(json_extract(spelled, '$.digest'), 1, 16), {BRIEF}, json_extract(spelled, '$.caveats[0][1].at'))
-    IS NOT (id, expires_at, parent, uid, pid, expires_at)
+SELECT count(*) FROM grants LEFT JOIN briefs ON number = grants.rowid WHERE
+    (grants.id, substr(json_extract(spelled, '$.digest'), 1, 16), {BRIEF}, json_extract(spelled, '$.caveats[0][1].at'))
+    IS NOT (briefs.id, briefs.id, expires_at, parent, uid, pid, expires_at)
 """  # noqa: S608  (a constant)
 VERSION: Final = len(SCHEMA)
 # Longer than any disk should take; then the request that waits is refused.
@@ -111,7 +113,9 @@ class Store:
         """
         try:
             self._check()
-            briefs = map(Brief._make, self._file.execute("SELECT id, expires_at, parent, uid, pid FROM briefs"))
+            briefs = map(
+                Brief._make, self._file.execute("SELECT id, expires_at, parent, uid, pid FROM briefs ORDER BY number")
+            )
             ended = [
                 (bytes(digest), Refusal(how)) for digest, how in self._file.execute("SELECT digest, how FROM ended")
             ]
@@ -190,13 +194,15 @@ class Store:
                 [row[:3] for row in kept],
             )
             self._file.executemany(
-                "INSERT INTO briefs SELECT ?, ?, ?, ?, ? WHERE EXISTS (SELECT 1 FROM grants WHERE id = ?)"
-                " ON CONFLICT (id) DO UPDATE SET expires_at = excluded.expires_at",
+                "INSERT INTO briefs SELECT rowid, ?, ?, ?, ?, ? FROM grants WHERE id = ?"
+                " ON CONFLICT (number) DO UPDATE SET expires_at = excluded.expires_at",
                 [(*brief, brief.id) for *_, brief in kept],
             )
             for grant_id, digest, how in self._ended:
+                self._file.execute(
+                    "DELETE FROM briefs WHERE number = (SELECT rowid FROM grants WHERE id = ?)", (grant_id,)
+                )
                 self._file.execute("DELETE FROM grants WHERE id = ?", (grant_id,))
-                self._file.execute("DELETE FROM briefs WHERE id = ?", (grant_id,))
                 self._file.execute("INSERT OR REPLACE INTO ended VALUES (?, ?)", (digest, how))
             self._file.execute("DELETE FROM ended WHERE rowid <= (SELECT max(rowid) FROM ended) - ?", (REMEMBERED,))
             self._file.executemany("INSERT OR IGNORE INTO barred VALUES (?, ?)", self._barred)

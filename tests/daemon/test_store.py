@@ -47,6 +47,17 @@ async def test_what_was_kept_is_there_again_in_its_order(tmp_path: Path) -> None
     assert kept.at == 102
 
 
+async def test_a_grant_in_the_row_of_one_that_ended_is_not_taken_for_that(tmp_path: Path) -> None:
+    *first, last, new = minted(4)
+    store = Store(tmp_path)
+    await store.keep([*first, last], 100)
+    await store.end([(last, Refusal.REVOKED)], 101)
+    await store.keep([new], 102)
+    kept = store.load()
+    store.close()
+    assert kept.briefs == tuple(grant.brief for grant in (*first, new))
+
+
 async def test_ended_credentials_are_remembered_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hfproxy.daemon.store.REMEMBERED", 2)
     grants = minted(5)
