@@ -56,13 +56,9 @@ lint: $(VENV_READY) $(LINT_READY)
 
 bench: $(VENV_READY) $(HUB24_READY) $(call in_venvs,mitmproxy)
 	@$(VENV)/bin/python tests/bench/needs.py
-	@$(VENV)/bin/python tests/bench/bench_exec.py --fake
-	@$(VENV)/bin/python tests/bench/bench_authorize.py
-	@$(VENV)/bin/python tests/bench/bench_revoke.py
-	@$(VENV)/bin/python tests/bench/bench_journal.py
-	@$(VENV)/bin/python tests/bench/bench_scan.py
-	@$(VENV)/bin/python tests/bench/bench_steps.py
-	@$(VENV)/bin/python tests/bench/bench_proxy.py
+	@missed=; for bench in "exec.py --fake" authorize.py revoke.py journal.py scan.py steps.py proxy.py; do \
+		$(VENV)/bin/python tests/bench/bench_$$bench || missed="$$missed $${bench%% *}"; \
+	done; test -z "$$missed" || { echo "above their bars:$$missed"; exit 1; }
 
 figures: $(VENV_READY)
 	@$(VENV)/bin/python tests/bench/figures.py

@@ -18,23 +18,23 @@ Left to others: what time it is, random bytes, processes, the journal and the ne
 import hmac
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import StrEnum
 from operator import attrgetter
 
 from hfproxy.core import credential
-from hfproxy.core.access import Access, Allow, AllowAnonymous, Decision, Deny, Objection, Refusal, one_line
+from hfproxy.core.access import Access, Decision, Deny, Objection, Refusal
 from hfproxy.core.asleep import Asleep, Brief
 from hfproxy.core.caveats import MINUTE, Caveat, Expires, InScopes, MaxBytes, MaxRate, Moment
-from hfproxy.core.scope import Scope, scope_for
-from hfproxy.errors import RefusedError
+from hfproxy.core.decision import AGAIN, decide
+from hfproxy.core.scope import Scope
+from hfproxy.errors import RefusedError, StoreError
 
 # Ended credentials that are still told apart from unknown ones; the oldest are forgotten first.
 REMEMBERED = 10_000
 Inside = frozenset[str]
 WARNED = 600
-WAIT = "; wait a minute, or ask for more: hf-proxy exec --max-rate N"
-AGAIN = "; run the command again under: hf-proxy exec"
 # No user has this uid (credentials(7)): a grant of nobody's can be used by nobody.
 NOBODY = -1
 
@@ -211,7 +211,7 @@ class Broker:
         top = self.find(grant_id)
         found = [] if top is None else [top]
         for one in found:  # grows while it is walked
-            self._wake(self._asleep.below(one.id))
+            self._wake_to_end(self._asleep.below(one.id))
             found += [self._grants[child] for child in self._children.get(one.id, ())]
         return tuple(found)
 
@@ -320,7 +320,7 @@ class Broker:
 
     def expire(self, at: int) -> tuple[Grant, ...]:
         """End what is over at this second. Returns those that ended."""
-        self._wake(self._asleep.over(at))
+        self._wake_to_end(self._asleep.over(at))
         over = [grant.id for grant in self._grants.values() if at >= grant.expires_at]
         return tuple(ended for grant_id in over for ended in self._end(grant_id, Refusal.EXPIRED))
 
@@ -333,6 +333,13 @@ class Broker:
                 is_rooted = brief.parent is None or brief.parent in self._grants
                 if grant is not None and grant.brief == brief and is_rooted:
                     self._take_in(grant)
+
+    def _wake_to_end(self, grant_ids: Iterable[str]) -> None:
+        """The same for what ends. What cannot be read holds up no end: it cannot be used either, and once what it was
+        minted from is gone, never."""
+        for grant_id in grant_ids:
+            with suppress(StoreError):
+                self._wake([grant_id])
 
     def _take_in(self, grant: Grant) -> None:
         self._grants[grant.id] = grant
@@ -352,36 +359,6 @@ class Broker:
         if len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
         return grant
-
-
-def decide(access: Access, objections: tuple[Objection, ...], *, bound: bool = False) -> Decision:
-    """Turn the objections into an answer: yes, yes without the token, or no.
-
-    Only what comes from a scope may be read anonymously: a public model stays readable in a narrow
-    grant. Every other objection is a no.
-    """
-    if not objections:
-        return Allow()
-    others = [no.refusal for no in objections if no.refusal is not Refusal.SCOPE]
-    # What no other scope would help against comes first.
-    others.sort(key=lambda refusal: refusal is Refusal.STRICT)
-    deny = Deny(others[0] if others else Refusal.SCOPE, one_line(no.why for no in objections), objections)
-    if not others and access.reads_only:
-        return AllowAnonymous(
-            objections, f"{deny.why}, so hf-proxy asked without your token{advice(access, deny, bound=bound)}"
-        )
-    return replace(deny, why=deny.why + advice(access, deny, bound=bound))
-
-
-def advice(access: Access, deny: Deny, *, bound: bool) -> str:
-    """The command that would allow it. From inside of a command that a grant is bound to it could only ask for less."""
-    if deny.passes_in is not None:
-        return WAIT
-    if deny.refusal not in {Refusal.SCOPE, Refusal.STRICT}:
-        return AGAIN
-    scopes = dict.fromkeys(f"--scope {scope_for(need)}" for need in access.needs)
-    outside = ", outside of this command" if bound else ""
-    return f"; allow it with: hf-proxy exec {' '.join(scopes)} -- CMD{outside}"
 
 
 def id_of(digest: bytes) -> str:

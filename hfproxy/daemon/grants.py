@@ -195,8 +195,16 @@ class Grants:
     # --- who holds what -----------------------------------------------------------------------------------------------
 
     def owned(self, uid: int | None) -> list[Grant]:
-        """The living grants of a user, the oldest first; None: everybody's."""
+        """The living grants of a user, the oldest first; None: everybody's.
+
+        Raises:
+            StoreError: one that an earlier daemon left cannot be read.
+        """
         return [grant for grant in self.broker.grants() if uid in {None, grant.order.uid}]
+
+    def awake(self, uid: int | None) -> list[Grant]:
+        """Those of them that were asked for since the start; none has to be read for that."""
+        return [grant for grant in self.broker.awake() if uid in {None, grant.order.uid}]
 
     def holder(self, pid: int, uid: int) -> Grant | None:
         """The user's grant whose process, or a descendant of it, this is; the innermost, if there are several.
@@ -258,8 +266,8 @@ class Grants:
     def cut(self, uid: int | None = None, account: str | None = None) -> None:
         """Break off what runs at this moment, of everybody or of one user, of all accounts or of one; the grants stay
         what they are."""
-        for grant in self.broker.awake():
-            if uid in {None, grant.order.uid} and account in {None, grant.order.account}:
+        for grant in self.awake(uid):
+            if account in {None, grant.order.account}:
                 self.running.cut(grant.id)
 
     async def sweep(self) -> None:

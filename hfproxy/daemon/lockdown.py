@@ -25,7 +25,7 @@ from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.members import reach
 from hfproxy.daemon.recall import FILE as WAITING
 from hfproxy.daemon.recall import Outcome, Recalls, Wanted
-from hfproxy.errors import HFProxyError, JournalError, RefusedError, VaultError, VaultLockedError
+from hfproxy.errors import HFProxyError, JournalError, RefusedError, StoreError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 
 log = structlog.get_logger()
@@ -176,13 +176,24 @@ class Lockdown:
         return True
 
     async def _end_all(self, whose: Whose) -> list[str]:
-        living = [grant.id for grant in self._grants.owned(whose)]
+        living = self._living(whose)
         try:
             await self._grants.revoke(living)
         except HFProxyError as error:
-            self._unwritten = True
-            log.warning("not_recorded", kind=Kind.REVOKED.value, reason=str(error))
+            self._not_recorded(error)
         return living
+
+    def _living(self, whose: Whose) -> list[str]:
+        """All that can be ended. What cannot be read cannot be used; the next daemon finds the mark and ends it."""
+        try:
+            return [grant.id for grant in self._grants.owned(whose)]
+        except StoreError as error:
+            self._not_recorded(error)
+            return [grant.id for grant in self._grants.awake(whose)]
+
+    def _not_recorded(self, error: HFProxyError) -> None:
+        self._unwritten = True
+        log.warning("not_recorded", kind=Kind.REVOKED.value, reason=str(error))
 
     async def _recall(self, held: Mapping[Key, Held] | None, wanted: Wanted) -> list[Outcome]:
         name, uid = wanted.account or "every account", wanted.uid

@@ -26,6 +26,8 @@ HEAD: Final = re.compile(
 FIELD: Final = re.compile(r"\r\n([^:\r]+):[\t ]*([^\r]*)")
 NOT_PLAIN: Final = ("transfer-encoding", "upgrade", "trailer")
 KEEP_ALIVE: Final = "keep-alive"
+# As many as aiohttp's parser takes.
+MAX_HEADERS: Final = 128
 
 
 class Body:
@@ -72,15 +74,23 @@ def read(data: bytes, *, bodiless: bool) -> OnePiece | None:
     if found is None:
         return None
     headers = CIMultiDict((name, value.rstrip("\t ")) for name, value in FIELD.findall(found[2].decode(*LATIN)))
-    lengths = headers.getall("content-length", ())
-    if len(lengths) != 1 or not (lengths[0].isascii() and lengths[0].isdigit()) or len(lengths[0]) > len("1000000"):
-        return None
-    if any(name in headers for name in NOT_PLAIN) or headers.get("connection", KEEP_ALIVE).lower() != KEEP_ALIVE:
-        return None
+    lengths = headers.getall("content-length", [])
     body = data[end + len(END) :]
-    if len(body) != (0 if bodiless else int(lengths[0])):
+    if len(lengths) != 1 or not _is_whole(body, lengths[0], bodiless=bodiless) or len(headers) > MAX_HEADERS:
+        return None
+    if any(name in headers for name in NOT_PLAIN) or not _is_kept_open(headers):
         return None
     return OnePiece(int(found[1]), CIMultiDictProxy(headers), Body(body))
+
+
+def _is_whole(body: bytes, length: str, *, bodiless: bool) -> bool:
+    if bodiless:
+        return not body and length.isascii() and length.isdigit()
+    return length == str(len(body))
+
+
+def _is_kept_open(headers: CIMultiDict[str]) -> bool:
+    return all(value.lower() == KEEP_ALIVE for value in headers.getall("connection", ()))
 
 
 class Link(ResponseHandler):

@@ -6,6 +6,7 @@ To import this takes longer than anything else at the start, which is why it is 
 import asyncio
 import signal
 import socket
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -57,77 +58,74 @@ async def serve(
     """
     upstream = Upstream(settings.upstream)
     try:
-        await _serve(settings, state, data, control, members, accounts, opener, journal, store, loading, upstream)
+        local, containers = admission.loopback(data.getsockname()[1]), settings.listen.bridge_host_port
+        bridged = None if containers is None else admission.bridge(*containers)
+        endpoint = local.endpoint
+        grants, recorder = Grants(journal, store, config.duration(settings.grants.max_ttl)), Recorder(journal)
+        await grants.restore(await loading)
+        recalls = Recalls(state, upstream)
+        lockdown = Lockdown(state, accounts, grants, journal, recalls)
+        await lockdown.resume()
+        projects = Projects(state, accounts, journal)
+        commands = ControlPlane(
+            members,
+            endpoint,
+            accounts,
+            opener,
+            grants,
+            Mint(
+                settings,
+                endpoint,
+                upstream.origin.url,
+                accounts,
+                grants,
+                projects,
+                None if bridged is None else bridged.endpoint,
+            ),
+            journal,
+            upstream,
+            lockdown,
+            Rotation(accounts, journal, recalls, upstream),
+            projects,
+            recorder.counts,
+        )
+        standing = Standing(upstream, accounts, journal)
+
+        def plane(listener: admission.Listener) -> DataPlane:
+            return DataPlane(listener, state, upstream, accounts, grants, recorder, standing, settings.rules)
+
+        def for_containers(opened: socket.socket) -> Entrance:
+            return Entrance(opened, Door(members, container=True), plane(admission.bridge(*opened.getsockname())))
+
+        bridge = None if containers is None else Bridge(*containers, for_containers)
+        entrances: list[Entrance | Bridge] = [
+            Entrance(data, Door(members), plane(local)),
+            *([bridge] if bridge else []),
+        ]
+        for entrance in entrances:
+            await entrance.open()
+        beside = [grants.sweep(), _every_minute(recorder), watchdog.feed(lambda: grants.swept_at), lockdown.resend()]
+        beside += [bridge.keep()] if bridge else []
+        log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name, group=members.group)
+        await _until_stopped(control, commands, entrances, beside)
+        recorder.write_unknown()
+        await grants.close()
     finally:
         await upstream.close()
 
 
-async def _serve(
-    settings: config.Config,
-    state: Path,
-    data: socket.socket,
+async def _until_stopped(
     control: socket.socket,
-    members: Members,
-    accounts: Accounts,
-    opener: opening.Opener,
-    journal: Journal,
-    store: Store,
-    loading: asyncio.Future[Found],
-    upstream: Upstream,
+    commands: ControlPlane,
+    entrances: list[Entrance | Bridge],
+    beside: Iterable[Coroutine[None, None, None]],
 ) -> None:
-    local, containers = admission.loopback(data.getsockname()[1]), settings.listen.bridge_host_port
-    bridged = None if containers is None else admission.bridge(*containers)
-    endpoint = local.endpoint
-    grants, recorder = Grants(journal, store, config.duration(settings.grants.max_ttl)), Recorder(journal)
-    await grants.restore(await loading)
-    recalls = Recalls(state, upstream)
-    lockdown = Lockdown(state, accounts, grants, journal, recalls)
-    await lockdown.resume()
-    projects = Projects(state, accounts, journal)
-    commands = ControlPlane(
-        members,
-        endpoint,
-        accounts,
-        opener,
-        grants,
-        Mint(
-            settings,
-            endpoint,
-            upstream.origin.url,
-            accounts,
-            grants,
-            projects,
-            None if bridged is None else bridged.endpoint,
-        ),
-        journal,
-        upstream,
-        lockdown,
-        Rotation(accounts, journal, recalls, upstream),
-        projects,
-        recorder.counts,
-    )
-    standing = Standing(upstream, accounts, journal)
-
-    def plane(listener: admission.Listener) -> DataPlane:
-        return DataPlane(listener, state, upstream, accounts, grants, recorder, standing, settings.rules)
-
-    def for_containers(opened: socket.socket) -> Entrance:
-        return Entrance(opened, Door(members, container=True), plane(admission.bridge(*opened.getsockname())))
-
-    bridge = None if containers is None else Bridge(*containers, for_containers)
-    entrances: list[Entrance | Bridge] = [Entrance(data, Door(members), plane(local)), *([bridge] if bridge else [])]
-    for entrance in entrances:
-        await entrance.open()
+    """Answer both planes, and do what goes on `beside` them; at the end let all that was asked be answered."""
     async with asyncio.TaskGroup() as tasks:
-        background = [tasks.create_task(grants.sweep()), tasks.create_task(_every_minute(recorder))]
-        background.append(tasks.create_task(watchdog.feed(lambda: grants.swept_at)))
-        background.append(tasks.create_task(lockdown.resend()))
-        if bridge is not None:
-            background.append(tasks.create_task(bridge.keep()))
+        background = [tasks.create_task(one) for one in beside]
         control_server = await asyncio.start_unix_server(
             commands.serve, sock=control, limit=wire.MAX_LINE, backlog=service.BACKLOG
         )
-        log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name, group=members.group)
         service.notify("READY=1")
         await _stop_signal()
         service.notify("STOPPING=1")
@@ -140,8 +138,6 @@ async def _serve(
         await asyncio.gather(*(entrance.close(DRAIN_SECONDS) for entrance in entrances))
         for task in background:
             task.cancel()
-    recorder.write_unknown()
-    await grants.close()
 
 
 async def _every_minute(recorder: Recorder) -> None:

@@ -35,8 +35,8 @@ BRIEF: Final = ", ".join(
     f"json_extract(spelled, '$.{place}')" for place in ("expires_at", "order.parent", "order.uid", "order.pid")
 )
 # What each version added to the one before. Before the third a grant did not say whose it is: it was the daemon's own
-# user's. Before the fourth all of them were read at the start. A brief's number is the row of its grant: to find it by
-# its id took as long as all else that is compared.
+# user's. Before the fourth all of them were read at the start. Since the fifth a brief's number is the row of its
+# grant: to find it by its id took as long as all else that is compared.
 SCHEMA: Final = (
     """
 CREATE TABLE grants (id TEXT PRIMARY KEY, spelled TEXT NOT NULL);
@@ -45,10 +45,12 @@ CREATE TABLE known (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """,
     "CREATE TABLE barred (pid INTEGER, start INTEGER, PRIMARY KEY (pid, start));",
     f"UPDATE grants SET spelled = json_set(spelled, '$.order.uid', {os.getuid()});",  # noqa: S608  (a number)
+    "CREATE TABLE IF NOT EXISTS briefs (id TEXT PRIMARY KEY, expires_at INTEGER, parent TEXT, uid INTEGER, pid INTEGER);",
     f"""
-CREATE TABLE IF NOT EXISTS briefs
+DROP TABLE briefs;
+CREATE TABLE briefs
     (number INTEGER PRIMARY KEY, id TEXT, expires_at INTEGER, parent TEXT, uid INTEGER, pid INTEGER);
-INSERT OR REPLACE INTO briefs SELECT rowid, id, {BRIEF} FROM grants;
+INSERT INTO briefs SELECT rowid, id, {BRIEF} FROM grants;
 """,  # noqa: S608  (a constant)
 )
 # Rows that this version did not write (SQLite itself refuses what is no JSON); the rest of what is spelled is looked at
@@ -134,6 +136,7 @@ class Store:
         try:
             row = self._reading.execute("SELECT spelled FROM grants WHERE id = ?", (grant_id,)).fetchone()
         except sqlite3.Error as error:
+            log.warning("grant_not_read", grant=grant_id, reason=str(error))
             raise StoreError(
                 f"the grants in {self._directory} cannot be read ({error}); see: hf-proxy status"
             ) from None

@@ -226,13 +226,32 @@ def test_what_cannot_be_read_is_said_to_whoever_asks_and_is_there_when_it_can() 
     for ask in (
         lambda: broker.verify(bearers[1], 1),
         lambda: broker.revoke(ids[0]),
-        lambda: broker.expire(1000),
         broker.grants,
     ):
         with pytest.raises(StoreError):
             ask()
+    assert broker.expire(1000) == ()
     is_readable = True
     assert {grant.id for grant in broker.revoke(ids[0])} == set(ids)
+
+
+def test_what_cannot_be_read_keeps_nothing_else_from_ending() -> None:
+    left, ids, bearers = filled(order(), order(parent="0"), order(10), order(10))
+    broker, unreadable = Broker(), {ids[1], ids[3]}
+
+    def read(grant_id: str) -> Grant:
+        if grant_id in unreadable:
+            raise StoreError("no")
+        return left.grant(grant_id)
+
+    broker.restore(left.briefs, read)
+    assert [grant.id for grant in broker.expire(10)] == [ids[2]]
+    assert [grant.id for grant in broker.revoke(ids[0])] == [ids[0]]
+    unreadable.clear()
+    for bearer in (bearers[1], bearers[3]):
+        assert isinstance(broker.verify(bearer, 10), Deny)
+    assert broker.grants() == (broker.grant(ids[3]),)
+    assert [grant.id for grant in broker.expire(10)] == [ids[3]]
 
 
 def test_two_thousand_below_each_other_are_read_and_end() -> None:

@@ -18,7 +18,7 @@ from hfproxy.core.access import (
     RepoType,
     Target,
 )
-from hfproxy.core.broker import decide
+from hfproxy.core.decision import decide
 from hfproxy.core.caveats import Caveat, Ceiling, Expires, InScopes, MaxBytes, MaxRate, MaxUses, Moment
 from hfproxy.core.scope import parse
 

@@ -14,7 +14,7 @@ from vectors.mutated import CALLS, CONFUSION, METHODS, OF_ROUTES, mutated
 from hfproxy.core import routes
 from hfproxy.core.access import Action, Deny, Need, Refusal, Target
 from hfproxy.core.bodies import Body
-from hfproxy.core.broker import decide
+from hfproxy.core.decision import decide
 from hfproxy.core.caveats import InScopes, Moment
 from hfproxy.core.routes import Classified, NeedBody, NeedCommands
 from hfproxy.core.scope import parse, scope_for

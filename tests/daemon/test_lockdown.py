@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hfproxy.config import Upstream as Settings
-from hfproxy.core.broker import Order
+from hfproxy.core.broker import Grant, Order
 from hfproxy.core.scope import parse
 from hfproxy.daemon import lockdown as module
 from hfproxy.daemon.accounts import Account, Accounts, Held
@@ -18,7 +19,7 @@ from hfproxy.daemon.grants import Grants
 from hfproxy.daemon.journal import Journal
 from hfproxy.daemon.lockdown import Lockdown
 from hfproxy.daemon.recall import Recalls, Wanted
-from hfproxy.daemon.store import Store
+from hfproxy.daemon.store import DIRECTORY, FILE, Store
 from hfproxy.daemon.upstream import Upstream
 from hfproxy.errors import RefusedError, VaultLockedError
 from hfproxy.secret import Secret
@@ -247,3 +248,22 @@ class TestOfOneUser:
         _, outcomes, _ = await rig.lockdown.engage(recall=True, account=account, uid=uid)
         assert {(one.uid, one.account, one.state) for one in outcomes} == {(one, "default", "waiting") for one in whose}
         assert {wanted.uid for wanted in rig.recalls.wanted} == whose
+
+
+async def test_a_grant_that_cannot_be_read_keeps_no_other_from_ending(rig: Rig) -> None:
+    """As on a bad disk; and nothing is given out again before another daemon has looked."""
+    asleep, _ = await rig.grants.mint(ORDER)
+    awake, bearer = await rig.grants.mint(ORDER)
+    file = sqlite3.connect(rig.state / DIRECTORY / FILE, isolation_level=None)
+    found = rig.grants._store.load()
+    rig.grants.broker.__init__()  # type: ignore[misc]  # as after a start: only the one that is asked for is read
+    rig.grants.broker.restore(found.briefs, rig.grants._store.grant)
+    assert isinstance(await rig.grants.verify(bearer), Grant)
+    file.execute("ALTER TABLE grants RENAME TO elsewhere")
+    ended, *_ = await rig.lockdown.engage(recall=False, account=None, uid=ME)
+    assert ended == [awake.id]
+    file.execute("ALTER TABLE elsewhere RENAME TO grants")
+    file.close()
+    assert asleep.id not in ended
+    with pytest.raises(RefusedError, match="start the daemon again"):
+        await rig.lockdown.unlock(PASSPHRASE, ME)

@@ -109,6 +109,10 @@ def theirs(data: bytes, *, bodiless: bool) -> Any:
 @example(data=BEGUN + b"X:\ty\t \r\n\r\nx", bodiless=False)
 @example(data=BEGUN + b"X: \xe9\r\n\r\nx", bodiless=False)
 @example(data=BEGUN + b"\r\n", bodiless=True)
+@example(data=BEGUN + b"Connection: keep-alive\r\nConnection: close\r\n\r\nx", bodiless=False)
+@example(data=BEGUN + b"X: y\r\n" * 127 + b"\r\nx", bodiless=False)
+@example(data=BEGUN + b"X: y\r\n" * 128 + b"\r\nx", bodiless=False)
+@example(data="HTTP/1.1 200 OK\r\nContent-Length: \u0662\r\n\r\n".encode(), bodiless=True)
 def test_what_is_read_is_what_aiohttp_reads(data: bytes, *, bodiless: bool) -> None:
     found = ours(data, bodiless=bodiless)
     assert found is None or found == theirs(data, bodiless=bodiless)
@@ -130,6 +134,10 @@ def test_the_answers_of_the_hub_are_in_one_piece() -> None:
         PLAIN.replace(b"200 OK", b"100 Continue"),
         PLAIN.replace(b"200 OK", b"304 Not Modified"),
         PLAIN.replace(b"keep-alive", b"close"),
+        PLAIN.replace(b"X-Empty:", b"Connection: close"),
+        PLAIN.replace(b"X-Empty:", b"\r\n".join([b"X: y"] * 128)),
+        PLAIN.replace(b"Length: 2", b"Length: 02"),
+        PLAIN.replace(b"Length: 2", "Length: \u0662".encode()),
         PLAIN.replace(b"X-Empty:", b"Content-Length: 2"),
         PLAIN.replace(b"X-Empty:", b"Transfer-Encoding: chunked"),
         PLAIN.replace(b"X-Empty:", b"X: a\nSet-Cookie: b"),

@@ -155,6 +155,20 @@ async def test_a_file_of_a_version_that_read_all_grants_at_the_start_says_the_sa
     store.close()
 
 
+async def test_a_file_whose_briefs_were_found_by_their_ids_says_the_same(tmp_path: Path) -> None:
+    grants = await filled(tmp_path)
+    file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
+    file.executescript(
+        "CREATE TABLE before (id TEXT PRIMARY KEY, expires_at INTEGER, parent TEXT, uid INTEGER, pid INTEGER);"
+        "INSERT INTO before SELECT id, expires_at, parent, uid, pid FROM briefs;"
+        "DROP TABLE briefs; ALTER TABLE before RENAME TO briefs; PRAGMA user_version = 4"
+    )
+    file.close()
+    store = Store(tmp_path)
+    assert store.load().briefs == tuple(grant.brief for grant in grants)
+    store.close()
+
+
 @pytest.mark.parametrize(
     "statement",
     [

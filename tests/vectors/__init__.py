@@ -20,7 +20,7 @@ import pytest
 from hfproxy.core import routes
 from hfproxy.core.access import Allow, AllowAnonymous, Deny, Need
 from hfproxy.core.bodies import JSON
-from hfproxy.core.broker import decide
+from hfproxy.core.decision import decide
 from hfproxy.core.caveats import InScopes, Moment
 from hfproxy.core.push import CommandReader
 from hfproxy.core.routes import Classification, Classified, NeedBody, NeedCommands
