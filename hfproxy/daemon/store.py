@@ -45,7 +45,9 @@ CREATE TABLE known (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """,
     "CREATE TABLE barred (pid INTEGER, start INTEGER, PRIMARY KEY (pid, start));",
     f"UPDATE grants SET spelled = json_set(spelled, '$.order.uid', {os.getuid()});",  # noqa: S608  (a number)
-    "CREATE TABLE IF NOT EXISTS briefs (id TEXT PRIMARY KEY, expires_at INTEGER, parent TEXT, uid INTEGER, pid INTEGER);",
+    """
+CREATE TABLE IF NOT EXISTS briefs (id TEXT PRIMARY KEY, expires_at INTEGER, parent TEXT, uid INTEGER, pid INTEGER);
+""",
     f"""
 DROP TABLE briefs;
 CREATE TABLE briefs
