@@ -80,7 +80,7 @@ drift: $(VENV_READY)
 requirements:
 	@for name in runtime test lint mitmproxy $(CLIENTS); do \
 		uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-			--no-emit-index-url --no-emit-find-links --exclude-newer "1 week" \
+			--no-emit-index-url --no-emit-find-links --emit-build-options --exclude-newer "1 week" \
 			requirements/$$name.in -o requirements/$$name.new >/dev/null; \
 		mv requirements/$$name.new requirements/$$name.txt; done
 	@rm -f $(NODE)/package-lock.json
