@@ -6,7 +6,7 @@ an exception means that something is broken.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
 
@@ -16,6 +16,8 @@ LOOK = "; look at it with: hf-proxy audit --denied"
 
 class Action(StrEnum):
     """What can be granted. `write` includes `read` of the same target; nothing else implies another."""
+
+    __hash__ = str.__hash__  # enum's own is a function in Python
 
     READ = "read"
     WRITE = "write"
@@ -39,6 +41,8 @@ class Action(StrEnum):
 
 class RepoType(StrEnum):
     """The Hub's kinds of repository, in the plural its API paths use."""
+
+    __hash__ = str.__hash__
 
     MODELS = "models"
     DATASETS = "datasets"
@@ -113,20 +117,18 @@ class Access:
     needs: tuple[Need, ...]
     upstream: str = "hub"
     bill_to: str | None = None
+    reads_only: bool = field(init=False, compare=False)
+    """Nothing in the world changes by it."""
 
     def __post_init__(self) -> None:
         if not self.needs:
             msg = "an access without needs says nothing about what it attempts"
             raise ValueError(msg)
-
-    @property
-    def reads_only(self) -> bool:
-        """Nothing in the world changes by it."""
-        return all(need.action is Action.READ for need in self.needs)
+        object.__setattr__(self, "reads_only", all(need.action is Action.READ for need in self.needs))
 
     def owned_by(self, user: str) -> Self:
         """The same access, made by an account of that user; paying for oneself needs no scope."""
-        if self.bill_to is None and all(need.target.namespace is not None for need in self.needs):
+        if self.bill_to is None and None not in [need.target.namespace for need in self.needs]:
             return self
         needs = tuple(need.owned_by(user) for need in self.needs)
         if self.bill_to is not None and self.bill_to.lower() != user.lower():
@@ -136,6 +138,8 @@ class Access:
 
 class Refusal(StrEnum):
     """Why not, for machines: a closed list (`X-HF-Proxy-Refusal`, the journal's `refusal`)."""
+
+    __hash__ = str.__hash__
 
     HOST = "host"
     ORIGIN = "origin"

@@ -8,7 +8,8 @@ send the first as it is and none of the others.
 import base64
 import binascii
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from hfproxy.core.access import Deny, Refusal
 
@@ -26,6 +27,11 @@ class Listener:
 
     hosts: tuple[str, ...]
     container: bool = False
+    given: frozenset[tuple[str, ...]] = field(init=False)
+    """The values of `Host` that are good here: one, and one of these."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "given", frozenset((host,) for host in self.hosts))
 
     @property
     def endpoint(self) -> str:
@@ -46,9 +52,10 @@ def bridge(host: str, port: int) -> Listener:
 Pairs = Iterable[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Inbound:
-    """The headers of a request, by lower-case name, every occurrence."""
+    """The headers of a request, by lower-case name, every occurrence. What can be said of them is worked out once:
+    clients send the same ones all the time (`daemon.plain`)."""
 
     fields: dict[str, tuple[str, ...]]
 
@@ -66,39 +73,52 @@ class Inbound:
 
     def one(self, name: str) -> str:
         """The value of a header, empty where it is missing; several are joined as RFC 9110 §5.3 says."""
-        return ", ".join(self.all(name))
+        return ", ".join(self.fields.get(name, ()))
 
-    @property
+    @cached_property
     def is_of_a_browser(self) -> bool:
         """Whether it has a header that browsers send by themselves and cannot be told to leave out."""
         return any(name == "origin" or name.startswith("sec-fetch-") for name in self.fields)
 
+    @cached_property
+    def of_a_page(self) -> Deny | None:
+        """Why it looks as if a web page had sent it; None: it does not."""
+        if self.all("origin") or not set(self.all("sec-fetch-site")) <= OWN_SITES:
+            return Deny(
+                Refusal.ORIGIN, "hf-proxy does not serve web pages; use it from a program: hf-proxy exec -- CMD"
+            )
+        media_type = self.one("content-type").partition(";")[0].strip().lower()
+        if media_type in SIMPLE_TYPES and not self.all("authorization"):
+            return Deny(Refusal.ORIGIN, f"a {media_type} body needs a credential; get one: hf-proxy exec -- CMD")
+        return None
+
+    @cached_property
+    def presented(self) -> str | Deny | None:
+        """The credential: `Bearer CRED`, or the password of `Basic`. None: there is none."""
+        given = self.all("authorization")
+        if not given:
+            return None
+        return (_bearer(given[0]) if len(given) == 1 else None) or _malformed()
+
 
 def admit(inbound: Inbound, listener: Listener) -> Deny | None:
     """Refuse what a browser or another host name brought here; None means that the request may go on."""
-    if inbound.all("host") not in {(host,) for host in listener.hosts}:
+    if inbound.all("host") not in listener.given:
         return Deny(
             Refusal.HOST, f"this is hf-proxy; it answers to {' and '.join(listener.hosts)} only: set HF_ENDPOINT"
         )
-    if inbound.all("origin") or not set(inbound.all("sec-fetch-site")) <= OWN_SITES:
-        return Deny(Refusal.ORIGIN, "hf-proxy does not serve web pages; use it from a program: hf-proxy exec -- CMD")
-    media_type = inbound.one("content-type").partition(";")[0].strip().lower()
-    if media_type in SIMPLE_TYPES and not inbound.all("authorization"):
-        return Deny(Refusal.ORIGIN, f"a {media_type} body needs a credential; get one: hf-proxy exec -- CMD")
-    return None
+    return inbound.of_a_page
 
 
-def presented(inbound: Inbound) -> str | Deny | None:
-    """The credential of a request: `Bearer CRED`, or the password of `Basic`. None: there is none."""
-    given = inbound.all("authorization")
-    if not given:
-        return None
-    scheme, _, value = given[0].partition(" ")
-    if len(given) == 1 and scheme.lower() == "bearer" and value.strip():
-        return value.strip()
-    if len(given) == 1 and scheme.lower() == "basic":
-        return _password(value.strip()) or _malformed()
-    return _malformed()
+def _bearer(authorization: str) -> str | None:
+    scheme, _, value = authorization.partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return value.strip()
+        case "basic":
+            return _password(value.strip())
+        case _:
+            return None
 
 
 def _password(encoded: str) -> str | None:

@@ -26,7 +26,7 @@ from operator import attrgetter
 from hfproxy.core import credential
 from hfproxy.core.access import Access, Decision, Deny, Objection, Refusal
 from hfproxy.core.asleep import Asleep, Brief
-from hfproxy.core.caveats import MINUTE, Caveat, Expires, InScopes, MaxBytes, MaxRate, Moment
+from hfproxy.core.caveats import MINUTE, Caveat, Expires, InScopes, MaxBytes, MaxRate, MaxUses, Moment
 from hfproxy.core.decision import AGAIN, decide
 from hfproxy.core.scope import Scope
 from hfproxy.errors import RefusedError, StoreError
@@ -35,6 +35,7 @@ from hfproxy.errors import RefusedError, StoreError
 REMEMBERED = 10_000
 Inside = frozenset[str]
 WARNED = 600
+COUNTING = (MaxUses, MaxRate, MaxBytes)
 # No user has this uid (credentials(7)): a grant of nobody's can be used by nobody.
 NOBODY = -1
 
@@ -91,7 +92,18 @@ class Grant:
     uses: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
+    trees: tuple[str, ...] = field(init=False)
+    """Its id, if it is bound to a tree of processes."""
+    is_rated: bool = field(init=False)
+    """Whether it is asked how often it was used lately."""
+    is_counted: bool = field(init=False)
+    """Whether something of it can be used up."""
     _recent: deque[int] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self.trees = (self.id,) if self.order.bind is Bind.TREE else ()
+        self.is_rated = any(isinstance(caveat, MaxRate) for caveat in self.caveats)
+        self.is_counted = any(isinstance(caveat, COUNTING) for caveat in self.caveats)
 
     def moment(self, at: int, *, inside: bool) -> Moment:
         """What its caveats are asked about."""
@@ -135,7 +147,7 @@ class Grant:
     def use(self, at: int) -> None:
         """Count an allowed request. When it was is kept only where a caveat asks for it."""
         self.uses += 1
-        if any(isinstance(caveat, MaxRate) for caveat in self.caveats):
+        if self.is_rated:
             self._recent.append(at)
 
 

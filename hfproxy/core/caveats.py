@@ -6,7 +6,7 @@ does not cover; an empty result means no objection, and is never asked of an emp
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from hfproxy.core.access import Access, Action, Need, Objection, Refusal
 from hfproxy.core.scope import Scope, scope_for
@@ -14,8 +14,7 @@ from hfproxy.core.scope import Scope, scope_for
 MINUTE = 60
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """When an access is attempted and what the grant has been used for so far.
 
     `at` in seconds since the epoch. The rest is of the grant whose caveat is asked (what a child does counts for its
@@ -41,7 +40,8 @@ class InScopes:
     said: ClassVar[str] = "is not in the credential's scope"
 
     def prohibits(self, access: Access, moment: Moment) -> tuple[Objection, ...]:
-        return tuple(self._objection(need) for need in access.needs if not self._admits(need))
+        uncovered = [need for need in access.needs if not self._admits(need)]
+        return tuple(map(self._objection, uncovered)) if uncovered else ()
 
     def _admits(self, need: Need) -> bool:
         return any(scope.admits(need) for scope in self.scopes)

@@ -6,8 +6,14 @@ what identifies somebody, and what would let the upstream speak for us.
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from http import HTTPStatus
+from typing import NamedTuple
+
+from hfproxy.core.access import LOOK
+from hfproxy.errors import UpstreamError
 
 Headers = tuple[tuple[str, str], ...]
+LATIN = ("utf-8", "surrogateescape")  # how aiohttp reads header bytes, so that they leave as they came
 
 HOP_BY_HOP = frozenset(
     {
@@ -50,20 +56,63 @@ NEVER_DOWN_PREFIXES = ("access-control-", "x-hf-proxy-")
 REMEMBERED = 256
 
 
+class Answered(NamedTuple):
+    """The headers of an answer: what of them goes to the client, and every field by its lower-case name, where several
+    are one list (RFC 9110 §5.3)."""
+
+    down: Headers
+    fields: dict[str, str]
+
+
 def upward(headers: Iterable[tuple[str, str]]) -> Headers:
     """What of a client's request goes to the Hub. The token is not added here but in `daemon.upstream`."""
     return _one_spelling(_crossing(headers, _may_go_up))
 
 
-def downward(headers: Iterable[tuple[str, str]]) -> Headers:
-    """What of the Hub's answer goes to the client."""
-    return _crossing(headers, _may_come_down)
+def answered(headers: Iterable[tuple[str, str]]) -> Answered:
+    """What the Hub's answer says, and what of it goes to the client."""
+    given = tuple(headers)
+    fields: dict[str, str] = {}
+    for name, value in given:
+        lowered = name.lower()
+        fields[lowered] = f"{fields[lowered]}, {value}" if lowered in fields else value
+    return Answered(_crossing(given, may_come_down), fields)
 
 
 def replaced(headers: Iterable[tuple[str, str]], name: str, value: str) -> Headers:
     """The same headers with one of them set to this value only."""
     lowered = name.lower()
     return (*[pair for pair in headers if pair[0].lower() != lowered], (name, value))
+
+
+def head(first: str, headers: Headers) -> bytes:
+    """The head of a message as it is sent: its first line, then the headers; without the empty line at its end.
+
+    Raises:
+        UpstreamError: something in it would be more than one line.
+    """
+    text = "".join([f"{first}\r\n", *[f"{name}: {value}\r\n" for name, value in headers]])
+    if text.count("\n") != len(headers) + 1 or text.count("\r") != len(headers) + 1:
+        raise UpstreamError(f"a header is more than one line, so it was not passed on{LOOK}")
+    return text.encode(*LATIN)
+
+
+class Head:
+    """The head of an answer to the client; `sent` is how it looks on the wire, without the empty line at its end."""
+
+    __slots__ = ("pairs", "sent", "status")
+
+    def __init__(self, status: int, pairs: Headers) -> None:
+        """Raises as `head`."""
+        self.status, self.pairs, self.sent = status, pairs, head(_status_line(status), pairs)
+
+
+@lru_cache(maxsize=64)
+def _status_line(status: int) -> str:
+    try:
+        return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"HTTP/1.1 {status} "
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -103,5 +152,6 @@ def _may_go_up(name: str) -> bool:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _may_come_down(name: str) -> bool:
+def may_come_down(name: str) -> bool:
+    """Whether a header of an answer goes to the client, unless its `Connection` names it."""
     return name.lower() not in NEVER_DOWN and not name.lower().startswith(NEVER_DOWN_PREFIXES)

@@ -9,13 +9,13 @@ import base64
 import json
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import urlsplit
 
-from hfproxy.core.headers import Headers
+from hfproxy.core.headers import Answered, Headers
 
 # What the Hub calls itself in its answers, whatever origin it was asked under (hub-wire §2).
 HUB_HOSTS = frozenset({"huggingface.co", "hub-ci.huggingface.co", "hf.co"})
+NAMING_HUB = frozenset({"location", "link", "x-xet-refresh-route"})
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LINK_URL = re.compile(r"<([^<>]*)>")
 # `//host` and `/\host` are other hosts to a browser, so such a path is never made relative.
@@ -79,16 +79,11 @@ def same_origin(one: str, other: str) -> bool:
     return _origin(one) is not None and _origin(one) == _origin(other)
 
 
-def headers(answer: Headers, places: Places) -> Headers:
-    """Rewrite `Location`, `Link` and `X-Xet-Refresh-Route` of an answer."""
-    if not any(_names_hub(name) for name, _ in answer):
-        return answer
-    return tuple((name, _header(name.lower(), value, places)) for name, value in answer)
-
-
-@lru_cache(maxsize=256)  # the same names come all the time
-def _names_hub(name: str) -> bool:
-    return name.lower() in {"location", "link", "x-xet-refresh-route"}
+def headers(answer: Answered, places: Places) -> Headers:
+    """What goes to the client of an answer's headers, with `Location`, `Link` and `X-Xet-Refresh-Route` rewritten."""
+    if NAMING_HUB.isdisjoint(answer.fields):
+        return answer.down
+    return tuple((name, _header(name.lower(), value, places)) for name, value in answer.down)
 
 
 def _header(name: str, value: str, places: Places) -> str:

@@ -82,7 +82,7 @@ class Scope:
 
 
 def _id_matches(pattern: str | None, text: str | None) -> bool:
-    if pattern is None or pattern == "*":
+    if pattern is None or pattern in ("*", text):
         return True
     return text is not None and _glob(pattern.lower(), text.lower())
 

@@ -36,9 +36,11 @@ class Purse:
 
 def choose(access: Access, own: str, held: Mapping[str, Purse], rules: Mapping[str, str]) -> str:
     """The account whose token is to be spent. `own` is the grant's; `rules` are namespace → account, in lower case."""
-    chosen = _by_rule(access, rules) or own
+    chosen = (_by_rule(access, rules) if rules else None) or own
     if chosen not in held:
         return own
+    if len(held) == 1:
+        return chosen
     beside = [purse for purse in held.values() if purse.owner == held[chosen].owner]
     if len(beside) == 1:
         return chosen

@@ -11,21 +11,14 @@ from typing import Final
 
 class _Clock:
     def __init__(self) -> None:
-        self._latest = self._looked()
+        self._ahead = float("-inf")
 
-    def now(self) -> float:
-        wall, boot = self._looked()
-        before, then = self._latest
-        self._latest = max(wall, before + boot - then), boot
-        return self._latest[0]
-
-    def _looked(self) -> tuple[float, float]:
-        return time.time(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    def now(self) -> int:
+        """Whole seconds since the epoch; never less than what was the time before."""
+        boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+        ahead = time.time() - boot  # as far ahead as the wall clock ever was, it stays
+        self._ahead = max(self._ahead, ahead)
+        return int(boot + self._ahead)
 
 
-_CLOCK: Final = _Clock()
-
-
-def now() -> int:
-    """Whole seconds since the epoch; never less than what was the time before."""
-    return int(_CLOCK.now())
+now: Final = _Clock().now

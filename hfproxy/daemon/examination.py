@@ -61,7 +61,7 @@ async def _ask(upstream: Upstream, held: Held | None) -> tuple[int, str, bytes]:
     """Status, `Date` and body of whoami's answer. Raises UpstreamError, AccountError."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS), await upstream.send("GET", TARGET, HEADERS, None, held) as answer:
-            return answer.status, answer.headers.get("Date", ""), await answer.read()
+            return answer.status, answer.field("date"), await answer.read()
     except TimeoutError:
         raise UpstreamError(
             f"{upstream.origin.url} does not answer; check the network, then: hf-proxy doctor"

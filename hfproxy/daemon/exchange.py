@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hfproxy.core.admission import Inbound
 from hfproxy.core.broker import Grant, Inside
-from hfproxy.core.headers import Headers
+from hfproxy.core.headers import Head, Headers
 from hfproxy.core.routes import Classified
 from hfproxy.core.table import Answer
 from hfproxy.daemon.peers import Peer
@@ -59,8 +59,11 @@ class Request(Protocol):
     def incoming(self) -> AsyncIterator[bytes]:
         """Its body as it comes."""
 
-    async def begin(self, status: int, head: Headers) -> Response:
-        """Answer it."""
+    async def begin(self, head: Head) -> Response:
+        """Answer it, with a body as it comes."""
+
+    async def answer(self, head: Head, body: bytes) -> Response:
+        """Answer it with a body that is there; its length is in the head, where it must be."""
 
 
 @dataclass(slots=True)

@@ -19,7 +19,7 @@ from hfproxy.core.access import Deny, Refusal
 from hfproxy.core.asleep import Brief
 from hfproxy.core.audit import Kind
 from hfproxy.core.broker import Bind, Broker, Grant, Inside, Order
-from hfproxy.core.caveats import MINUTE, Expires, MaxBytes, MaxRate, MaxUses
+from hfproxy.core.caveats import MINUTE, Expires
 from hfproxy.daemon import processes
 from hfproxy.daemon.clock import now
 from hfproxy.daemon.journal import Journal
@@ -32,9 +32,9 @@ from hfproxy.errors import JournalError, RefusedError, StoreError
 log = structlog.get_logger()
 
 SWEEP_SECONDS = 1
+NOWHERE: Inside = frozenset()
 UNSEEN = RefusedError("it cannot be seen what this was started by; run the command again")
 LEFT = RefusedError("the grant that this runs inside of is over; run it outside of that command: hf-proxy exec -- CMD")
-COUNTING = (MaxUses, MaxRate, MaxBytes)
 
 
 class Grants:
@@ -176,7 +176,7 @@ class Grants:
             StoreError: it could not be written; the request must not go on.
         """
         lineage = self.broker.lineage(grant)
-        if any(isinstance(caveat, COUNTING) for one in lineage for caveat in one.caveats):
+        if any(one.is_counted for one in lineage):
             await self._store.keep(lineage, now())
         self.touched(grant)
 
@@ -230,9 +230,9 @@ class Grants:
     async def inside(self, grant: Grant, inode: int) -> Inside:
         """Of a grant and all above it those bound to a tree of processes that this connection comes from."""
         if not self.broker.is_living(grant):
-            return frozenset()
-        bound = [one.id for one in self.broker.lineage(grant) if one.order.bind is Bind.TREE]
-        return frozenset([one for one in bound if await self._is_inside(one, inode)])
+            return NOWHERE
+        bound = [tree for one in self.broker.lineage(grant) for tree in one.trees]
+        return frozenset([one for one in bound if await self._is_inside(one, inode)]) if bound else NOWHERE
 
     async def ambient(self, inode: int) -> Grant | None:
         """The innermost grant whose tree needs no credential, and this connection comes from."""

@@ -9,18 +9,15 @@ Whatever has a body, or goes by way of a corporate proxy, takes the session.
 
 import asyncio
 import ssl
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
-from multidict import CIMultiDictProxy
 
-from hfproxy.core.access import LOOK
-from hfproxy.core.headers import Headers
-from hfproxy.daemon.one_piece import LATIN, Body, Link
-from hfproxy.errors import UpstreamError
+from hfproxy.core.headers import Answered, Headers, answered, head
+from hfproxy.daemon.one_piece import Body, Link
+from hfproxy.daemon.reply import Reply
 
 SAFE: Final = frozenset({"GET", "HEAD"})
 CONNECT_SECONDS: Final = 10
@@ -30,43 +27,18 @@ FINAL: Final = 200
 BROKEN: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 
-class Reply:
-    """The head of an answer; `content` is the body as it comes. Leaving it gives the connection back."""
+class _Lent(Reply):
+    """An answer that a connection is lent for."""
 
-    __slots__ = ("_link", "_links", "content", "headers", "status")
+    __slots__ = ("_link", "_links")
 
     def __init__(
-        self,
-        status: int,
-        headers: CIMultiDictProxy[str],
-        content: aiohttp.StreamReader | Body,
-        link: Link,
-        links: "Links",
+        self, status: int, headers: Answered, content: aiohttp.StreamReader | Body, link: Link, links: "Links"
     ) -> None:
-        self.status, self.headers, self.content = status, headers, content
+        super().__init__(status, headers, content)
         self._link, self._links = link, links
 
-    @property
-    def content_type(self) -> str:
-        """The media type without its parameters, in lower case."""
-        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
-    @property
-    def content_length(self) -> int | None:
-        """How long the body says it is."""
-        length = self.headers.get("Content-Length", "")
-        return int(length) if length.isascii() and length.isdigit() else None
-
-    async def read(self) -> bytes:
-        """The whole body."""
-        return await self.content.read()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def leave(self) -> None:
         self._links.take_back(self._link, whole=self.content.is_eof())
 
 
@@ -79,6 +51,7 @@ class Links:
         self._host, self._port = parts.hostname or "", parts.port or (443 if self._tls else 80)
         self._named = parts.netloc
         self._idle: list[tuple[Link, float]] = []
+        self._loop = asyncio.get_running_loop()
 
     def close(self) -> None:
         """Close those that nobody uses."""
@@ -92,27 +65,27 @@ class Links:
             UpstreamError: a header that would be more than one line.
             aiohttp.ClientError, OSError: as its session would.
         """
-        head = self._head(method, raw_target, headers)
+        asked = head(f"{method} {raw_target} HTTP/1.1", (("Host", self._named), *headers)) + b"\r\n"
         while (link := self._kept()) is not None:
             try:
-                return await self._ask(link, method, head)
+                return await self._ask(link, method, asked)
             except BROKEN:
                 continue  # it was closed while nobody used it; to read again does no harm
         try:
-            return await self._ask(await self._open(), method, head)
+            return await self._ask(await self._open(), method, asked)
         except BROKEN:
-            return await self._ask(await self._open(), method, head)
+            return await self._ask(await self._open(), method, asked)
 
     def take_back(self, link: Link, *, whole: bool) -> None:
         """Keep a connection for the next request, if its answer was read to the end and it may be used again."""
         if whole and not link.should_close:
-            self._idle.append((link, asyncio.get_running_loop().time()))
+            self._idle.append((link, self._loop.time()))
         else:
             link.abort()
 
     def _kept(self) -> Link | None:
         """The connection that was used last: what is left over by a burst grows old at the other end."""
-        now = asyncio.get_running_loop().time()
+        now = self._loop.time()
         while self._idle and self._idle[0][1] < now - IDLE_SECONDS:
             self._idle.pop(0)[0].close()
         while self._idle:
@@ -123,10 +96,9 @@ class Links:
         return None
 
     async def _open(self) -> Link:
-        loop = asyncio.get_running_loop()
         async with asyncio.timeout(CONNECT_SECONDS):
-            _, link = await loop.create_connection(
-                lambda: Link(loop),
+            _, link = await self._loop.create_connection(
+                lambda: Link(self._loop),
                 self._host,
                 self._port,
                 ssl=self._tls,
@@ -134,11 +106,11 @@ class Links:
             )
         return link
 
-    async def _ask(self, link: Link, method: str, head: bytes) -> Reply:
+    async def _ask(self, link: Link, method: str, asked: bytes) -> Reply:
         try:
-            answer = await link.ask(head, bodiless=method == "HEAD")
+            answer = await link.ask(asked, bodiless=method == "HEAD")
             if answer is not None:
-                return Reply(*answer, link, self)
+                return _Lent(*answer, link, self)
             message, content = await link.read()
             while message.code < FINAL and message.code != 101:  # 100 and 103 come before the answer
                 message, content = await link.read()
@@ -147,12 +119,4 @@ class Links:
             if isinstance(error, HttpProcessingError):  # it may quote the answer
                 raise aiohttp.ClientPayloadError from None
             raise
-        return Reply(message.code, message.headers, content, link, self)
-
-    def _head(self, method: str, raw_target: str, headers: Headers) -> bytes:
-        lines = [f"{method} {raw_target} HTTP/1.1\r\nHost: {self._named}"]
-        lines += [f"{name}: {value}" for name, value in headers]
-        text = "\r\n".join(lines)
-        if text.count("\n") != len(lines) or text.count("\r") != len(lines):
-            raise UpstreamError(f"a header of this request is more than one line; nothing was sent{LOOK}")
-        return f"{text}\r\n\r\n".encode(*LATIN)
+        return _Lent(message.code, answered(message.headers.items()), content, link, self)

@@ -2,32 +2,34 @@
 
 Most are, and then a parser that could wait for more, and a body that is read as it comes, cost more than the decision
 (`make bench`). Nothing is read more leniently for that: the form below leaves no choice, and whatever does not fit it
-is left to aiohttp's parser, which also finds the words for what is no HTTP at all.
+is left to aiohttp's parser, which also finds the words for what is no HTTP at all. Most lines of a head were in an
+answer before, and are known again.
 """
 
 import asyncio
 import re
 from collections.abc import AsyncIterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from multidict import CIMultiDict, CIMultiDictProxy
+
+from hfproxy.core.headers import LATIN, Answered, may_come_down
 
 # Signed storage addresses and xet tokens are long: 64 000 characters are documented (hub-wire §4).
 MAX_HEADER_BYTES: Final = 256 * 1024
-LATIN: Final = ("utf-8", "surrogateescape")  # how aiohttp reads header bytes, so that they leave as they came
 END: Final = b"\r\n\r\n"
-VALUE: Final = r"[\t -~\x80-\xff]*"
+VALUE: Final = r"[\t -~\x80-\U0010ffff]*"  # all but control characters
 # Without 204 and 304, which have no body whatever they say, and what comes before the answer (RFC 9110 §15).
-HEAD: Final = re.compile(
-    rf"HTTP/1\.1 ((?!204|304)[2-5][0-9][0-9]) {VALUE}((?:\r\n[!#$%&'*+.^_`|~0-9A-Za-z-]+:{VALUE})+)".encode("latin-1")
-)
-FIELD: Final = re.compile(r"\r\n([^:\r]+):[\t ]*([^\r]*)")
-NOT_PLAIN: Final = ("transfer-encoding", "upgrade", "trailer")
+STATUS: Final = re.compile(rf"HTTP/1\.1 ((?!204|304)[2-5][0-9][0-9]) {VALUE}")
+FIELD: Final = re.compile(rf"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t ]*({VALUE})")
+NOT_PLAIN: Final = frozenset({"transfer-encoding", "upgrade", "trailer"})
 KEEP_ALIVE: Final = "keep-alive"
 # As many as aiohttp's parser takes.
 MAX_HEADERS: Final = 128
+# Lines of heads that are known again, and how long one may be for it.
+REMEMBERED: Final = 1024
+MEMORABLE: Final = 256
 
 
 class Body:
@@ -63,34 +65,89 @@ class OnePiece(NamedTuple):
     """Such an answer."""
 
     status: int
-    headers: CIMultiDictProxy[str]
+    headers: Answered
     content: Body
+
+
+class _Line(NamedTuple):
+    """A line of a head: the field's name in lower case, its value, and itself, if it goes to the client."""
+
+    name: str
+    value: str
+    down: tuple[str, str] | None
+
+
+Read = TypeVar("Read", int, _Line)
+_statuses: Final[dict[str, int]] = {}
+_lines: Final[dict[str, _Line]] = {}
 
 
 def read(data: bytes, *, bodiless: bool) -> OnePiece | None:
     """The answer, if this is one, whole and nothing more; None: that is for aiohttp to say. `bodiless`: to a HEAD."""
     end = data.find(END)
-    found = HEAD.fullmatch(data, 0, end) if 0 < end <= MAX_HEADER_BYTES else None
+    if not 0 < end <= MAX_HEADER_BYTES:
+        return None
+    first, *rest = data[:end].decode(*LATIN).split("\r\n")
+    status = _statuses.get(first) or _status(first)
+    headers = _headers(rest) if status else None
+    if status is None or headers is None:
+        return None
+    body = data[end + len(END) :]
+    if not _is_whole(body, headers.fields.get("content-length", ""), bodiless=bodiless):
+        return None
+    return OnePiece(status, headers, Body(body))
+
+
+def _headers(lines: list[str]) -> Answered | None:
+    """Each line read; None if one of them is not plain, or there are too many."""
+    down: list[tuple[str, str]] = []
+    fields: dict[str, str] = {}
+    for text in lines:
+        line = _lines.get(text) or _line(text)
+        if line is None:
+            return None
+        name, value, pair = line
+        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+        if pair is not None:
+            down.append(pair)
+    return Answered(tuple(down), fields) if len(lines) <= MAX_HEADERS else None
+
+
+def _line(text: str) -> _Line | None:
+    found = FIELD.fullmatch(text)
     if found is None:
         return None
-    headers = CIMultiDict((name, value.rstrip("\t ")) for name, value in FIELD.findall(found[2].decode(*LATIN)))
-    lengths = headers.getall("content-length", [])
-    body = data[end + len(END) :]
-    if len(lengths) != 1 or not _is_whole(body, lengths[0], bodiless=bodiless) or len(headers) > MAX_HEADERS:
+    spelled, value = found[1], found[2].rstrip("\t ")
+    name = spelled.lower()
+    if name in NOT_PLAIN or (name == "connection" and value.lower() != KEEP_ALIVE):
         return None
-    if any(name in headers for name in NOT_PLAIN) or not _is_kept_open(headers):
+    line = _Line(name, value, (spelled, value) if may_come_down(spelled) else None)
+    _remember(_lines, text, line)
+    return line
+
+
+def _status(text: str) -> int | None:
+    found = STATUS.fullmatch(text)
+    if found is None:
         return None
-    return OnePiece(int(found[1]), CIMultiDictProxy(headers), Body(body))
+    status = int(found[1])
+    _remember(_statuses, text, status)
+    return status
+
+
+def _remember(known: dict[str, Read], text: str, read: Read) -> None:
+    if len(text) > MEMORABLE:
+        return
+    if len(known) >= REMEMBERED:
+        known.pop(next(iter(known)))
+    known[text] = read
 
 
 def _is_whole(body: bytes, length: str, *, bodiless: bool) -> bool:
+    """Whether this is the body; two lengths are one list, which is no number."""
     if bodiless:
         return not body and length.isascii() and length.isdigit()
     return length == str(len(body))
-
-
-def _is_kept_open(headers: CIMultiDict[str]) -> bool:
-    return all(value.lower() == KEEP_ALIVE for value in headers.getall("connection", ()))
 
 
 class Link(ResponseHandler):

@@ -7,22 +7,17 @@ choice. What is not plain in any way is left to aiohttp, which also finds the wo
 """
 
 import asyncio
-import hashlib
 import re
 from collections.abc import AsyncIterator
-from functools import lru_cache
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser
 
-from hfproxy.core.access import LOOK
 from hfproxy.core.admission import Inbound
-from hfproxy.core.headers import Headers, upward
-from hfproxy.daemon.one_piece import LATIN, MAX_HEADER_BYTES
-from hfproxy.errors import UpstreamError
+from hfproxy.core.headers import Head, Headers, upward
+from hfproxy.daemon.one_piece import MAX_HEADER_BYTES
 
 if TYPE_CHECKING:
     from hfproxy.daemon.visitor import Visitor
@@ -46,7 +41,7 @@ class Fields:
 
 
 class Heads:
-    """Reads heads, and knows blocks of headers again by their digest: clients send the same ones all the time."""
+    """Reads heads, and knows blocks of headers again: clients send the same ones all the time."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, Fields] = {}
@@ -57,19 +52,18 @@ class Heads:
         match = LINE.fullmatch(line)
         if match is None or block.find(END) != len(block) - len(END) or len(data) > MAX_HEADER_BYTES:
             return None
-        digest = hashlib.sha256(block).digest()
-        fields = self._known.get(digest) or self._learn(digest, data)
+        fields = self._known.get(block) or self._learn(block, data)
         if fields is None:
             return None
         return PlainRequest(match[1].decode("ascii"), match[2].decode("ascii"), fields, visitor)
 
-    def _learn(self, digest: bytes, data: bytes) -> Fields | None:
+    def _learn(self, block: bytes, data: bytes) -> Fields | None:
         pairs = _parsed(data)
         if pairs is None:
             return None
         if len(self._known) >= REMEMBERED:
             self._known.pop(next(iter(self._known)))
-        self._known[digest] = fields = Fields(pairs)
+        self._known[block] = fields = Fields(pairs)
         return fields
 
 
@@ -114,8 +108,17 @@ class PlainRequest:
         for part in list[bytes]():
             yield part
 
-    async def begin(self, status: int, head: Headers) -> "PlainResponse":
-        return PlainResponse(self.visitor, status, head, bodiless=self.method == "HEAD" or status in EMPTY_STATUS)
+    async def begin(self, head: Head) -> "PlainResponse":
+        bodiless = self.method == "HEAD" or head.status in EMPTY_STATUS
+        chunked = not bodiless and not any(name.lower() == "content-length" for name, _ in head.pairs)
+        response = PlainResponse(self.visitor, head, chunked=chunked)
+        asyncio.get_running_loop().call_soon(response.flush)
+        return response
+
+    async def answer(self, head: Head, body: bytes) -> "PlainResponse":
+        response = PlainResponse(self.visitor, head, chunked=False)
+        await response.write(body)
+        return response
 
 
 class PlainResponse:
@@ -123,25 +126,19 @@ class PlainResponse:
 
     __slots__ = ("_chunked", "_head", "_visitor")
 
-    def __init__(self, visitor: "Visitor", status: int, head: Headers, *, bodiless: bool) -> None:
-        self._visitor = visitor
-        self._chunked = not bodiless and not any(name.lower() == "content-length" for name, _ in head)
-        lines = [_status_line(status), *(f"{name}: {value}" for name, value in head)]
-        if self._chunked:
-            lines.append("Transfer-Encoding: chunked")
+    def __init__(self, visitor: "Visitor", head: Head, *, chunked: bool) -> None:
+        self._visitor, self._chunked = visitor, chunked
+        more = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         if visitor.is_last:
-            lines.append("Connection: close")
-        text = "\r\n".join(lines)
-        if text.count("\n") >= len(lines) or text.count("\r") >= len(lines):
-            raise UpstreamError(f"the Hub's answer has a header of more than one line and was not passed on{LOOK}")
-        self._head = f"{text}\r\n\r\n".encode(*LATIN)
-        asyncio.get_running_loop().call_soon(self._flush)
+            more += b"Connection: close\r\n"
+        self._head = head.sent + more + b"\r\n"
 
     async def write(self, data: bytes) -> None:
         if self._chunked and data:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         self._send(data)
-        await self._visitor.drained()
+        if self._visitor.writing_paused:
+            await self._visitor.drained()
 
     async def write_eof(self) -> None:
         self._send(b"0\r\n\r\n" if self._chunked else b"")
@@ -155,15 +152,8 @@ class PlainResponse:
         if data:
             transport.write(data)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Let the head leave, if it has not yet."""
         transport = self._visitor.transport
         if self._head and transport is not None and not transport.is_closing():
             self._send(b"")
-
-
-@lru_cache(maxsize=64)
-def _status_line(status: int) -> str:
-    try:
-        return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"HTTP/1.1 {status} "

@@ -102,7 +102,7 @@ class DataPlane:
 
     async def _holder(self, exchange: Exchange, found: Classification) -> Grant | Deny:
         """Whose credential is it? Asked before a body is read, so that a stranger's body never is."""
-        presented = admission.presented(exchange.inbound)
+        presented = exchange.inbound.presented
         if presented is None and self._listener.container:
             return UNKNOWN_CONTAINER
         if presented is None:
@@ -176,20 +176,22 @@ class DataPlane:
         access = await self._access(exchange, classified, grant, held)
         if isinstance(access, Deny):
             return self._refuse(exchange, access)
-        exchange.classified = Classified(classified.route, access)
+        if access is not classified.access:
+            exchange.classified = Classified(classified.route, access)
         held = self._spent(exchange, grant, access, held)
         if held.account.revoked is not None and not self._goes_without(exchange, grant, access):
             return self._refuse(exchange, Deny(Refusal.ACCOUNT, held.account.revoked))
         decision = self._grants.broker.authorize(grant, access, now(), exchange.inside)
         if isinstance(decision, Deny):
             return self._refuse(exchange, decision)
-        with self._grants.running.under(grant.id, exchange.request.transport):
+        connection = self._grants.running.begin(grant.id, exchange.request.transport)
+        try:
             await self._grants.used(grant)
             await self._recorder.decided(exchange, decision)
-            try:
-                return await self._forward.serve(exchange, decision, held)
-            finally:
-                self._grants.touched(grant)
+            return await self._forward.serve(exchange, decision, held)
+        finally:
+            self._grants.touched(grant)
+            self._grants.running.end(grant.id, connection)
 
     async def _find_inside(self, exchange: Exchange, grant: Grant) -> None:
         if exchange.peer is not None:
@@ -201,7 +203,7 @@ class DataPlane:
             return own
         uid = grant.order.uid
         name = spending.choose(access, grant.order.account, self._accounts.purses(uid), self._rules)
-        held = self._accounts.get(Key(uid, name)) or own
+        held = own if name == own.account.name else self._accounts.get(Key(uid, name)) or own
         exchange.spent = held.account.name
         return held
 

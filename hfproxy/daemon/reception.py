@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from hfproxy.core.admission import Inbound
-from hfproxy.core.headers import Headers, upward
+from hfproxy.core.headers import Head, Headers, upward
 from hfproxy.daemon.exchange import Request, Response
 from hfproxy.daemon.one_piece import MAX_HEADER_BYTES
 from hfproxy.daemon.plain import Heads, PlainRequest
@@ -37,10 +37,8 @@ class Reception:
         said = await self._answer(request)
         if isinstance(said, web.Response):
             body = said.body if isinstance(said.body, bytes) else b""
-            head = (*said.headers.items(), ("Content-Length", str(len(body))))
-            response = await request.begin(said.status, head)
-            await response.write(b"" if request.method == "HEAD" else body)
-            await response.write_eof()
+            head = Head(said.status, (*said.headers.items(), ("Content-Length", str(len(body)))))
+            await request.answer(head, b"" if request.method == "HEAD" else body)
 
     async def shut(self, seconds: float) -> None:
         """Let aiohttp's connections finish; the idle ones have, and are not waited for."""
@@ -87,11 +85,18 @@ class Served:
         async for part in self._request.content.iter_any():
             yield part
 
-    async def begin(self, status: int, head: Headers) -> web.StreamResponse:
-        response = web.StreamResponse(status=status)
-        for name, value in head:
+    async def begin(self, head: Head) -> web.StreamResponse:
+        response = web.StreamResponse(status=head.status)
+        for name, value in head.pairs:
             response.headers.add(name, value)
         await response.prepare(self._request)
+        return response
+
+    async def answer(self, head: Head, body: bytes) -> web.StreamResponse:
+        response = await self.begin(head)
+        if body:
+            await response.write(body)
+        await response.write_eof()
         return response
 
 

@@ -2,24 +2,22 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import Final
 
 import aiohttp
 
-from hfproxy.core import headers as crossing
 from hfproxy.core import leak, rewrite
 from hfproxy.core.access import AllowAnonymous, Decision, Deny, Refusal
-from hfproxy.core.headers import Headers, replaced
+from hfproxy.core.headers import Head, Headers, replaced
 from hfproxy.core.rewrite import Places
 from hfproxy.core.table import Answer
 from hfproxy.daemon import refusals
 from hfproxy.daemon.accounts import Held
 from hfproxy.daemon.exchange import Request, Response
-from hfproxy.daemon.links import Reply
 from hfproxy.daemon.meter import Meter, OverLimitError
 from hfproxy.daemon.one_piece import Body
 from hfproxy.daemon.refusals import UNAUTHORIZED
+from hfproxy.daemon.reply import Reply
 from hfproxy.errors import UpstreamError
 
 # Bodies up to here are looked into; larger ones and file content pass as they are (threats T13).
@@ -52,32 +50,30 @@ class Relay:
         """Whether the body will be rewritten, so that the Hub must not compress it."""
         return self.answer is Answer.LFS or XET_INFO in self.accept
 
-    async def pass_on(self, request: Request, upstream: aiohttp.ClientResponse | Reply) -> Response | Deny:
+    async def pass_on(self, request: Request, upstream: Reply) -> Response | Deny:
         """Send the answer to the client.
 
         Raises:
             UpstreamError: the token is in it, or the Hub broke off before anything was sent.
             OverLimitError: the grant's limit was reached in the middle of it; the connection is cut.
         """
-        head = rewrite.headers(crossing.downward(upstream.headers.items()), self.places) + self.more
-        self._check("\n".join(chain.from_iterable(head)).encode("utf-8", "surrogateescape"))
         self.status = upstream.status
+        head = Head(self.status, rewrite.headers(upstream.headers, self.places) + self.more)
+        self._check(head.sent)
         if self.status == UNAUTHORIZED and self.answer in {Answer.GIT, Answer.LFS}:
             return self._unauthorized()
         if request.method == "HEAD" or self.status in NO_BODY:
-            return await self._stream(request, upstream, self._explained(head), b"")
+            return await request.answer(self._explained(head, upstream), b"")
         self.meter.check_room(upstream.content_length or 0)
         if not self._is_looked_into(upstream):
-            return await self._stream(request, upstream, self._explained(head), b"")
+            return await self._stream(request, upstream, self._explained(head, upstream), b"")
         try:
             start = await _first(upstream.content, LOOKED_INTO)
         except aiohttp.ClientError:
             raise UpstreamError("the Hub broke off its answer; try again") from None
         if not upstream.content.at_eof():
             return await self._stream(request, upstream, head, start)
-        # Several are one list (RFC 9110 §5.3): looking at the first alone would take a compressed body for a plain one.
-        encoding = ", ".join(upstream.headers.getall("Content-Encoding", ()))
-        return await self._whole(request, head, start, encoding)
+        return await self._whole(request, upstream, head, start)
 
     def _unauthorized(self) -> Deny:
         """git would ask a person for a password, git-lfs ask the Hub again, so they get a no that is final."""
@@ -91,13 +87,13 @@ class Relay:
         name = self.held.account.name if self.held is not None else ""
         return f"the Hub no longer accepts the token of account '{name}'; run: hf-proxy login"
 
-    def _is_looked_into(self, upstream: aiohttp.ClientResponse | Reply) -> bool:
+    def _is_looked_into(self, upstream: Reply) -> bool:
         """API answers and errors that are text. Events are passed on as they come."""
         is_file = self.answer is Answer.FILE and upstream.status < 300 and XET_INFO not in self.accept
         if self.answer is Answer.EVENTS and upstream.status < 300:
             return False
         kind = upstream.content_type
-        is_text = kind.startswith(TEXTUAL) or kind.endswith("+json") or "Content-Type" not in upstream.headers
+        is_text = kind.startswith(TEXTUAL) or kind.endswith("+json") or not kind
         return not is_file and is_text
 
     def _check(self, data: bytes) -> None:
@@ -106,52 +102,48 @@ class Relay:
                 "the Hub's answer held the account's token, so it was not passed on; see: hf-proxy audit"
             )
 
-    async def _whole(self, request: Request, head: Headers, body: bytes, encoding: str) -> Response:
+    async def _whole(self, request: Request, upstream: Reply, head: Head, body: bytes) -> Response:
         """A short body that was read: looked into, rewritten where it must be, sent with its length."""
-        plain = leak.plain(body, encoding, 16 * LOOKED_INTO)
-        changed = body if plain is None else self._rewritten(plain, head)
+        plain = leak.plain(body, upstream.field("content-encoding"), 16 * LOOKED_INTO)
+        changed = body if plain is None else self._rewritten(plain, upstream)
         self._check(changed)  # an LFS batch may hold the token where the credential was put in its place
+        head = self._explained(head, upstream)
         if plain is not None and changed != plain:
             body = changed
-            head = tuple((name, value) for name, value in head if name.lower() != "content-encoding")
+            head = Head(head.status, tuple(pair for pair in head.pairs if pair[0].lower() != "content-encoding"))
         self.meter.pass_down(len(body))
-        head = replaced(self._explained(head), "Content-Length", str(len(body)))
-        response = await request.begin(self.status, head)
-        await response.write(body)
-        await response.write_eof()
-        return response
+        if upstream.field("content-length") != str(len(body)):
+            head = Head(head.status, replaced(head.pairs, "Content-Length", str(len(body))))
+        return await request.answer(head, body)
 
-    def _rewritten(self, body: bytes, head: Headers) -> bytes:
-        if (sentence := self._sentence(head)) is not None:
+    def _rewritten(self, body: bytes, upstream: Reply) -> bytes:
+        if (sentence := self._sentence(upstream)) is not None:
             return refusals.amended(body, sentence)
         if self.answer is Answer.LFS:
             return rewrite.lfs_batch(body, self.places, self.credential)
         return rewrite.xet_fileinfo(body, self.places) if XET_INFO in self.accept else body
 
-    def _explained(self, head: Headers) -> Headers:
+    def _explained(self, head: Head, upstream: Reply) -> Head:
         """Say why, where the Hub's own words cannot."""
-        sentence = self._sentence(head)
+        sentence = self._sentence(upstream)
         if sentence is None:
             return head
-        said = next((value for name, value in head if name.lower() == "x-error-message"), "")
+        said = upstream.field("x-error-message")
         objections = self.decision.objections if isinstance(self.decision, AllowAnonymous) else ()
-        head = (*head, ("X-HF-Warning", refusals.warning(objections, sentence)))
-        return replaced(head, "X-Error-Message", f"{said} ({sentence})".strip())
+        warned = (*head.pairs, ("X-HF-Warning", refusals.warning(objections, sentence)))
+        return Head(head.status, replaced(warned, "X-Error-Message", f"{said} ({sentence})".strip()))
 
-    def _sentence(self, head: Headers) -> str | None:
+    def _sentence(self, upstream: Reply) -> str | None:
         """What to add to an answer, if anything."""
         if self.status < 400:
             return None
-        fields = {name.lower(): value for name, value in head}
         if isinstance(self.decision, AllowAnonymous):
-            return self._why() if fields.get("x-error-code") in HIDDEN_CODES and self.decision.why else None
-        dead = self.status == UNAUTHORIZED and fields.get("x-error-message", "").startswith(DEAD)
+            return self._why() if upstream.field("x-error-code") in HIDDEN_CODES and self.decision.why else None
+        dead = self.status == UNAUTHORIZED and upstream.field("x-error-message").startswith(DEAD)
         return self._why() if dead and self.held is not None else None
 
-    async def _stream(
-        self, request: Request, upstream: aiohttp.ClientResponse | Reply, head: Headers, start: bytes
-    ) -> Response:
-        response = await request.begin(self.status, head)
+    async def _stream(self, request: Request, upstream: Reply, head: Head, start: bytes) -> Response:
+        response = await request.begin(head)
         try:
             async for chunk in _chunks(start, upstream):
                 self.meter.pass_down(len(chunk))
@@ -177,7 +169,7 @@ async def _first(content: aiohttp.StreamReader | Body, limit: int) -> bytes:
     return b"".join(parts)
 
 
-async def _chunks(start: bytes, upstream: aiohttp.ClientResponse | Reply) -> AsyncIterator[bytes]:
+async def _chunks(start: bytes, upstream: Reply) -> AsyncIterator[bytes]:
     if start:
         yield start
     async for chunk in upstream.content.iter_any():

@@ -1,8 +1,6 @@
 """Connections that a grant is using right now, so that they can be cut when it ends."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
 class Running:
@@ -11,19 +9,23 @@ class Running:
     def __init__(self) -> None:
         self._connections: dict[str, set[asyncio.Transport]] = {}
 
-    @contextmanager
-    def under(self, grant_id: str, connection: asyncio.Transport | None) -> Iterator[None]:
-        """Hold a connection as in use for as long as the block runs."""
+    def begin(self, grant_id: str, connection: asyncio.Transport | None) -> asyncio.Transport:
+        """A connection is in use, until `end`."""
         if connection is None:  # it went away already; its handler is about to be cancelled
             raise ConnectionResetError
-        running = self._connections.setdefault(grant_id, set())
-        running.add(connection)
-        try:
-            yield
-        finally:
-            running.discard(connection)
-            if not running:
-                self._connections.pop(grant_id, None)
+        running = self._connections.get(grant_id)
+        if running is None:
+            self._connections[grant_id] = {connection}
+        else:
+            running.add(connection)
+        return connection
+
+    def end(self, grant_id: str, connection: asyncio.Transport) -> None:
+        """It is not any more."""
+        running = self._connections[grant_id]
+        running.discard(connection)
+        if not running:
+            del self._connections[grant_id]
 
     def cut(self, grant_id: str) -> None:
         """Break them off: the server cancels their handlers, and with them what runs upstream."""

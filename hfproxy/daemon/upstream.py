@@ -18,11 +18,12 @@ from yarl import URL
 
 from hfproxy.config import Upstream as Settings
 from hfproxy.core.access import LOOK
-from hfproxy.core.headers import Headers, replaced
+from hfproxy.core.headers import Headers, answered, replaced
 from hfproxy.core.rewrite import same_origin
 from hfproxy.daemon.accounts import Held, Origin
-from hfproxy.daemon.links import CONNECT_SECONDS, SAFE, Links, Reply
+from hfproxy.daemon.links import CONNECT_SECONDS, SAFE, Links
 from hfproxy.daemon.one_piece import MAX_HEADER_BYTES
+from hfproxy.daemon.reply import Reply
 from hfproxy.errors import AccountError, ConfigError, UpstreamError
 
 # What the client library would add by itself; the client's own headers go up, and nothing else.
@@ -37,6 +38,20 @@ REVOKE_HEADERS: Final[Headers] = (
 )
 
 Body = AsyncIterable[bytes] | bytes | None
+
+
+class _OfSession(Reply):
+    """An answer that aiohttp's session has read."""
+
+    __slots__ = ("_response",)
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        super().__init__(response.status, answered(response.headers.items()), response.content)
+        self._response = response
+
+    async def leave(self) -> None:
+        self._response.release()
+        await self._response.wait_for_close()
 
 
 class Upstream:
@@ -73,9 +88,7 @@ class Upstream:
         origin = held.account.origin
         return origin == self.origin or (origin.ca == self.origin.ca and same_origin(origin.url, self.origin.url))
 
-    async def send(
-        self, method: str, raw_target: str, headers: Headers, body: Body, held: Held | None
-    ) -> aiohttp.ClientResponse | Reply:
+    async def send(self, method: str, raw_target: str, headers: Headers, body: Body, held: Held | None) -> Reply:
         """Send one request and return the answer's head; the body is still to be read. `held` None: without token.
 
         Raises:
@@ -87,20 +100,22 @@ class Upstream:
         try:
             if body is None and method in SAFE and self._proxy is None:
                 return await self._links.send(method, raw_target, headers)
-            return await self._session.request(
-                method,
-                self._url(raw_target),
-                headers=headers,
-                data=body,
-                allow_redirects=False,
-                proxy=self._proxy,
+            return _OfSession(
+                await self._session.request(
+                    method,
+                    self._url(raw_target),
+                    headers=headers,
+                    data=body,
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                )
             )
         except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError) as error:
             raise UpstreamError(_of_the_proxy(error, self._proxy or "")) from None
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamError(_in_words(error, self.origin.url)) from None
 
-    async def revoke(self, held: Held) -> aiohttp.ClientResponse | Reply:
+    async def revoke(self, held: Held) -> Reply:
         """Ask the Hub to end an account's token, which needs no other proof than the token itself (hub-wire §1.3).
 
         Raises as `send`.

@@ -128,10 +128,10 @@ class Visitor(BaseProtocol):
 
     def came_to_the_point(self) -> None:
         """The head of a request is there."""
-        self._door.heard(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            self._door.heard(self)
 
     def send_away(self) -> None:
         """Break it off."""
@@ -164,8 +164,7 @@ class Visitor(BaseProtocol):
 
     async def drained(self) -> None:
         """Wait while the client is slow."""
-        if self.writing_paused:
-            await self._drain_helper()
+        await self._drain_helper()
 
     async def leave(self, seconds: float) -> None:
         """Answer what was asked, for so long at most, and nothing more."""

@@ -85,7 +85,7 @@ def basic(text: str) -> str:
     ],
 )
 def test_a_credential_is_taken_as_clients_present_it(value: str, found: str) -> None:
-    assert admission.presented(Inbound.of([("authorization", value)])) == found
+    assert Inbound.of([("authorization", value)]).presented == found
 
 
 @pytest.mark.parametrize(
@@ -94,21 +94,21 @@ def test_a_credential_is_taken_as_clients_present_it(value: str, found: str) -> 
      "Digest x", "Token hf_px_x"],
 )  # fmt: skip
 def test_anything_else_is_no_credential_and_not_none_either(value: str) -> None:
-    found = admission.presented(Inbound.of([("Authorization", value)]))
+    found = Inbound.of([("Authorization", value)]).presented
     assert isinstance(found, Deny)
     assert found.refusal is Refusal.UNKNOWN_CREDENTIAL
 
 
 def test_two_credentials_are_none() -> None:
-    assert isinstance(admission.presented(Inbound.of([BEARER, BEARER])), Deny)
-    assert admission.presented(Inbound.of([])) is None
+    assert isinstance(Inbound.of([BEARER, BEARER]).presented, Deny)
+    assert Inbound.of([]).presented is None
 
 
 @given(st.text())
 @law()
 def test_no_header_makes_the_reading_raise_and_none_is_repeated(value: str) -> None:
     for scheme in ("", "Basic ", "Bearer ", "Basic YTpi"):
-        found = admission.presented(Inbound.of([("Authorization", scheme + value)]))
+        found = Inbound.of([("Authorization", scheme + value)]).presented
         assert found is not None
         if isinstance(found, Deny) and len(value) > 40:
             assert value not in found.why

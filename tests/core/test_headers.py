@@ -1,11 +1,14 @@
 """Headers: what passes, exactly, and what never does."""
 
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import law
 
 from hfproxy.core import headers
+from hfproxy.errors import UpstreamError
 
 # What hub-wire §9 wants kept, in each direction.
 KEPT_UP = [
@@ -58,12 +61,17 @@ OURS = ["X-HF-Proxy-Refusal", "X-HF-Proxy-Anything"]
 OVERRIDES = ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"]
 
 
+def downward(pairs: Iterable[tuple[str, str]]) -> headers.Headers:
+    """What goes to the client."""
+    return headers.answered(pairs).down
+
+
 def test_what_the_hub_needs_passes_unchanged_and_in_order() -> None:
     assert headers.upward(KEPT_UP) == tuple(KEPT_UP)
 
 
 def test_what_clients_need_passes_unchanged_and_in_order() -> None:
-    assert headers.downward(KEPT_DOWN) == tuple(KEPT_DOWN)
+    assert downward(KEPT_DOWN) == tuple(KEPT_DOWN)
 
 
 @pytest.mark.parametrize("name", [*HOP_BY_HOP, *IDENTIFYING, *OURS, "Expect", "Sec-Fetch-Site", "Sec-Fetch-Mode"])
@@ -94,14 +102,14 @@ def test_no_header_may_turn_the_request_into_another_one(name: str) -> None:
 )
 def test_these_never_come_down_in_any_case(name: str) -> None:
     for spelled in (name, name.lower(), name.upper()):
-        assert headers.downward([(spelled, "x"), ("B", "2"), (spelled, "y")]) == (("B", "2"),)
+        assert downward([(spelled, "x"), ("B", "2"), (spelled, "y")]) == (("B", "2"),)
 
 
 @pytest.mark.parametrize("value", ["X-One, x-two", "x-one,X-TWO", " X-One ,\tx-two , close", "close, X-One,, x-two"])
 def test_what_connection_names_ends_here(value: str) -> None:
     given_headers = [("X-One", "1"), ("Connection", value), ("x-TWO", "2"), ("X-Three", "3")]
     assert headers.upward(given_headers) == (("X-Three", "3"),)
-    assert headers.downward(given_headers) == (("X-Three", "3"),)
+    assert downward(given_headers) == (("X-Three", "3"),)
 
 
 def test_several_connection_headers_count_together() -> None:
@@ -112,7 +120,7 @@ def test_several_connection_headers_count_together() -> None:
 @given(st.lists(st.tuples(st.sampled_from([*HOP_BY_HOP, *IDENTIFYING, "A", "B", "x-one"]), st.text(max_size=5))))
 @law()
 def test_crossing_only_drops_and_doing_it_again_changes_nothing(pairs: list[tuple[str, str]]) -> None:
-    for cross in (headers.upward, headers.downward):
+    for cross in (headers.upward, downward):
         once = cross(pairs)
         left = iter(pairs)
         assert all(pair in left for pair in once)
@@ -156,3 +164,24 @@ def test_who_asks_for_no_compression_in_particular_still_does_not() -> None:
 def test_a_name_that_comes_twice_goes_up_twice_in_the_spelling_it_had_first() -> None:
     given = (("X-Tag", "a"), ("Accept", "x"), ("x-tag", "b"), ("X-TAG", "c"))
     assert headers.upward(given) == (("X-Tag", "a"), ("Accept", "x"), ("X-Tag", "b"), ("X-Tag", "c"))
+
+
+def test_every_field_of_an_answer_is_found_and_several_of_a_name_are_one_list() -> None:
+    found = headers.answered([("ETag", "x"), ("Link", "<a>"), ("Set-Cookie", "s"), ("link", "<b>")])
+    assert found.fields == {"etag": "x", "link": "<a>, <b>", "set-cookie": "s"}
+    assert found.down == (("ETag", "x"), ("Link", "<a>"), ("link", "<b>"))
+
+
+def test_a_head_is_sent_line_by_line() -> None:
+    assert headers.Head(200, (("A", "1"), ("B", ""))).sent == b"HTTP/1.1 200 OK\r\nA: 1\r\nB: \r\n"
+    assert headers.Head(599, ()).sent == b"HTTP/1.1 599 \r\n"
+    assert headers.head("GET / HTTP/1.1", (("A", "\udce9\xe9"),)) == b"GET / HTTP/1.1\r\nA: \xe9\xc3\xa9\r\n"
+
+
+@pytest.mark.parametrize("text", ["a\r\nB: c", "a\nb", "a\rb", "\n", "a\r"])
+def test_no_header_becomes_another_line(text: str) -> None:
+    for pair in ((text, "x"), ("X", text)):
+        with pytest.raises(UpstreamError, match="more than one line"):
+            headers.Head(200, (("A", "1"), pair))
+    with pytest.raises(UpstreamError, match="more than one line"):
+        headers.head(f"GET /{text} HTTP/1.1", ())

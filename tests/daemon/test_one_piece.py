@@ -1,7 +1,6 @@
 """Answers in one piece are read as aiohttp's parser reads them, or not at all."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -13,7 +12,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.daemon.one_piece import MAX_HEADER_BYTES, Link, read
+from hfproxy.core.headers import Answered, answered
+from hfproxy.daemon import one_piece
+from hfproxy.daemon.one_piece import MAX_HEADER_BYTES, REMEMBERED, Link, read
 
 PIECES = st.sampled_from(
     [
@@ -65,15 +66,15 @@ PLAIN = (
 )
 
 
-def ours(data: bytes, *, bodiless: bool) -> tuple[int, list[tuple[str, str]], bytes] | None:
+def ours(data: bytes, *, bodiless: bool) -> tuple[int, Answered, bytes] | None:
     """What we read."""
     answer = read(data, bodiless=bodiless)
     return answer and (answer.status, spelled(answer.headers), asyncio.run(answer.content.read()))
 
 
-def spelled(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+def spelled(headers: Answered) -> Answered:
     """Headers without the case of their names: aiohttp has an own spelling for those it knows."""
-    return [(name.lower(), value) for name, value in headers.items()]
+    return headers._replace(down=tuple((name.lower(), value) for name, value in headers.down))
 
 
 def theirs(data: bytes, *, bodiless: bool) -> Any:
@@ -98,7 +99,7 @@ def theirs(data: bytes, *, bodiless: bool) -> Any:
         if len(messages) != 1 or upgraded or rest or messages[0][0].should_close or not messages[0][1].is_eof():
             return None
         message, content = messages[0]
-        return message.code, spelled(message.headers), await content.read()
+        return message.code, spelled(answered(message.headers.items())), await content.read()
 
     return asyncio.run(parsed())
 
@@ -116,6 +117,23 @@ def theirs(data: bytes, *, bodiless: bool) -> Any:
 def test_what_is_read_is_what_aiohttp_reads(data: bytes, *, bodiless: bool) -> None:
     found = ours(data, bodiless=bodiless)
     assert found is None or found == theirs(data, bodiless=bodiless)
+
+
+@law()
+@given(first=ANSWERS, second=ANSWERS, bodiless=st.booleans())
+def test_lines_that_are_known_change_nothing(first: bytes, second: bytes, *, bodiless: bool) -> None:
+    ours(first, bodiless=bodiless)
+    before = ours(second, bodiless=bodiless)
+    assert before is None or before == theirs(second, bodiless=bodiless)
+    assert ours(second, bodiless=bodiless) == before
+
+
+def test_no_more_lines_are_remembered_than_there_is_room_for() -> None:
+    for number in range(REMEMBERED + 20):
+        line = b"X: %d\r\n" % number
+        assert read(BEGUN + line + b"\r\nx", bodiless=False) is not None
+        assert read(BEGUN.replace(b"OK", b"OK %d" % number) + b"\r\nx", bodiless=False) is not None
+    assert len(one_piece._lines) == len(one_piece._statuses) == REMEMBERED
 
 
 def test_the_answers_of_the_hub_are_in_one_piece() -> None:

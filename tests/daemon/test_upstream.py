@@ -191,7 +191,7 @@ class TestWhatIsSent:
         answer = b"HTTP/1.1 302 Found\r\nLocation: https://s/" + b"x" * 200_000 + b"\r\nContent-Length: 0\r\n\r\n"
         async with Server(answer).listening() as hub, upstream(f"http://127.0.0.1:{hub.port}") as to:
             async with await to.send("GET", "/", (), None, None) as found:
-                assert len(found.headers["Location"]) > 200_000
+                assert len(found.field("location")) > 200_000
 
 
 class TestTheToken:
