@@ -26,7 +26,6 @@ from hfproxy.errors import JournalError
 
 START: Final = "0" * 64
 HASH_KEY: Final = b',"hash":"'
-MAC_KEY: Final = b',"mac":"'
 # `,"hash":"` + 64 hex digits + `"}`
 SEAL_BYTES: Final = len(HASH_KEY) + 64 + 2
 
@@ -75,10 +74,11 @@ def seal(event: Event | str, head: Head, key: bytes | None = None) -> tuple[byte
     """
     seq, said = head.seq + 1, event if isinstance(event, str) else members(event)
     body = f'{{"seq":{seq}{"," if said else ""}{said},"prev":"{head.hash}"'.encode("ascii")
-    if key is not None:
-        body += MAC_KEY + mac(hashlib.sha256(body).digest(), key).encode() + b'"'
-    digest = hashlib.sha256(body).hexdigest()
-    return body + HASH_KEY + digest.encode() + b'"}\n', Head(seq, digest)
+    hashed = hashlib.sha256(body)
+    vouched = b"" if key is None else f',"mac":"{mac(hashed.digest(), key)}"'.encode("ascii")
+    hashed.update(vouched)
+    digest = hashed.hexdigest()
+    return b'%b%b,"hash":"%b"}\n' % (body, vouched, digest.encode("ascii")), Head(seq, digest)
 
 
 def mac(digest: bytes, key: bytes) -> str:

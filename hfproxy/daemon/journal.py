@@ -2,9 +2,10 @@
 
 Events are sealed (`core.audit`) in the order in which they happened, and a thread of its own writes them: all
 that is waiting in one `write`, one `fdatasync` for the lot when any of them must be durable (group commit). What
-nobody waits for is gathered some milliseconds first: to wake the thread for each line cost as much as all the rest of
-a request (both want the interpreter's lock). After a failed write nothing is accepted any more: what cannot be
-recorded is not done.
+nobody waits for is sealed in the event loop's next turn, when the request that it is about is on its way, and gathered
+some milliseconds before it is written: to wake the thread for each line cost as much as all the rest of a request
+(both want the interpreter's lock). After a failed write nothing is accepted any more: what cannot be recorded is not
+done.
 
 The chain runs on from file to file. A file that is full is put on disk before the next is made, and that one's
 name before a line goes into it; so a crash leaves at worst a newest file that is empty or ends in a torn line.
@@ -38,9 +39,11 @@ TAIL_BYTES: Final = 1024 * 1024
 GATHER_SECONDS: Final = 0.02
 
 
-class _Entry(NamedTuple):
-    line: bytes
-    done: asyncio.Future[None] | None  # set for what must be on disk, and for barriers
+class _Batch(NamedTuple):
+    data: bytes  # whole lines
+    last: int  # the number of the last of them
+    done: asyncio.Future[None] | None = None  # set where somebody waits until they are written
+    durable: bool = False  # until they are on disk
 
 
 class Journal:
@@ -58,8 +61,10 @@ class Journal:
         self.directory, self._key, self._full_bytes = directory, key, full_bytes
         self._own = os.getuid()
         self._path, self._file, self.head = _open(directory)
-        self._gathered: list[_Entry] = []
-        self._queue: queue.SimpleQueue[list[_Entry] | None] = queue.SimpleQueue()
+        self._noted: list[str] = []
+        self._gathered: list[bytes] = []
+        self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._in_file = self.head.seq
         self._failed = False
         self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
         self._thread.start()
@@ -72,7 +77,7 @@ class Journal:
     @property
     def waiting(self) -> int:
         """How many lines are still to be written."""
-        return self._queue.qsize()
+        return self.head.seq + len(self._noted) - self._in_file
 
     def members(self, event: Event) -> str:
         """An event, or a part of one, as `note` and `record` take it as well: for what is said again and again.
@@ -87,14 +92,17 @@ class Journal:
         Raises:
             JournalError: an earlier write failed.
         """
-        if not self._gathered:
-            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._hand_on)
-        self._gathered.append(_Entry(self._seal(event), None))
+        if self._failed:
+            raise _failure()
+        if not self._noted:
+            asyncio.get_running_loop().call_soon(self._seal)
+        self._noted.append(event if isinstance(event, str) else self.members(event))
 
     def mark(self, kind: Kind) -> None:
-        """Note what is done whether or not it can be written down."""
+        """Note what is done whether or not it can be written down. It is sealed now: there may be no key afterwards."""
         try:
             self.note({"at": now(), "kind": kind.value})
+            self._seal()
         except JournalError:
             log.warning("not_recorded", kind=kind.value)
 
@@ -104,12 +112,14 @@ class Journal:
         Raises:
             JournalError: it could not be written.
         """
-        await self._put(self._seal(event))
+        self.note(event)
+        await self._written(durable=True)
 
     async def flush(self) -> Head:
         """Wait until everything recorded so far can be read in the file; returns where the chain stands."""
+        self._seal()
         head = self.head
-        await self._put(b"")
+        await self._written(durable=False)
         return head
 
     def files(self) -> list[Path]:
@@ -129,57 +139,63 @@ class Journal:
 
     def close(self) -> None:
         """Write what is waiting and stop."""
+        self._seal()
         self._hand_on()
         self._queue.put(None)
         self._thread.join()
         os.close(self._file)
 
-    def _seal(self, event: Event | str) -> bytes:
-        if self._failed:
-            raise _failure()
-        members = event if isinstance(event, str) else self.members(event)
-        line, self.head = audit.seal(members, self.head, self._key_bytes())
-        return line
+    def _seal(self) -> None:
+        """Seal what was noted since the last time."""
+        noted, self._noted = self._noted, []
+        if noted and not self._gathered:
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._hand_on)
+        key = self._key_bytes() if noted else None
+        for event in noted:
+            line, self.head = audit.seal(event, self.head, key)
+            self._gathered.append(line)
 
     def _key_bytes(self) -> bytes | None:
         key = self._key()
         return None if key is None else key.reveal().encode()
 
-    async def _put(self, line: bytes) -> None:
+    async def _written(self, *, durable: bool) -> None:
+        """Wait for everything that was noted so far."""
+        self._seal()
         done = asyncio.get_running_loop().create_future()
-        self._gathered.append(_Entry(line, done))
-        self._hand_on()
+        self._hand_on(done, durable=durable)
         await done
 
-    def _hand_on(self) -> None:
+    def _hand_on(self, done: asyncio.Future[None] | None = None, *, durable: bool = False) -> None:
         """Give the thread what was gathered."""
         gathered, self._gathered = self._gathered, []
-        if gathered:
-            self._queue.put(gathered)
+        if gathered or done is not None:
+            self._queue.put(_Batch(b"".join(gathered), self.head.seq, done, durable))
 
     def _write_all(self) -> None:
         """The thread: take what is there, write it in one go, tell who waits."""
-        for batch in self._batches():
-            error = self._write(batch)
-            for entry in batch:
-                if entry.done is not None:
-                    _tell(entry.done, error)
+        for batches in self._taken():
+            error = self._write(batches)
+            for batch in batches:
+                if batch.done is not None:
+                    _tell(batch.done, error)
 
-    def _batches(self) -> Iterator[list[_Entry]]:
+    def _taken(self) -> Iterator[list[_Batch]]:
         closing = False
         while not closing:
             taken = [self._queue.get()]
             while not self._queue.empty():
                 taken.append(self._queue.get())
             closing = None in taken
-            yield [entry for entries in taken for entry in entries or ()]
+            yield [batch for batch in taken if batch is not None]
 
-    def _write(self, batch: list[_Entry]) -> JournalError | None:
+    def _write(self, batches: list[_Batch]) -> JournalError | None:
         if self._failed:
             return _failure()
         try:
-            self._append(b"".join(entry.line for entry in batch))
-            if any(entry.done is not None and entry.line for entry in batch):
+            self._append(b"".join(batch.data for batch in batches))
+            self._in_file = max([self._in_file, *(batch.last for batch in batches)])
+            if any(batch.durable for batch in batches):
                 os.fdatasync(self._file)
         except OSError:
             self._failed = True

@@ -72,9 +72,9 @@ class Links:
             except BROKEN:
                 continue  # it was closed while nobody used it; to read again does no harm
         try:
-            return await self._ask(await self._open(), method, asked)
+            return await self._ask(await self._opened(), method, asked)
         except BROKEN:
-            return await self._ask(await self._open(), method, asked)
+            return await self._ask(await self._opened(), method, asked)
 
     def take_back(self, link: Link, *, whole: bool) -> None:
         """Keep a connection for the next request, if its answer was read to the end and it may be used again."""
@@ -94,6 +94,9 @@ class Links:
                 return link
             link.close()
         return None
+
+    async def _opened(self) -> Link:
+        return await self._loop.create_task(self._open())  # whoever asks may be in no task (`daemon.driven`)
 
     async def _open(self) -> Link:
         async with asyncio.timeout(CONNECT_SECONDS):

@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
 from hfproxy.core.headers import LATIN, Answered, may_come_down
+from hfproxy.daemon.driven import Awaited
 
 # Signed storage addresses and xet tokens are long: 64 000 characters are documented (hub-wire §4).
 MAX_HEADER_BYTES: Final = 256 * 1024
@@ -155,7 +156,7 @@ class Link(ResponseHandler):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
-        self._asked: asyncio.Future[OnePiece | None] | None = None
+        self._asked: Awaited[OnePiece | None] | None = None
         self._bodiless = False
 
     async def ask(self, head: bytes, *, bodiless: bool) -> OnePiece | None:
@@ -166,17 +167,18 @@ class Link(ResponseHandler):
         """
         if self.transport is None:
             raise aiohttp.ServerDisconnectedError
-        self._asked, self._bodiless = self._loop.create_future(), bodiless
+        asked = self._asked = Awaited()
+        self._bodiless = bodiless
         self.transport.write(head)
-        return await self._asked
+        return await asked
 
     def data_received(self, data: bytes) -> None:
         """The beginning of an answer is looked at here; all else is aiohttp's."""
         asked, self._asked = self._asked, None
-        if asked is None or asked.done():
+        if asked is None:
             super().data_received(data)
         elif (answer := read(data, bodiless=self._bodiless)) is not None:
-            asked.set_result(answer)
+            asked.succeed(answer)
         else:
             self.set_response_params(
                 skip_payload=self._bodiless,
@@ -186,10 +188,11 @@ class Link(ResponseHandler):
                 max_field_size=MAX_HEADER_BYTES,
             )
             super().data_received(data)
-            asked.set_result(None)
+            asked.succeed(None)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Whoever waits for an answer is told."""
         super().connection_lost(exc)
-        if self._asked is not None and not self._asked.done():
-            self._asked.set_exception(aiohttp.ServerDisconnectedError())
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            asked.fail(aiohttp.ServerDisconnectedError())

@@ -13,6 +13,7 @@ import structlog
 from aiohttp.base_protocol import BaseProtocol
 
 from hfproxy.daemon import peers
+from hfproxy.daemon.driven import Driven
 from hfproxy.daemon.members import Members
 from hfproxy.daemon.peers import Peer
 from hfproxy.daemon.plain import PlainRequest
@@ -85,13 +86,13 @@ class Visitor(BaseProtocol):
     It answers plain requests itself. The first one that is not hands it over to aiohttp's server, for good.
     """
 
-    __slots__ = ("_door", "_early", "_is_guest", "_reception", "_server", "_task", "_timer", "is_last", "peer")
+    __slots__ = ("_door", "_early", "_is_guest", "_reception", "_server", "_timer", "_work", "is_last", "peer")
 
     def __init__(self, reception: "Reception", door: Door) -> None:
         super().__init__(asyncio.get_running_loop())
         self._reception, self._door = reception, door
         self._server: Handler | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._work: Driven | None = None
         self._early = b""
         self._timer: asyncio.TimerHandle | None = None
         self.is_last = False
@@ -121,8 +122,8 @@ class Visitor(BaseProtocol):
         self.came_to_the_point()
         self._door.left(self)
         super().connection_lost(exc)
-        if self._task is not None:
-            self._task.cancel()
+        if self._work is not None:
+            self._work.cancel()
         if self._server is not None:
             self._server.connection_lost(exc)
 
@@ -141,10 +142,11 @@ class Visitor(BaseProtocol):
     def data_received(self, data: bytes) -> None:
         if self._server is not None:
             self._server.data_received(data)
-        elif self._task is not None:
+        elif self._work is not None:
             self._keep(data)
         elif (request := self._reception.heads.read(data, self)) is not None:
-            self._task = asyncio.get_running_loop().create_task(self._answer(request))
+            self._work = Driven(self._answer(request))
+            self._work.go_on()
         else:
             self._hand_over(data)
 
@@ -169,10 +171,10 @@ class Visitor(BaseProtocol):
     async def leave(self, seconds: float) -> None:
         """Answer what was asked, for so long at most, and nothing more."""
         self.is_last = True
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=seconds)
+        if self._work is not None:
+            await self._work.wait(seconds)
         if self._server is None and self.transport is not None:
-            self.transport.close() if self._task is None else self.transport.abort()
+            self.transport.close() if self._work is None else self.transport.abort()
 
     def _keep(self, data: bytes) -> None:
         """The next request came before this one's answer."""
@@ -189,7 +191,7 @@ class Visitor(BaseProtocol):
             log.exception("request_failed")
             self.send_away()
         finally:
-            self._task = None
+            self._work = None
         if self.is_last and self.transport is not None:
             self.transport.close()
         elif self._early and self.transport is not None:

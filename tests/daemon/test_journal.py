@@ -12,7 +12,7 @@ import pytest
 from journals import follow_directory, lines
 
 from hfproxy.cli import chain
-from hfproxy.core.audit import Head, fits, name_of
+from hfproxy.core.audit import Head, Kind, fits, name_of
 from hfproxy.daemon.journal import FIRST, Journal
 from hfproxy.errors import JournalError, RefusedError
 from hfproxy.secret import Secret
@@ -248,3 +248,30 @@ class TestKey:
             journal.vouch([])
         journal.close()
         assert chain.read(lines(directory / FIRST)[0]).mac == ""
+
+
+async def test_what_is_noted_waits_until_it_is_written(directory: Path) -> None:
+    journal = Journal(directory)
+    for number in range(3):
+        journal.note(event(number))
+    assert (journal.waiting, lines(directory / FIRST)) == (3, [])
+    await journal.flush()
+    assert (journal.waiting, len(lines(directory / FIRST))) == (0, 3)
+    journal.note(event(3))
+    async with asyncio.timeout(10):
+        while journal.waiting:
+            await asyncio.sleep(0.01)
+    assert len(lines(directory / FIRST)) == 4
+    journal.close()
+
+
+async def test_a_mark_is_vouched_for_with_the_key_of_that_moment(directory: Path) -> None:
+    keys = [Secret("a key")]
+    journal = Journal(directory, lambda: keys[-1] if keys else None)
+    journal.note(event(1))
+    journal.mark(Kind.LOCK)
+    keys.clear()
+    journal.note(event(2))
+    await journal.flush()
+    journal.close()
+    assert [bool(chain.read(line).mac) for line in lines(directory / FIRST)] == [True, True, False]

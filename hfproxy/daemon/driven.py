@@ -1,0 +1,134 @@
+"""A coroutine that is run by hand for as long as it waits for nothing but the Hub.
+
+A task for each request, its first turn of the event loop and another one after each wait cost as much as to decide the
+request (`make bench`). Nearly all requests wait once, for the answer of the Hub, and whoever receives that can go on
+with them at once. The first other thing that is waited for makes a task of it, which changes nothing else.
+
+Until then there is no current task, which `asyncio.timeout` needs: what uses it is awaited as a task of its own.
+"""
+
+import asyncio
+import types
+from collections.abc import Callable, Coroutine, Generator
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Awaited(Generic[Result]):
+    """A result that one waits for, whether in a task or driven; like a future, but for the turn of the loop."""
+
+    __slots__ = ("_error", "_result", "_then", "done")
+
+    def __init__(self) -> None:
+        self._result: Result | None = None
+        self._error: BaseException | None = None
+        self._then: Callable[[], None] | None = None
+        self.done = False
+
+    def succeed(self, result: Result) -> None:
+        """Here it is. Whoever waits for it in no task has gone on when this returns."""
+        self._result = result
+        self._settle()
+
+    def fail(self, error: BaseException) -> None:
+        """There will be none."""
+        self._error = error
+        self._settle()
+
+    def then(self, go_on: Callable[[], None] | None) -> None:
+        """What is to be done when it is there; None: nobody waits any more."""
+        self._then = go_on
+
+    def __await__(self) -> Generator[Any, None, Result]:
+        if not self.done and asyncio.current_task() is None:
+            yield self
+        elif not self.done:
+            there = asyncio.get_running_loop().create_future()
+            self._then = lambda: None if there.done() else there.set_result(None)
+            yield from there
+        if self._error is not None:
+            raise self._error
+        return self._result  # type: ignore[return-value]  # it is there, unless there was an error
+
+    def _settle(self) -> None:
+        self.done = True
+        if self._then is not None:
+            self._then()
+
+
+class Driven:
+    """A coroutine under way. Nothing runs before the first `go_on`."""
+
+    __slots__ = ("_finished", "_task", "_wanted", "_work", "done")
+
+    def __init__(self, work: Coroutine[Any, None, None]) -> None:
+        self._work = work
+        self._wanted: Awaited[Any] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._finished: asyncio.Future[None] | None = None
+        self.done = False
+
+    def go_on(self) -> None:
+        """Run it until it waits for something, or ends. What it raises, this raises."""
+        self._step(self._work.send, None)
+
+    def cancel(self) -> None:
+        """Raise CancelledError where it waits."""
+        if self._task is not None:
+            self._task.cancel()
+        elif not self.done:
+            if self._wanted is not None:
+                self._wanted.then(None)
+            self._step(self._work.throw, asyncio.CancelledError())
+
+    async def wait(self, seconds: float) -> None:
+        """Wait for its end, for so long at most."""
+        if not self.done:
+            self._finished = asyncio.get_running_loop().create_future()
+            await asyncio.wait([self._finished], timeout=seconds)
+
+    def _step(self, go: Callable[[Any], Any], given: BaseException | None) -> None:
+        try:
+            wanted = go(given)
+        except (StopIteration, asyncio.CancelledError):
+            self._end()
+        except BaseException:
+            self._end()
+            raise
+        else:
+            self._wait_for(wanted)
+
+    def _wait_for(self, wanted: Any) -> None:
+        if type(wanted) is Awaited:
+            self._wanted = wanted
+            wanted.then(self.go_on)
+        else:
+            self._task = asyncio.get_running_loop().create_task(_rest(self._work, wanted))
+            self._task.add_done_callback(self._end)
+
+    def _end(self, _: object = None) -> None:
+        self.done = True
+        if self._finished is not None and not self._finished.done():
+            self._finished.set_result(None)
+
+
+async def _rest(work: Coroutine[Any, None, None], wanted: Any) -> None:
+    await _continued(work, wanted)
+
+
+@types.coroutine
+def _continued(work: Coroutine[Any, None, None], wanted: Any) -> Generator[Any, None, None]:
+    """What is left of a coroutine that waits for something."""
+    while True:
+        try:
+            yield wanted
+        except BaseException as thrown:  # noqa: BLE001  (whatever it is, it is for the work)
+            step = partial(work.throw, thrown)
+        else:
+            step = partial(work.send, None)
+        try:
+            wanted = step()
+        except StopIteration:
+            return
