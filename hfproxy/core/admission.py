@@ -76,6 +76,11 @@ class Inbound:
         return ", ".join(self.fields.get(name, ()))
 
     @cached_property
+    def bill_to(self) -> str | None:
+        """The organisation that is to pay, if another than the account's user is."""
+        return self.one("x-hf-bill-to") or None
+
+    @cached_property
     def is_of_a_browser(self) -> bool:
         """Whether it has a header that browsers send by themselves and cannot be told to leave out."""
         return any(name == "origin" or name.startswith("sec-fetch-") for name in self.fields)

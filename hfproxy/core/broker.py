@@ -98,6 +98,8 @@ class Grant:
     """Whether it is asked how often it was used lately."""
     is_counted: bool = field(init=False)
     """Whether something of it can be used up."""
+    above: "tuple[Grant, ...]" = field(init=False, default=(), compare=False, repr=False)
+    """What it was minted from, what that was minted from, and so on; known once the broker has taken it in."""
     _recent: deque[int] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -278,7 +280,7 @@ class Broker:
         """The decision, and where it is not a no, the use is counted."""
         decision = self.consider(grant, access, at, inside)
         if not isinstance(decision, Deny):
-            for ancestor in self.lineage(grant):
+            for ancestor in (grant, *grant.above):
                 ancestor.use(at)
         return decision
 
@@ -290,7 +292,7 @@ class Broker:
         if not self.is_living(grant):
             return _dead(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
         objections: list[Objection] = []
-        for ancestor in self.lineage(grant):
+        for ancestor in (grant, *grant.above):
             moment = ancestor.moment(at, inside=ancestor.id in inside)
             for caveat in ancestor.caveats:
                 objections += caveat.prohibits(access, moment)
@@ -300,7 +302,7 @@ class Broker:
         """Count bytes that are about to pass, for the grant and all above; if they may not, none is counted."""
         deny = self.room(grant, up=up, down=down)
         if deny is None:
-            for ancestor in self.lineage(grant):
+            for ancestor in (grant, *grant.above):
                 ancestor.bytes_up += up
                 ancestor.bytes_down += down
         return deny
@@ -309,8 +311,8 @@ class Broker:
         """Whether so many bytes more would be within every limit, and the grant still lives."""
         if not self.is_living(grant):
             return _dead(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
-        for ancestor in self.lineage(grant):
-            for caveat in ancestor.caveats:
+        for ancestor in (grant, *grant.above):
+            for caveat in ancestor.caveats if ancestor.is_counted else ():
                 if isinstance(caveat, MaxBytes) and not caveat.admits(
                     ancestor.bytes_up + up, ancestor.bytes_down + down
                 ):
@@ -319,12 +321,15 @@ class Broker:
 
     def lineage(self, grant: Grant) -> tuple[Grant, ...]:
         """The grant, its parent, and so on up. A parent lives as long as its children: `revoke`."""
-        if grant.order.parent is None:
-            return (grant,)
-        found = [grant]
-        while (parent := found[-1].order.parent) is not None:
-            found.append(self._grants[parent])
-        return tuple(found)
+        return (grant, *grant.above)
+
+    def is_counted(self, grant: Grant) -> bool:
+        """Whether something of it, or of what it was minted from, can be used up."""
+        return grant.is_counted or any(one.is_counted for one in grant.above)
+
+    def trees(self, grant: Grant) -> list[str]:
+        """The ids of those of them that are bound to a tree of processes."""
+        return [tree for one in (grant, *grant.above) for tree in one.trees]
 
     def revoke(self, grant_id: str) -> tuple[Grant, ...]:
         """End a grant and all that were minted from it. Returns those that ended; none if it had already."""
@@ -358,6 +363,7 @@ class Broker:
         self._by_digest[grant.digest] = grant
         if grant.order.parent is not None:
             self._children.setdefault(grant.order.parent, {})[grant.id] = None
+            grant.above = self.lineage(self._grants[grant.order.parent])
 
     def _end(self, grant_id: str, how: Refusal) -> tuple[Grant, ...]:
         return tuple(self._forget(grant.id, how) for grant in reversed(self.subtree(grant_id)))

@@ -44,7 +44,10 @@ class InScopes:
         return tuple(map(self._objection, uncovered)) if uncovered else ()
 
     def _admits(self, need: Need) -> bool:
-        return any(scope.admits(need) for scope in self.scopes)
+        for scope in self.scopes:
+            if scope.admits(need):
+                return True
+        return False
 
     def _objection(self, need: Need) -> Objection:
         reads_strictly = self.strict and need.action is Action.READ

@@ -7,7 +7,6 @@ what identifies somebody, and what would let the upstream speak for us.
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from http import HTTPStatus
-from typing import NamedTuple
 
 from hfproxy.core.access import LOOK
 from hfproxy.errors import UpstreamError
@@ -56,27 +55,38 @@ NEVER_DOWN_PREFIXES = ("access-control-", "x-hf-proxy-")
 REMEMBERED = 256
 
 
-class Answered(NamedTuple):
-    """The headers of an answer: what of them goes to the client, and every field by its lower-case name, where several
-    are one list (RFC 9110 §5.3)."""
+class Upward:
+    """What of a client's headers goes to the Hub, never an `Authorization`; `lines` is how it looks on the wire.
 
-    down: Headers
-    fields: dict[str, str]
+    The same ones come all the time, so one object is made for all requests with them (`daemon.plain`), and what is made
+    of it is found again by that object.
+    """
+
+    __slots__ = ("lines", "pairs")
+
+    def __init__(self, pairs: Headers) -> None:
+        """Raises as `lines`."""
+        self.pairs = tuple(pair for pair in pairs if pair[0].lower() != "authorization")
+        self.lines = lines(self.pairs)
 
 
-def upward(headers: Iterable[tuple[str, str]]) -> Headers:
+def upward(headers: Iterable[tuple[str, str]]) -> Upward:
     """What of a client's request goes to the Hub. The token is not added here but in `daemon.upstream`."""
-    return _one_spelling(_crossing(headers, _may_go_up))
+    return Upward(_one_spelling(_crossing(headers, _may_go_up)))
 
 
-def answered(headers: Iterable[tuple[str, str]]) -> Answered:
-    """What the Hub's answer says, and what of it goes to the client."""
-    given = tuple(headers)
+def downward(headers: Iterable[tuple[str, str]]) -> Headers:
+    """What of the Hub's answer goes to the client."""
+    return _crossing(headers, may_come_down)
+
+
+def by_name(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Every field by its lower-case name, where several are one list (RFC 9110 §5.3)."""
     fields: dict[str, str] = {}
-    for name, value in given:
+    for name, value in headers:
         lowered = name.lower()
         fields[lowered] = f"{fields[lowered]}, {value}" if lowered in fields else value
-    return Answered(_crossing(given, may_come_down), fields)
+    return fields
 
 
 def replaced(headers: Iterable[tuple[str, str]], name: str, value: str) -> Headers:
@@ -85,16 +95,16 @@ def replaced(headers: Iterable[tuple[str, str]], name: str, value: str) -> Heade
     return (*[pair for pair in headers if pair[0].lower() != lowered], (name, value))
 
 
-def head(first: str, headers: Headers) -> bytes:
-    """The head of a message as it is sent: its first line, then the headers; without the empty line at its end.
+def lines(headers: Headers) -> str:
+    """Headers as they are sent, each with the end of its line.
 
     Raises:
-        UpstreamError: something in it would be more than one line.
+        UpstreamError: one would be more than one line.
     """
-    text = "".join([f"{first}\r\n", *[f"{name}: {value}\r\n" for name, value in headers]])
-    if text.count("\n") != len(headers) + 1 or text.count("\r") != len(headers) + 1:
+    text = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    if text.count("\n") != len(headers) or text.count("\r") != len(headers):
         raise UpstreamError(f"a header is more than one line, so it was not passed on{LOOK}")
-    return text.encode(*LATIN)
+    return text
 
 
 class Head:
@@ -103,25 +113,34 @@ class Head:
     __slots__ = ("pairs", "sent", "status")
 
     def __init__(self, status: int, pairs: Headers) -> None:
-        """Raises as `head`."""
-        self.status, self.pairs, self.sent = status, pairs, head(_status_line(status), pairs)
+        """Raises as `lines`."""
+        self.status, self.pairs = status, pairs
+        self.sent = f"{_status_line(status)}{lines(pairs)}".encode(*LATIN)
 
 
 @lru_cache(maxsize=64)
 def _status_line(status: int) -> str:
     try:
-        return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
+        return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
     except ValueError:
-        return f"HTTP/1.1 {status} "
+        return f"HTTP/1.1 {status} \r\n"
 
 
 @lru_cache(maxsize=REMEMBERED)
-def readable(headers: Headers) -> Headers:
-    """The same headers, asking for no compression but the one that we can look into (`core.leak`)."""
-    return tuple(
-        (name, ("gzip" if "gzip" in value.lower() else "identity") if name.lower() == "accept-encoding" else value)
-        for name, value in headers
+def readable(up: Upward) -> Upward:
+    """The same, asking for no compression but the one that we can look into (`core.leak`)."""
+    return Upward(
+        tuple(
+            (name, ("gzip" if "gzip" in value.lower() else "identity") if name.lower() == "accept-encoding" else value)
+            for name, value in up.pairs
+        )
     )
+
+
+@lru_cache(maxsize=REMEMBERED)
+def plain(up: Upward) -> Upward:
+    """The same, asking for no compression at all."""
+    return Upward(replaced(up.pairs, "Accept-Encoding", "identity"))
 
 
 def _one_spelling(headers: Headers) -> Headers:

@@ -25,7 +25,10 @@ def _inner(plain: bytes, shift: int) -> bytes:
 
 def found(needles: tuple[bytes, ...], data: bytes) -> bool:
     """Whether any of them occurs."""
-    return any(needle in data for needle in needles)
+    for needle in needles:
+        if needle in data:
+            return True
+    return False
 
 
 def plain(body: bytes, content_encoding: str, limit: int) -> bytes | None:

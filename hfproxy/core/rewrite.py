@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from hfproxy.core.headers import Answered, Headers
+from hfproxy.core.headers import Headers
 
 # What the Hub calls itself in its answers, whatever origin it was asked under (hub-wire §2).
 HUB_HOSTS = frozenset({"huggingface.co", "hub-ci.huggingface.co", "hf.co"})
@@ -79,11 +79,9 @@ def same_origin(one: str, other: str) -> bool:
     return _origin(one) is not None and _origin(one) == _origin(other)
 
 
-def headers(answer: Answered, places: Places) -> Headers:
-    """What goes to the client of an answer's headers, with `Location`, `Link` and `X-Xet-Refresh-Route` rewritten."""
-    if NAMING_HUB.isdisjoint(answer.fields):
-        return answer.down
-    return tuple((name, _header(name.lower(), value, places)) for name, value in answer.down)
+def headers(answer: Headers, places: Places) -> Headers:
+    """Rewrite those of an answer's headers that may name the Hub (`NAMING_HUB`)."""
+    return tuple((name, _header(name.lower(), value, places)) for name, value in answer)
 
 
 def _header(name: str, value: str, places: Places) -> str:

@@ -11,7 +11,7 @@ without regard to case, refs with it, after `refs/heads/` is taken off.
 import re
 from dataclasses import dataclass
 
-from hfproxy.core.access import NEW_PULL_REQUEST, Action, Need, RepoType, Target
+from hfproxy.core.access import NEW_PULL_REQUEST, Action, Need, RepoType
 from hfproxy.errors import UsageError
 
 TYPES = frozenset(RepoType)
@@ -52,7 +52,14 @@ class Scope:
 
     def admits(self, need: Need) -> bool:
         """Whether this scope covers the need."""
-        return self._covers_action(need) and self._covers_repo(need.target) and self._covers_ref(need)
+        target = need.target
+        return (
+            self._covers_action(need)
+            and (self.type is None or self.type is target.type)
+            and _id_matches(self.namespace, target.namespace)
+            and _id_matches(self.name, target.name)
+            and (self.ref is None or self._covers_ref(self.ref, need))
+        )
 
     def reaches(self, namespace: str) -> bool:
         """Whether anything of a namespace is covered."""
@@ -66,19 +73,10 @@ class Scope:
         # Opening a pull request is a write to a ref of its own; `discuss` is enough for that.
         return self.action is Action.DISCUSS and need.action is Action.WRITE and need.target.ref == NEW_PULL_REQUEST
 
-    def _covers_repo(self, target: Target) -> bool:
-        return (
-            (self.type is None or self.type is target.type)
-            and _id_matches(self.namespace, target.namespace)
-            and _id_matches(self.name, target.name)
-        )
-
-    def _covers_ref(self, need: Need) -> bool:
-        if self.ref is None:
-            return True
+    def _covers_ref(self, ref: str, need: Need) -> bool:
         if need.target.ref is None:
             return need.action is Action.READ or need.any_ref
-        return _ref_matches(self.ref, need.target.ref)
+        return _ref_matches(ref, need.target.ref)
 
 
 def _id_matches(pattern: str | None, text: str | None) -> bool:

@@ -12,7 +12,7 @@ from typing import Final
 
 import aiohttp
 
-from hfproxy.core.headers import Headers
+from hfproxy.core.headers import Upward
 from hfproxy.daemon.accounts import Held
 from hfproxy.daemon.upstream import Upstream
 from hfproxy.errors import AccountError, UpstreamError
@@ -20,10 +20,12 @@ from hfproxy.wire import Message
 
 ANSWER_SECONDS: Final = 10
 TARGET: Final = "/api/whoami-v2"
-HEADERS: Final[Headers] = (
-    ("Accept", "application/json"),
-    ("Accept-Encoding", "identity"),
-    ("User-Agent", "hf-proxy"),
+HEADERS: Final = Upward(
+    (
+        ("Accept", "application/json"),
+        ("Accept-Encoding", "identity"),
+        ("User-Agent", "hf-proxy"),
+    )
 )
 
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 from hfproxy.core.admission import Inbound
 from hfproxy.core.broker import Grant, Inside
-from hfproxy.core.headers import Head, Headers
+from hfproxy.core.headers import Head, Upward
 from hfproxy.core.routes import Classified
 from hfproxy.core.table import Answer
+from hfproxy.daemon.clock import now
 from hfproxy.daemon.peers import Peer
 from hfproxy.daemon.push import Push
 
@@ -49,7 +50,7 @@ class Request(Protocol):
         """The same, to be cut; None where it is gone."""
 
     @property
-    def up(self) -> Headers:
+    def up(self) -> Upward:
         """What of its headers goes to the Hub (`core.headers.upward`)."""
 
     @property
@@ -81,11 +82,8 @@ class Exchange:
     body: bytes | None = None  # read already, because it decided
     push: Push | None = None
     spent: str | None = None  # the account whose token is used for it, if not the grant's
+    at: int = field(default_factory=now)  # when it was decided
     said: str | None = None  # what the journal says of it, once it is decided
-
-    @property
-    def inbound(self) -> Inbound:
-        return self.request.fields
 
     @property
     def account(self) -> str | None:
@@ -99,10 +97,6 @@ class Exchange:
     def reads(self) -> bool:
         access = self.classified.access if self.classified else None
         return access is not None and access.reads_only
-
-    @property
-    def bill_to(self) -> str | None:
-        return self.inbound.one("x-hf-bill-to") or None
 
     def outgoing(self) -> bytes | AsyncIterator[bytes] | None:
         """The body for the Hub, as it came; None if there is none."""

@@ -7,7 +7,6 @@ from hfproxy.core.rewrite import Places
 from hfproxy.core.table import Answer
 from hfproxy.daemon import refusals
 from hfproxy.daemon.accounts import Held
-from hfproxy.daemon.clock import now
 from hfproxy.daemon.exchange import Exchange, Response
 from hfproxy.daemon.meter import Meter, OverLimitError
 from hfproxy.daemon.record import Recorder
@@ -30,7 +29,9 @@ class Forward:
     async def serve(self, exchange: Exchange, decision: Decision, held: Held | None) -> Response | Deny:
         """Forward one request; `held` is whose token must not come back, and is sent if the decision is Allow."""
         meter = Meter(self._broker, exchange.grant)
-        relay = self._relay(exchange, decision, held, meter)
+        warning = exchange.grant and exchange.grant.warning(exchange.at)
+        more = (("X-HF-Warning", f"hf-proxy; {warning}"),) if warning else ()
+        relay = Relay(exchange, self._places, decision, held, meter, more)
         outcome: Response | Deny | None = None
         try:
             outcome = await self._exchanged(exchange, relay, held if isinstance(decision, Allow) else None)
@@ -46,24 +47,11 @@ class Forward:
             self._recorder.completed(exchange, status, meter.up, meter.down, None if deny is None else deny.refusal)
         return outcome
 
-    def _relay(self, exchange: Exchange, decision: Decision, held: Held | None, meter: Meter) -> Relay:
-        warning = exchange.grant and exchange.grant.warning(now())
-        return Relay(
-            exchange.answer,
-            exchange.inbound.one("accept"),
-            self._places,
-            decision,
-            exchange.credential,
-            held,
-            meter,
-            (("X-HF-Warning", f"hf-proxy; {warning}"),) if warning else (),
-        )
-
     async def _exchanged(self, exchange: Exchange, relay: Relay, token_of: Held | None) -> Response | Deny:
         request = exchange.request
         up = request.up
         if relay.wants_plain:
-            up = headers.replaced(up, "Accept-Encoding", "identity")
+            up = headers.plain(up)
         elif exchange.answer is Answer.API:
             up = headers.readable(up)
         body = exchange.outgoing()
@@ -74,5 +62,7 @@ class Forward:
         upstream = await self._upstream.send(request.method, request.raw_path, up, body, token_of)
         if upstream.status == UNAUTHORIZED and token_of is not None:
             self._standing.doubt(token_of)
-        async with upstream:
+        try:
             return await relay.pass_on(request, upstream)
+        finally:
+            await upstream.leave()

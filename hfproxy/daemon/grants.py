@@ -32,7 +32,6 @@ from hfproxy.errors import JournalError, RefusedError, StoreError
 log = structlog.get_logger()
 
 SWEEP_SECONDS = 1
-NOWHERE: Inside = frozenset()
 UNSEEN = RefusedError("it cannot be seen what this was started by; run the command again")
 LEFT = RefusedError("the grant that this runs inside of is over; run it outside of that command: hf-proxy exec -- CMD")
 
@@ -175,9 +174,8 @@ class Grants:
         Raises:
             StoreError: it could not be written; the request must not go on.
         """
-        lineage = self.broker.lineage(grant)
-        if any(one.is_counted for one in lineage):
-            await self._store.keep(lineage, now())
+        if self.broker.is_counted(grant):
+            await self._store.keep(self.broker.lineage(grant), now())
         self.touched(grant)
 
     def touched(self, grant: Grant) -> None:
@@ -229,10 +227,8 @@ class Grants:
 
     async def inside(self, grant: Grant, inode: int) -> Inside:
         """Of a grant and all above it those bound to a tree of processes that this connection comes from."""
-        if not self.broker.is_living(grant):
-            return NOWHERE
-        bound = [tree for one in self.broker.lineage(grant) for tree in one.trees]
-        return frozenset([one for one in bound if await self._is_inside(one, inode)]) if bound else NOWHERE
+        trees = self.broker.trees(grant) if self.broker.is_living(grant) else []
+        return frozenset([one for one in trees if await self._is_inside(one, inode)])
 
     async def ambient(self, inode: int) -> Grant | None:
         """The innermost grant whose tree needs no credential, and this connection comes from."""

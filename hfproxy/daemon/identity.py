@@ -6,7 +6,7 @@ from typing import Final
 
 import aiohttp
 
-from hfproxy.core.headers import Headers
+from hfproxy.core.headers import Upward
 from hfproxy.daemon.accounts import Account, Held, Key, Origin
 from hfproxy.daemon.upstream import Upstream
 from hfproxy.errors import AccountError, UpstreamError
@@ -14,10 +14,12 @@ from hfproxy.secret import Secret
 
 ANSWER_SECONDS: Final = 15
 TARGET: Final = "/api/whoami-v2"
-HEADERS: Final[Headers] = (
-    ("Accept", "application/json"),
-    ("Accept-Encoding", "identity"),
-    ("User-Agent", "hf-proxy"),
+HEADERS: Final = Upward(
+    (
+        ("Accept", "application/json"),
+        ("Accept-Encoding", "identity"),
+        ("User-Agent", "hf-proxy"),
+    )
 )
 
 

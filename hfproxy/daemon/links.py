@@ -9,15 +9,18 @@ Whatever has a body, or goes by way of a corporate proxy, takes the session.
 
 import asyncio
 import ssl
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from hfproxy.core.headers import Answered, Headers, answered, head
-from hfproxy.daemon.one_piece import Body, Link
+from hfproxy.core.access import LOOK
+from hfproxy.core.headers import LATIN, Upward
+from hfproxy.daemon.one_piece import Link
 from hfproxy.daemon.reply import Reply
+from hfproxy.errors import UpstreamError
 
 SAFE: Final = frozenset({"GET", "HEAD"})
 CONNECT_SECONDS: Final = 10
@@ -25,21 +28,6 @@ CONNECT_SECONDS: Final = 10
 IDLE_SECONDS: Final = 55
 FINAL: Final = 200
 BROKEN: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
-
-
-class _Lent(Reply):
-    """An answer that a connection is lent for."""
-
-    __slots__ = ("_link", "_links")
-
-    def __init__(
-        self, status: int, headers: Answered, content: aiohttp.StreamReader | Body, link: Link, links: "Links"
-    ) -> None:
-        super().__init__(status, headers, content)
-        self._link, self._links = link, links
-
-    async def leave(self) -> None:
-        self._links.take_back(self._link, whole=self.content.is_eof())
 
 
 class Links:
@@ -58,14 +46,14 @@ class Links:
         while self._idle:
             self._idle.pop()[0].close()
 
-    async def send(self, method: str, raw_target: str, headers: Headers) -> Reply:
+    async def send(self, method: str, raw_target: str, up: Upward, authorization: str | None) -> Reply:
         """Ask without a body; returns the answer's head.
 
         Raises:
-            UpstreamError: a header that would be more than one line.
+            UpstreamError: something would be more than one line.
             aiohttp.ClientError, OSError: as its session would.
         """
-        asked = head(f"{method} {raw_target} HTTP/1.1", (("Host", self._named), *headers)) + b"\r\n"
+        asked = self._head(method, raw_target, up, authorization)
         while (link := self._kept()) is not None:
             try:
                 return await self._ask(link, method, asked)
@@ -76,7 +64,7 @@ class Links:
         except BROKEN:
             return await self._ask(await self._opened(), method, asked)
 
-    def take_back(self, link: Link, *, whole: bool) -> None:
+    def _take_back(self, link: Link, *, whole: bool) -> None:
         """Keep a connection for the next request, if its answer was read to the end and it may be used again."""
         if whole and not link.should_close:
             self._idle.append((link, self._loop.time()))
@@ -90,7 +78,7 @@ class Links:
             self._idle.pop(0)[0].close()
         while self._idle:
             link, _ = self._idle.pop()
-            if link.is_connected() and not link.should_close:
+            if link.transport is not None and not link.should_close:
                 return link
             link.close()
         return None
@@ -109,17 +97,25 @@ class Links:
             )
         return link
 
+    def _head(self, method: str, raw_target: str, up: Upward, authorization: str | None) -> bytes:
+        proof = "" if authorization is None else f"Authorization: {authorization}\r\n"
+        text = f"{method} {raw_target} HTTP/1.1\r\nHost: {self._named}\r\n{up.lines}{proof}\r\n"
+        if text.count("\n") != len(up.pairs) + (3 if authorization is None else 4):
+            raise UpstreamError(f"a header of this request is more than one line; nothing was sent{LOOK}")
+        return text.encode(*LATIN)
+
     async def _ask(self, link: Link, method: str, asked: bytes) -> Reply:
         try:
             answer = await link.ask(asked, bodiless=method == "HEAD")
-            if answer is not None:
-                return _Lent(*answer, link, self)
-            message, content = await link.read()
-            while message.code < FINAL and message.code != 101:  # 100 and 103 come before the answer
+            if answer is None:
                 message, content = await link.read()
+                while message.code < FINAL and message.code != 101:  # 100 and 103 come before the answer
+                    message, content = await link.read()
+                answer = Reply.of(message.code, tuple(message.headers.items()), content)
         except BaseException as error:
             link.abort()
             if isinstance(error, HttpProcessingError):  # it may quote the answer
                 raise aiohttp.ClientPayloadError from None
             raise
-        return _Lent(message.code, answered(message.headers.items()), content, link, self)
+        answer.lent = partial(self._take_back, link)
+        return answer

@@ -8,14 +8,14 @@ answer before, and are known again.
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from typing import Final, NamedTuple, TypeVar
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
-from hfproxy.core.headers import LATIN, Answered, may_come_down
+from hfproxy.core.headers import LATIN, may_come_down
 from hfproxy.daemon.driven import Awaited
+from hfproxy.daemon.reply import Reply
 
 # Signed storage addresses and xet tokens are long: 64 000 characters are documented (hub-wire §4).
 MAX_HEADER_BYTES: Final = 256 * 1024
@@ -33,43 +33,6 @@ REMEMBERED: Final = 1024
 MEMORABLE: Final = 256
 
 
-class Body:
-    """A body that is there (as much of `aiohttp.StreamReader` as is used of it)."""
-
-    __slots__ = ("_rest",)
-
-    def __init__(self, data: bytes) -> None:
-        self._rest = data
-
-    def is_eof(self) -> bool:
-        """Whether all of it has come."""
-        return True
-
-    def at_eof(self) -> bool:
-        """Whether all of it has been read."""
-        return not self._rest
-
-    async def read(self) -> bytes:
-        """All that has not been read."""
-        data, self._rest = self._rest, b""
-        return data
-
-    readany = read
-
-    async def iter_any(self) -> AsyncIterator[bytes]:
-        """The same."""
-        if self._rest:
-            yield await self.read()
-
-
-class OnePiece(NamedTuple):
-    """Such an answer."""
-
-    status: int
-    headers: Answered
-    content: Body
-
-
 class _Line(NamedTuple):
     """A line of a head: the field's name in lower case, its value, and itself, if it goes to the client."""
 
@@ -83,24 +46,15 @@ _statuses: Final[dict[str, int]] = {}
 _lines: Final[dict[str, _Line]] = {}
 
 
-def read(data: bytes, *, bodiless: bool) -> OnePiece | None:
+def read(data: bytes, *, bodiless: bool) -> Reply | None:
     """The answer, if this is one, whole and nothing more; None: that is for aiohttp to say. `bodiless`: to a HEAD."""
     end = data.find(END)
     if not 0 < end <= MAX_HEADER_BYTES:
         return None
-    first, *rest = data[:end].decode(*LATIN).split("\r\n")
+    first, *lines = data[:end].decode(*LATIN).split("\r\n")
     status = _statuses.get(first) or _status(first)
-    headers = _headers(rest) if status else None
-    if status is None or headers is None:
+    if status is None or len(lines) > MAX_HEADERS:
         return None
-    body = data[end + len(END) :]
-    if not _is_whole(body, headers.fields.get("content-length", ""), bodiless=bodiless):
-        return None
-    return OnePiece(status, headers, Body(body))
-
-
-def _headers(lines: list[str]) -> Answered | None:
-    """Each line read; None if one of them is not plain, or there are too many."""
     down: list[tuple[str, str]] = []
     fields: dict[str, str] = {}
     for text in lines:
@@ -111,7 +65,10 @@ def _headers(lines: list[str]) -> Answered | None:
         fields[name] = f"{fields[name]}, {value}" if name in fields else value
         if pair is not None:
             down.append(pair)
-    return Answered(tuple(down), fields) if len(lines) <= MAX_HEADERS else None
+    body = data[end + len(END) :]
+    if not _is_whole(body, fields.get("content-length", ""), bodiless=bodiless):
+        return None
+    return Reply(status, tuple(down), fields, body)
 
 
 def _line(text: str) -> _Line | None:
@@ -156,10 +113,10 @@ class Link(ResponseHandler):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
-        self._asked: Awaited[OnePiece | None] | None = None
+        self._asked: Awaited[Reply | None] | None = None
         self._bodiless = False
 
-    async def ask(self, head: bytes, *, bodiless: bool) -> OnePiece | None:
+    async def ask(self, head: bytes, *, bodiless: bool) -> Reply | None:
         """Send a request without a body. Returns its answer where that came in one piece; else it is to be `read`.
 
         Raises:

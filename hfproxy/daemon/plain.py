@@ -16,7 +16,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser
 
 from hfproxy.core.admission import Inbound
-from hfproxy.core.headers import Head, Headers, upward
+from hfproxy.core.headers import Head, Headers, Upward, upward
 from hfproxy.daemon.one_piece import MAX_HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class PlainRequest:
         return self.visitor.transport
 
     @property
-    def up(self) -> Headers:
+    def up(self) -> Upward:
         return self._fields.up
 
     async def incoming(self) -> AsyncIterator[bytes]:

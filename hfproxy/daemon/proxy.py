@@ -22,6 +22,7 @@ from hfproxy.daemon.clock import now
 from hfproxy.daemon.exchange import Exchange, Request, Response, whole
 from hfproxy.daemon.forward import Forward
 from hfproxy.daemon.grants import Grants
+from hfproxy.daemon.push import Push
 from hfproxy.daemon.record import Recorder
 from hfproxy.daemon.standing import Standing
 from hfproxy.daemon.upstream import Upstream
@@ -66,20 +67,17 @@ class DataPlane:
         return said or refusals.respond(outcome, exchange.answer, reads=exchange.reads)
 
     async def _steps(self, exchange: Exchange) -> Response | web.Response | Deny:
-        stranger = self._stranger(exchange) or admission.admit(exchange.inbound, self._listener)
+        request = exchange.request
+        stranger = self._stranger(exchange) or admission.admit(request.fields, self._listener)
         if stranger is not None:
             return self._recorder.counted(stranger, exchange.uid)
-        found = routes.classify(exchange.request.method, exchange.request.raw_path, exchange.bill_to)
+        found = routes.classify(request.method, request.raw_path, request.fields.bill_to)
         holder = await self._holder(exchange, found)
         # Over the bridge nothing is said or done without a credential.
         barred = holder if self._listener.container and isinstance(holder, Deny) else None
-        if (
-            not barred
-            and holder is refusals.NO_CREDENTIAL
-            and admission.is_navigation(exchange.request.method, exchange.inbound)
-        ):
-            return self._to_the_hub(exchange.request)
-        classified = await _read(exchange, found, holder)
+        if not barred and holder is refusals.NO_CREDENTIAL and admission.is_navigation(request.method, request.fields):
+            return self._to_the_hub(request)
+        classified = found if isinstance(found, Classified) else await _read(exchange, found, holder)
         if isinstance(classified, Deny):
             return self._refuse(exchange, barred or classified)
         exchange.classified = classified
@@ -102,7 +100,7 @@ class DataPlane:
 
     async def _holder(self, exchange: Exchange, found: Classification) -> Grant | Deny:
         """Whose credential is it? Asked before a body is read, so that a stranger's body never is."""
-        presented = exchange.inbound.presented
+        presented = exchange.request.fields.presented
         if presented is None and self._listener.container:
             return UNKNOWN_CONTAINER
         if presented is None:
@@ -130,7 +128,7 @@ class DataPlane:
     async def _ambient(self, exchange: Exchange, found: Classification) -> Grant | None:
         """The grant of the tree that the request comes from, if that tree needs no credential; never for a browser."""
         keyless = isinstance(found, Classified) and found.route.takes in {Special.KEYLESS, Special.TELEMETRY}
-        if keyless or exchange.peer is None or exchange.inbound.is_of_a_browser:
+        if keyless or exchange.peer is None or exchange.request.fields.is_of_a_browser:
             return None
         exchange.grant = await self._grants.ambient(exchange.peer.inode)
         return exchange.grant
@@ -157,7 +155,7 @@ class DataPlane:
         if isinstance(held, Deny):
             return self._refuse(exchange, held)
         await self._find_inside(exchange, grant)
-        decision = self._grants.broker.consider(grant, ANYTHING, now(), exchange.inside)
+        decision = self._grants.broker.consider(grant, ANYTHING, exchange.at, exchange.inside)
         if isinstance(decision, Deny) and not _for_scope_alone(decision):
             return self._refuse(exchange, decision)
         if held.account.revoked is not None:
@@ -173,7 +171,9 @@ class DataPlane:
         if isinstance(held, Deny):
             return self._refuse(exchange, held)
         await self._find_inside(exchange, grant)
-        access = await self._access(exchange, classified, grant, held)
+        access = self._access(classified, held)
+        if isinstance(access, Access) and exchange.push is not None:
+            access = await self._proven(exchange, exchange.push, grant, access)
         if isinstance(access, Deny):
             return self._refuse(exchange, access)
         if access is not classified.access:
@@ -181,7 +181,8 @@ class DataPlane:
         held = self._spent(exchange, grant, access, held)
         if held.account.revoked is not None and not self._goes_without(exchange, grant, access):
             return self._refuse(exchange, Deny(Refusal.ACCOUNT, held.account.revoked))
-        decision = self._grants.broker.authorize(grant, access, now(), exchange.inside)
+        exchange.at = now()
+        decision = self._grants.broker.authorize(grant, access, exchange.at, exchange.inside)
         if isinstance(decision, Deny):
             return self._refuse(exchange, decision)
         connection = self._grants.running.begin(grant.id, exchange.request.transport)
@@ -194,7 +195,7 @@ class DataPlane:
             self._grants.running.end(grant.id, connection)
 
     async def _find_inside(self, exchange: Exchange, grant: Grant) -> None:
-        if exchange.peer is not None:
+        if exchange.peer is not None and self._grants.broker.trees(grant):
             exchange.inside = await self._grants.inside(grant, exchange.peer.inode)
 
     def _spent(self, exchange: Exchange, grant: Grant, access: Access, own: Held) -> Held:
@@ -207,17 +208,19 @@ class DataPlane:
         exchange.spent = held.account.name
         return held
 
-    async def _access(self, exchange: Exchange, classified: Classified, grant: Grant, held: Held) -> Access | Deny:
-        """What is attempted, by this account. A push needs less where it can be proven to lose nothing.
+    def _access(self, classified: Classified, held: Held) -> Access | Deny:
+        """What is attempted, by this account."""
+        if classified.access is None:
+            return Deny(Refusal.UNKNOWN_ROUTE, f"this operation has no meaning that a scope could allow{LOOK}")
+        return classified.access.owned_by(held.account.user)
+
+    async def _proven(self, exchange: Exchange, pushed: Push, grant: Grant, access: Access) -> Access | Deny:
+        """What a push attempts: it needs less where it can be proven to lose nothing.
 
         So it is looked into if that would allow it, and only then: with `delete` granted nothing is held back, but to
         learn what is needed.
         """
-        access, pushed = classified.access, exchange.push
-        if access is None:
-            return Deny(Refusal.UNKNOWN_ROUTE, f"this operation has no meaning that a scope could allow{LOOK}")
-        access = access.owned_by(held.account.user)
-        if pushed is None or not pushed.doubtful:
+        if not pushed.doubtful:
             return access
         if not grant.order.learns and self._would_allow(exchange, grant, access):
             return access
@@ -285,9 +288,9 @@ def _for_scope_alone(deny: Deny) -> bool:
     return bool(refusals_of) and refusals_of <= {Refusal.SCOPE, Refusal.STRICT}
 
 
-async def _read(exchange: Exchange, found: Classification, holder: Grant | Deny) -> Classified | Deny:
+async def _read(exchange: Exchange, found: NeedBody | NeedCommands | Deny, holder: Grant | Deny) -> Classified | Deny:
     """Step 3, with the body where the body decides."""
-    if isinstance(found, Deny | Classified):
+    if isinstance(found, Deny):
         return found
     exchange.classified = Classified(found.route)
     if isinstance(holder, Deny):
@@ -304,15 +307,18 @@ async def _classify_body(exchange: Exchange, need: NeedBody) -> Classified | Den
     if body is None:
         return Deny(Refusal.BAD_BODY, f"this request's body is longer than {need.limit} bytes{LOOK}")
     exchange.body = body
-    content_type, encoding = exchange.inbound.one("content-type"), exchange.inbound.one("content-encoding")
-    return routes.classify_body(need, body, content_type, encoding, exchange.bill_to)
+    content_type, encoding = (
+        exchange.request.fields.one("content-type"),
+        exchange.request.fields.one("content-encoding"),
+    )
+    return routes.classify_body(need, body, content_type, encoding, exchange.request.fields.bill_to)
 
 
 async def _classify_push(exchange: Exchange, need: NeedCommands) -> Classified | Deny:
-    if exchange.inbound.one("content-encoding"):
+    if exchange.request.fields.one("content-encoding"):
         return Deny(Refusal.BAD_BODY, f"this push is refused: it must not be compressed as a whole{LOOK}")
     read = await push.read(exchange.request.incoming(), need.target)
     if isinstance(read, Deny):
         return read
     exchange.push = read
-    return read.deny or routes.classified(need.route, read.needs(), exchange.bill_to)
+    return read.deny or routes.classified(need.route, read.needs(), exchange.request.fields.bill_to)

@@ -11,7 +11,7 @@ from typing import Final
 from aiohttp import web
 
 from hfproxy.core.admission import Inbound
-from hfproxy.core.headers import Head, Headers, upward
+from hfproxy.core.headers import Head, Upward, upward
 from hfproxy.daemon.exchange import Request, Response
 from hfproxy.daemon.one_piece import MAX_HEADER_BYTES
 from hfproxy.daemon.plain import Heads, PlainRequest
@@ -24,7 +24,7 @@ class Reception:
     """What all visitors have in common: who answers them, and how their requests are read."""
 
     def __init__(self, answer: Callable[[Request], Awaitable[Response | web.Response]]) -> None:
-        self._answer = answer
+        self.answer = answer
         self._requests = web.Server(self._serve, handler_cancellation=True)
         self.heads = Heads()
 
@@ -32,13 +32,11 @@ class Reception:
         """aiohttp's server for one connection."""
         return Handler(self._requests, visitor)
 
-    async def serve(self, request: PlainRequest) -> None:
-        """Answer a plain request."""
-        said = await self._answer(request)
-        if isinstance(said, web.Response):
-            body = said.body if isinstance(said.body, bytes) else b""
-            head = Head(said.status, (*said.headers.items(), ("Content-Length", str(len(body)))))
-            await request.answer(head, b"" if request.method == "HEAD" else body)
+    async def say(self, request: PlainRequest, said: web.Response) -> None:
+        """Answer a plain request in words of our own."""
+        body = said.body if isinstance(said.body, bytes) else b""
+        head = Head(said.status, (*said.headers.items(), ("Content-Length", str(len(body)))))
+        await request.answer(head, b"" if request.method == "HEAD" else body)
 
     async def shut(self, seconds: float) -> None:
         """Let aiohttp's connections finish; the idle ones have, and are not waited for."""
@@ -46,7 +44,7 @@ class Reception:
         await self._requests.shutdown(seconds)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        said = await self._answer(Served(request))
+        said = await self.answer(Served(request))
         assert isinstance(said, web.StreamResponse)
         return said
 
@@ -71,7 +69,7 @@ class Served:
         return self._request.transport
 
     @property
-    def up(self) -> Headers:
+    def up(self) -> Upward:
         return upward(self._request.headers.items())
 
     @property

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 SAFE: Final = frozenset({"GET", "HEAD"})
 MINUTE: Final = 60
+DECIDED: Final = f'"kind":"{Kind.DECIDED.value}"'
+COMPLETED: Final = f'"kind":"{Kind.COMPLETED.value}"'
 MAX_TARGET: Final = 2048
 # Requests that were put into words and may come again: another file of the same repository is another one.
 REMEMBERED: Final = 256
@@ -50,18 +52,19 @@ class Recorder:
         """
         word = "allow" if isinstance(decision, Allow) else "anonymous"
         exchange.said = self._about(exchange)
-        event = f'"at":{now()},{exchange.said},"kind":"{Kind.DECIDED.value}","decision":"{word}"'
-        if exchange.reads or (_needs(exchange) == () and exchange.request.method in SAFE):
+        event = f'"at":{exchange.at},{exchange.said},{DECIDED},"decision":"{word}"'
+        needs = _needs(exchange)
+        if exchange.reads or (needs == () and exchange.request.method in SAFE):
             self._journal.note(event)
         else:
             await self._journal.record(event)
-        self.counts.decided(word, _action(exchange))
+        self.counts.decided(word, needs[0].action if needs else None)
 
     def denied(self, exchange: "Exchange", deny: Deny) -> None:
         """Record a no to a known grant."""
         self.counts.denied_for(deny.refusal.value, _action(exchange))
         said, refusal = self._about(exchange), deny.refusal.value
-        self._journal.note(f'"at":{now()},{said},"kind":"{Kind.DECIDED.value}","decision":"deny","refusal":"{refusal}"')
+        self._journal.note(f'"at":{now()},{said},{DECIDED},"decision":"deny","refusal":"{refusal}"')
 
     def counted(self, deny: Deny, uid: int | None = None) -> Deny:
         """Count a no to somebody unknown, and hand it on. `uid`: which user it concerns, if any."""
@@ -78,7 +81,7 @@ class Recorder:
         self.counts.upstream_errors += refusal is Refusal.UPSTREAM
         said, why = exchange.said or self._about(exchange), f'"refusal":"{refusal.value}",' if refusal else ""
         self._journal.note(
-            f'"at":{now()},{said},"kind":"{Kind.COMPLETED.value}","status":{status},{why}"bytes_up":{bytes_up},'
+            f'"at":{now()},{said},{COMPLETED},"status":{status},{why}"bytes_up":{bytes_up},'
             f'"bytes_down":{bytes_down},"ms":{round(seconds * 1000)}'
         )
 

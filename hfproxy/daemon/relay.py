@@ -1,7 +1,7 @@
 """Passing the Hub's answer on: as it is, but for what names the Hub, and never with the token in it."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import aiohttp
@@ -13,9 +13,8 @@ from hfproxy.core.rewrite import Places
 from hfproxy.core.table import Answer
 from hfproxy.daemon import refusals
 from hfproxy.daemon.accounts import Held
-from hfproxy.daemon.exchange import Request, Response
+from hfproxy.daemon.exchange import Exchange, Request, Response
 from hfproxy.daemon.meter import Meter, OverLimitError
-from hfproxy.daemon.one_piece import Body
 from hfproxy.daemon.refusals import UNAUTHORIZED
 from hfproxy.daemon.reply import Reply
 from hfproxy.errors import UpstreamError
@@ -33,17 +32,20 @@ NO_BODY: Final = frozenset({204, 304})
 
 @dataclass(slots=True)
 class Relay:
-    """One answer on its way. `held`: whose token must not be in it; `credential`: what the client presented."""
+    """The answer to one exchange on its way. `held`: whose token must not be in it; `more`: headers to add."""
 
-    answer: Answer
-    accept: str
+    exchange: Exchange
     places: Places
     decision: Decision
-    credential: str
     held: Held | None
     meter: Meter
     more: Headers = ()
+    answer: Answer = field(init=False)
+    accept: str = field(init=False)
     status: int = 0
+
+    def __post_init__(self) -> None:
+        self.answer, self.accept = self.exchange.answer, self.exchange.request.fields.one("accept")
 
     @property
     def wants_plain(self) -> bool:
@@ -58,7 +60,9 @@ class Relay:
             OverLimitError: the grant's limit was reached in the middle of it; the connection is cut.
         """
         self.status = upstream.status
-        head = Head(self.status, rewrite.headers(upstream.headers, self.places) + self.more)
+        names_hub = not rewrite.NAMING_HUB.isdisjoint(upstream.fields)
+        down = rewrite.headers(upstream.down, self.places) if names_hub else upstream.down
+        head = Head(self.status, down + self.more)
         self._check(head.sent)
         if self.status == UNAUTHORIZED and self.answer in {Answer.GIT, Answer.LFS}:
             return self._unauthorized()
@@ -67,13 +71,10 @@ class Relay:
         self.meter.check_room(upstream.content_length or 0)
         if not self._is_looked_into(upstream):
             return await self._stream(request, upstream, self._explained(head, upstream), b"")
-        try:
-            start = await _first(upstream.content, LOOKED_INTO)
-        except aiohttp.ClientError:
-            raise UpstreamError("the Hub broke off its answer; try again") from None
-        if not upstream.content.at_eof():
-            return await self._stream(request, upstream, head, start)
-        return await self._whole(request, upstream, head, start)
+        body, is_all = await _first(upstream)
+        if not is_all:
+            return await self._stream(request, upstream, head, body)
+        return await self._whole(request, upstream, head, body)
 
     def _unauthorized(self) -> Deny:
         """git would ask a person for a password, git-lfs ask the Hub again, so they get a no that is final."""
@@ -104,7 +105,8 @@ class Relay:
 
     async def _whole(self, request: Request, upstream: Reply, head: Head, body: bytes) -> Response:
         """A short body that was read: looked into, rewritten where it must be, sent with its length."""
-        plain = leak.plain(body, upstream.field("content-encoding"), 16 * LOOKED_INTO)
+        encoding = upstream.field("content-encoding")
+        plain = leak.plain(body, encoding, 16 * LOOKED_INTO) if encoding else body
         changed = body if plain is None else self._rewritten(plain, upstream)
         self._check(changed)  # an LFS batch may hold the token where the credential was put in its place
         head = self._explained(head, upstream)
@@ -120,7 +122,7 @@ class Relay:
         if (sentence := self._sentence(upstream)) is not None:
             return refusals.amended(body, sentence)
         if self.answer is Answer.LFS:
-            return rewrite.lfs_batch(body, self.places, self.credential)
+            return rewrite.lfs_batch(body, self.places, self.exchange.credential)
         return rewrite.xet_fileinfo(body, self.places) if XET_INFO in self.accept else body
 
     def _explained(self, head: Head, upstream: Reply) -> Head:
@@ -158,19 +160,28 @@ class Relay:
         return response
 
 
-async def _first(content: aiohttp.StreamReader | Body, limit: int) -> bytes:
-    """What comes first, up to the limit or the end."""
+async def _first(upstream: Reply) -> tuple[bytes, bool]:
+    """The body up to the limit, and whether that is all of it."""
+    content = upstream.content
+    if content is None:
+        return upstream.whole or b"", True
     parts: list[bytes] = []
     size = 0
-    while size < limit and not content.at_eof():
-        part = await content.readany()
-        parts.append(part)
-        size += len(part)
-    return b"".join(parts)
+    try:
+        while size < LOOKED_INTO and not content.at_eof():
+            part = await content.readany()
+            parts.append(part)
+            size += len(part)
+    except aiohttp.ClientError:
+        raise UpstreamError("the Hub broke off its answer; try again") from None
+    return b"".join(parts), content.at_eof()
 
 
 async def _chunks(start: bytes, upstream: Reply) -> AsyncIterator[bytes]:
     if start:
         yield start
-    async for chunk in upstream.content.iter_any():
-        yield chunk
+    if upstream.whole:
+        yield upstream.whole
+    if upstream.content is not None:
+        async for chunk in upstream.content.iter_any():
+            yield chunk

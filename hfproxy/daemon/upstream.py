@@ -18,7 +18,7 @@ from yarl import URL
 
 from hfproxy.config import Upstream as Settings
 from hfproxy.core.access import LOOK
-from hfproxy.core.headers import Headers, answered, replaced
+from hfproxy.core.headers import Upward, by_name, downward
 from hfproxy.core.rewrite import same_origin
 from hfproxy.daemon.accounts import Held, Origin
 from hfproxy.daemon.links import CONNECT_SECONDS, SAFE, Links
@@ -30,11 +30,13 @@ from hfproxy.errors import AccountError, ConfigError, UpstreamError
 AUTOMATIC: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 REVOKE: Final = "/api/credentials/revoke"
-REVOKE_HEADERS: Final[Headers] = (
-    ("Accept", "application/json"),
-    ("Accept-Encoding", "identity"),
-    ("Content-Type", "application/json"),
-    ("User-Agent", "hf-proxy"),
+REVOKE_HEADERS: Final = Upward(
+    (
+        ("Accept", "application/json"),
+        ("Accept-Encoding", "identity"),
+        ("Content-Type", "application/json"),
+        ("User-Agent", "hf-proxy"),
+    )
 )
 
 Body = AsyncIterable[bytes] | bytes | None
@@ -46,7 +48,8 @@ class _OfSession(Reply):
     __slots__ = ("_response",)
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
-        super().__init__(response.status, answered(response.headers.items()), response.content)
+        headers = tuple(response.headers.items())
+        super().__init__(response.status, downward(headers), by_name(headers), None, response.content)
         self._response = response
 
     async def leave(self) -> None:
@@ -88,23 +91,22 @@ class Upstream:
         origin = held.account.origin
         return origin == self.origin or (origin.ca == self.origin.ca and same_origin(origin.url, self.origin.url))
 
-    async def send(self, method: str, raw_target: str, headers: Headers, body: Body, held: Held | None) -> Reply:
+    async def send(self, method: str, raw_target: str, up: Upward, body: Body, held: Held | None) -> Reply:
         """Send one request and return the answer's head; the body is still to be read. `held` None: without token.
 
         Raises:
             AccountError: the account was logged in for another origin.
             UpstreamError: the Hub cannot be reached, or is not who it should be.
         """
-        if held is not None:
-            headers = self._with_token(headers, held)
+        bearer = None if held is None else f"Bearer {self._token(held)}"
         try:
             if body is None and method in SAFE and self._proxy is None:
-                return await self._links.send(method, raw_target, headers)
+                return await self._links.send(method, raw_target, up, bearer)
             return _OfSession(
                 await self._session.request(
                     method,
                     self._url(raw_target),
-                    headers=headers,
+                    headers=up.pairs if bearer is None else (*up.pairs, ("Authorization", bearer)),
                     data=body,
                     allow_redirects=False,
                     proxy=self._proxy,
@@ -128,9 +130,6 @@ class Upstream:
         if url.raw_path_qs != raw_target:
             raise UpstreamError(f"this address would not reach the Hub as it was checked; nothing was sent{LOOK}")
         return url
-
-    def _with_token(self, headers: Headers, held: Held) -> Headers:
-        return replaced(headers, "Authorization", f"Bearer {self._token(held)}")
 
     def _token(self, held: Held) -> str:
         """The only way of a token to a request: `send` puts it into the header, `revoke` into the body."""

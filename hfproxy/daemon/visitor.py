@@ -6,10 +6,12 @@ T25). What is no HTTP is answered and not logged: the line would be whatever any
 """
 
 import asyncio
+import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import structlog
+from aiohttp import web
 from aiohttp.base_protocol import BaseProtocol
 
 from hfproxy.daemon import peers
@@ -86,7 +88,7 @@ class Visitor(BaseProtocol):
     It answers plain requests itself. The first one that is not hands it over to aiohttp's server, for good.
     """
 
-    __slots__ = ("_door", "_early", "_is_guest", "_reception", "_server", "_timer", "_work", "is_last", "peer")
+    __slots__ = ("_door", "_early", "_is_known", "_reception", "_server", "_timer", "_work", "is_last", "peer")
 
     def __init__(self, reception: "Reception", door: Door) -> None:
         super().__init__(asyncio.get_running_loop())
@@ -97,20 +99,21 @@ class Visitor(BaseProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self.is_last = False
         self.peer: Peer | None = None
-        self._is_guest = False
+        self._is_known = False  # a guest, or the daemon's own user; a group's members may change
 
     @property
     def is_ours(self) -> bool:
         """Whether it belongs to somebody who is served, or came from a container, whose credential will show whose."""
-        return self._is_guest or (self.peer is not None and self._door.members.admit(self.peer.uid))
+        return self._is_known or (self.peer is not None and self._door.members.admit(self.peer.uid))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         here, there = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
         if self._door.container:
-            self._is_guest = not peers.is_local(there[0])
+            self._is_known = not peers.is_local(there[0])
         else:
             self.peer = peers.look_up(here, there)
+            self._is_known = self.peer is not None and self.peer.uid == os.getuid()
         self._timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.send_away)
         self._door.came(self)
         if self._door.container or not self.is_ours:
@@ -184,7 +187,9 @@ class Visitor(BaseProtocol):
 
     async def _answer(self, request: PlainRequest) -> None:
         try:
-            await self._reception.serve(request)
+            said = await self._reception.answer(request)
+            if isinstance(said, web.Response):
+                await self._reception.say(request, said)
         except ConnectionError:
             self.send_away()
         except Exception:

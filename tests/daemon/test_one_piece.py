@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.core.headers import Answered, answered
+from hfproxy.core.headers import Headers, by_name, downward
 from hfproxy.daemon import one_piece
 from hfproxy.daemon.one_piece import MAX_HEADER_BYTES, REMEMBERED, Link, read
 
@@ -66,15 +66,18 @@ PLAIN = (
 )
 
 
-def ours(data: bytes, *, bodiless: bool) -> tuple[int, Answered, bytes] | None:
+Read = tuple[int, Headers, dict[str, str], bytes]
+
+
+def ours(data: bytes, *, bodiless: bool) -> Read | None:
     """What we read."""
     answer = read(data, bodiless=bodiless)
-    return answer and (answer.status, spelled(answer.headers), asyncio.run(answer.content.read()))
+    return None if answer is None else (answer.status, spelled(answer.down), answer.fields, answer.whole or b"")
 
 
-def spelled(headers: Answered) -> Answered:
+def spelled(headers: Headers) -> Headers:
     """Headers without the case of their names: aiohttp has an own spelling for those it knows."""
-    return headers._replace(down=tuple((name.lower(), value) for name, value in headers.down))
+    return tuple((name.lower(), value) for name, value in headers)
 
 
 def theirs(data: bytes, *, bodiless: bool) -> Any:
@@ -99,7 +102,8 @@ def theirs(data: bytes, *, bodiless: bool) -> Any:
         if len(messages) != 1 or upgraded or rest or messages[0][0].should_close or not messages[0][1].is_eof():
             return None
         message, content = messages[0]
-        return message.code, spelled(answered(message.headers.items())), await content.read()
+        headers = tuple(message.headers.items())
+        return message.code, spelled(downward(headers)), by_name(headers), await content.read()
 
     return asyncio.run(parsed())
 
@@ -198,7 +202,7 @@ async def test_a_link_reads_what_comes_in_parts_by_aiohttp_and_the_next_in_one_p
     link.data_received(PLAIN)
     answer = await again
     assert answer is not None
-    assert (answer.status, await answer.content.read(), link.should_close) == (200, b"{}", False)
+    assert (answer.status, answer.whole, link.should_close) == (200, b"{}", False)
 
 
 @pytest.mark.parametrize("parts", [[PLAIN], [PLAIN[:9], PLAIN[9:]]])

@@ -12,6 +12,7 @@ import pytest
 import trustme
 
 from hfproxy.config import Upstream as Settings
+from hfproxy.core.headers import Upward
 from hfproxy.daemon.accounts import Account, Held, Origin
 from hfproxy.daemon.upstream import AUTOMATIC, Body, Upstream
 from hfproxy.errors import AccountError, ConfigError, UpstreamError
@@ -108,7 +109,7 @@ async def send(
     body: Body = None,
     who: Held | None = None,
 ) -> tuple[int, bytes]:
-    answer = await to.send(method, target, headers, body, who)
+    answer = await to.send(method, target, Upward(headers), body, who)
     async with answer:
         return answer.status, await answer.read()
 
@@ -190,7 +191,7 @@ class TestWhatIsSent:
     async def test_signed_addresses_of_storage_fit_into_a_header(self) -> None:
         answer = b"HTTP/1.1 302 Found\r\nLocation: https://s/" + b"x" * 200_000 + b"\r\nContent-Length: 0\r\n\r\n"
         async with Server(answer).listening() as hub, upstream(f"http://127.0.0.1:{hub.port}") as to:
-            async with await to.send("GET", "/", (), None, None) as found:
+            async with await to.send("GET", "/", Upward(()), None, None) as found:
                 assert len(found.field("location")) > 200_000
 
 

@@ -1,0 +1,296 @@
+"""What the data plane costs, side by side with nginx and mitmproxy, in ratios of one run.
+
+    python tests/bench/bench_proxy.py                all rows, and the table and the plot in build/
+    python tests/bench/bench_proxy.py small bulk     some of them
+
+Each row measures its contestants in turn, several rounds, and compares round with round: what disturbs one disturbs the
+others. Policy and journal are on. Exits 1 where a row does not reach what it is to reach.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "bench")]
+
+import figures  # noqa: E402
+import needs  # noqa: E402
+from figures import Figure  # noqa: E402
+from house import House  # noqa: E402
+from rig import BIG, COMMIT, GIB, SLOW, SLOW_BYTES, SMALL, Rig  # noqa: E402
+
+ROUNDS = 3
+SECONDS = 2
+STREAMS = 1000
+TODAY = datetime.now(UTC).date().isoformat()
+
+
+def at_least(row: str, name: str, values: list[float], reach: float) -> Figure:
+    return Figure(row, name, values, reach, at_least=True, date=TODAY)
+
+
+def at_most(row: str, name: str, values: list[float], reach: float) -> Figure:
+    return Figure(row, name, values, reach, at_least=False, date=TODAY)
+
+
+@dataclass(frozen=True)
+class Load:
+    """What wrk says: requests a second, and milliseconds."""
+
+    rate: float
+    p50: float
+    p99: float
+
+
+def wrk(url: str, connections: int, credential: str | None = None, seconds: int = SECONDS) -> Load:
+    """Ask for one address as fast as it goes, over some connections."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency"]
+    command += ["-H", f"Authorization: Bearer {credential}"] if credential else []
+    said = subprocess.run([*command, url], capture_output=True, text=True, check=True).stdout
+    assert "Non-2xx" not in said, said
+    assert "Socket errors" not in said, said
+    percent = {number: _milliseconds(taken) for number, taken in re.findall(r"(\d+)%\s+([\d.]+\w+)", said)}
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", said)
+    assert rate is not None, said
+    return Load(float(rate[1]), percent["50"], percent["99"])
+
+
+def warm(*asked: tuple[str, int, str | None]) -> None:
+    """Before the first round everybody has open connections and full caches: address, connections, credential."""
+    for url, connections, credential in asked:
+        wrk(url, connections, credential, seconds=1)
+
+
+def _milliseconds(text: str) -> float:
+    for unit, factor in (("us", 0.001), ("ms", 1.0), ("s", 1000.0)):
+        if text.endswith(unit):
+            return float(text.removesuffix(unit)) * factor
+    raise ValueError(text)
+
+
+def transfer(url: str, *options: str) -> float:
+    """Seconds that curl takes."""
+    command = ["curl", "-sS", "--fail", "-o", "/dev/null", "-w", "%{time_total}", *options, url]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+class Ours:
+    """The daemon under measurement."""
+
+    def __init__(self, house: House) -> None:
+        minted = house.mint("--scope", "write:me/*", "--ttl", "12h")
+        assert house.process is not None
+        self.house, self.pid = house, house.process.pid
+        self.url, self.credential = minted["endpoint"], minted["credential"]
+        self.bearer = ("-H", f"Authorization: Bearer {self.credential}")
+
+    def memory(self) -> float:
+        """Its resident set in MiB."""
+        return int(re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{self.pid}/status").read_text())[0]) / 1024
+
+    def most_memory(self) -> float:
+        """The most it ever was."""
+        return int(re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{self.pid}/status").read_text())[0]) / 1024
+
+
+def small(rig: Rig) -> Iterator[Figure]:
+    """Small replies over 16 connections."""
+    ours, nginx, mitm = Ours(rig.house()), f"http://127.0.0.1:{rig.nginx}", f"http://127.0.0.1:{rig.mitmproxy}"
+    warm((ours.url + SMALL, 16, ours.credential), (nginx + SMALL, 16, None), (mitm + SMALL, 16, None))
+    rounds = [
+        (wrk(ours.url + SMALL, 16, ours.credential).rate, wrk(nginx + SMALL, 16).rate, wrk(mitm + SMALL, 16).rate)
+        for _ in range(ROUNDS)
+    ]
+    print("small: requests a second of hf-proxy, nginx, mitmproxy:", [tuple(map(round, one)) for one in rounds])
+    yield at_least("small", "requests a second, × mitmproxy", [us / it for us, _, it in rounds], 10)
+    yield at_least("small", "requests a second, × nginx", [us / it for us, it, _ in rounds], 0.5)
+
+
+def latency(rig: Rig) -> Iterator[Figure]:
+    """What each adds to a request over one connection."""
+    ours, nginx, direct = Ours(rig.house()), f"http://127.0.0.1:{rig.nginx}", f"https://localhost:{rig.upstream}"
+    warm((ours.url + SMALL, 1, ours.credential), (nginx + SMALL, 1, None), (direct + SMALL, 1, None))
+    rounds = [
+        (wrk(ours.url + SMALL, 1, ours.credential), wrk(nginx + SMALL, 1), wrk(direct + SMALL, 1))
+        for _ in range(ROUNDS)
+    ]
+    print("latency: p50, p99 in ms of hf-proxy, nginx, direct:", [[(o.p50, o.p99) for o in one] for one in rounds])
+    p50 = [(us.p50 - it.p50) / (nginx.p50 - it.p50) for us, nginx, it in rounds]
+    p99 = [(us.p99 - it.p99) / max(nginx.p99 - it.p99, 0.001) for us, nginx, it in rounds]
+    yield at_most("latency", "added at the median, × nginx's", p50, 2.5)
+    yield at_most("latency", "added at p99, × nginx's", p99, 3)
+
+
+def bulk(rig: Rig) -> Iterator[Figure]:
+    """One GiB down and up."""
+    rig.file(GIB)
+    ours, nginx = Ours(rig.house()), f"http://127.0.0.1:{rig.nginx}"
+    upload = ("-X", "POST", "-T", str(rig.folder / "big"), "-H", "Content-Type: application/x-ndjson", "-H", "Expect:")
+    transfer(ours.url + SMALL, *ours.bearer)
+    transfer(nginx + SMALL)
+    before = ours.memory()
+    down = [(transfer(nginx + BIG), transfer(ours.url + BIG, *ours.bearer)) for _ in range(ROUNDS)]
+    up = [
+        (transfer(nginx + COMMIT, *upload), transfer(ours.url + COMMIT, *upload, *ours.bearer)) for _ in range(ROUNDS)
+    ]
+    print("bulk: seconds of nginx, hf-proxy, down:", down, "up:", up)
+    yield at_least("bulk", "1 GiB down, × nginx's speed", [theirs / us for theirs, us in down], 1.5)
+    yield at_least("bulk", "1 GiB up, × nginx's speed", [theirs / us for theirs, us in up], 1.0)
+    yield at_most("bulk", "growth of the daemon, MiB", [ours.most_memory() - before], 16)
+
+
+def idle(rig: Rig) -> Iterator[Figure]:
+    """A daemon that has done something and does nothing now."""
+    ours = Ours(rig.house())
+    wrk(ours.url + SMALL, 16, ours.credential, seconds=1)
+    yield at_most("idle", "resident memory, MiB", [ours.memory()], 64)
+
+
+def streams(rig: Rig) -> Iterator[Figure]:
+    """A small request beside a thousand slow downloads."""
+    ours = Ours(rig.house())
+    warm((ours.url + SMALL, 1, ours.credential))
+    alone = wrk(ours.url + SMALL, 1, ours.credential)
+    port = ours.url.rpartition(":")[2]
+    arguments = [port, SLOW, ours.credential, str(STREAMS), str(SLOW_BYTES)]
+    command = [sys.executable, str(ROOT / "tests/bench/streams.py"), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as many:
+        time.sleep(3)  # until all of them run; they take ten seconds
+        beside = wrk(ours.url + SMALL, 1, ours.credential)
+        whole = int(many.communicate()[0])
+    print("streams: p50, p99 in ms alone and beside them:", (alone.p50, alone.p99), (beside.p50, beside.p99))
+    yield at_least("streams", f"complete, of {STREAMS}", [whole], STREAMS)
+    yield at_most("streams", "p99 of a small request, × alone", [beside.p99 / alone.p99], 5)
+
+
+def many(rig: Rig) -> Iterator[Figure]:
+    """100,000 grants and 1,000,000 lines of journal, against none."""
+    empty = Ours(rig.house("empty"))
+    filled = rig.house("filled")
+    filled.stop()
+    subprocess.run([sys.executable, str(ROOT / "tests/bench/fill.py"), str(filled.state)], check=True)
+    starts = [(_start(empty.house), _start(filled)) for _ in range(ROUNDS)]
+    for house in (empty.house, filled):
+        house.login(rig.token)
+    one, other = Ours(empty.house), Ours(filled)
+    warm((one.url + SMALL, 1, one.credential), (other.url + SMALL, 1, other.credential))
+    rounds = [
+        (wrk(other.url + SMALL, 1, other.credential).p50, wrk(one.url + SMALL, 1, one.credential).p50)
+        for _ in range(ROUNDS)
+    ]
+    print("many: seconds to start, empty and filled:", starts, "ms a request, filled and empty:", rounds)
+    yield at_most("many", "a request, × an empty daemon's", [full / none for full, none in rounds], 1.3)
+    yield at_most("many", "start, × an empty daemon's", [full / none for none, full in starts], 2)
+
+
+def _start(house: House) -> float:
+    """Seconds until a daemon answers."""
+    house.stop()
+    start = time.perf_counter()
+    house.start()
+    return time.perf_counter() - start
+
+
+def download(rig: Rig) -> Iterator[Figure]:
+    """`hf download` of many small files and a large one over a link of 25 ms each way, each time into an empty cache."""
+    rig.repository({f"file{number}.json": 2_000 for number in range(200)} | {"model.bin": 500_000_000})
+    far = f"https://localhost:{rig.far(25)}"
+    house = rig.house("far", far)
+    hf = str(ROOT / ".venvs/hub24/bin/hf")
+    _download([hf], rig.folder / "warm", HF_ENDPOINT=far, HF_TOKEN=rig.token, **rig.trust)
+    rounds = []
+    for number in range(3):
+        direct = _download([hf], rig.folder / f"direct{number}", HF_ENDPOINT=far, HF_TOKEN=rig.token, **rig.trust)
+        exec_ = [*house.hfproxy, "exec", "--scope", "read:me/*", "--", hf]
+        rounds.append((_download(exec_, rig.folder / f"ours{number}", **house.env), direct))
+    print("download: seconds of hf-proxy, direct:", rounds)
+    yield at_most("download", "hf download, × direct", [us / direct for us, direct in rounds], 0.8)
+
+
+def _download(command: list[str], home: Path, **more: str) -> float:
+    home.mkdir()
+    env = {"PATH": os.environ["PATH"], "HF_HUB_DISABLE_TELEMETRY": "1", **more, "HOME": str(home), "HF_HOME": str(home)}
+    start = time.perf_counter()
+    subprocess.run([*command, "download", "me/small", "--quiet"], env=env, check=True, stdout=subprocess.DEVNULL)
+    taken = time.perf_counter() - start
+    shutil.rmtree(home)
+    return taken
+
+
+def cold(rig: Rig) -> Iterator[Figure]:
+    """The first `exec` of a trivial command, which starts the daemon by socket activation."""
+    house = House(rig.folder / "cold", f"https://localhost:{rig.upstream}", rig.folder / "ca.pem", vault="sealed-file")
+    key = rig.folder / "key"
+    key.write_text("a passphrase of the bench\n")
+    key.chmod(0o600)
+    house.configure(f'key_file = "{key}"\n')
+    house.start()
+    house.must("unlock")
+    house.login(rig.token)
+    house.stop()
+    rounds = [(_cold(house), _bare()) for _ in range(ROUNDS)]
+    print("cold: seconds of the first exec, of a bare interpreter:", rounds)
+    yield at_most("cold", "first exec, × a bare interpreter", [us / bare for us, bare in rounds], 40)
+
+
+def _cold(house: House) -> float:
+    (house.runtime / "control.sock").unlink(missing_ok=True)
+    house.runtime.mkdir(mode=0o700, exist_ok=True)
+    names = ["--fdname=control", "-l", str(house.runtime / "control.sock")]
+    variables = [f"-E{name}={value}" for name, value in house.env.items() if name.startswith(("HFPROXY_", "HOME"))]
+    command = ["systemd-socket-activate", *names, *variables, *house.hfproxy, "daemon"]
+    activator = subprocess.Popen(command, env=house.env, stderr=subprocess.DEVNULL)
+    while not (house.runtime / "control.sock").exists():
+        time.sleep(0.01)
+    time.sleep(0.1)
+    start = time.perf_counter()
+    subprocess.run([*house.hfproxy, "exec", "--", "true"], env=house.env, check=True)
+    taken = time.perf_counter() - start
+    activator.terminate()
+    activator.wait()
+    return taken
+
+
+def _bare() -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-I", "-c", "pass"], check=True)
+    return time.perf_counter() - start
+
+
+ROWS: dict[str, Callable[[Rig], Iterator[Figure]]] = {
+    "small": small,
+    "latency": latency,
+    "bulk": bulk,
+    "idle": idle,
+    "streams": streams,
+    "many": many,
+    "download": download,
+    "cold": cold,
+}
+
+
+def main(names: list[str]) -> int:
+    """Returns 0 when every figure is held."""
+    needs.check()
+    measured: list[Figure] = []
+    for name in names or ROWS:
+        with Rig() as rig:
+            for figure in ROWS[name](rig):
+                print(figure, flush=True)
+                measured.append(figure)
+            House.built.clear()
+        # Row by row, so that a row that fails takes nothing from those before it.
+        figures.write(figures.merged(figures.read(), measured, ROWS), ROWS)
+    return int(not all(figure.held for figure in measured))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
