@@ -76,6 +76,11 @@ class Inbound:
         return ", ".join(self.fields.get(name, ()))
 
     @cached_property
+    def accept(self) -> str:
+        """The kinds of answer that are asked for."""
+        return self.one("accept")
+
+    @cached_property
     def bill_to(self) -> str | None:
         """The organisation that is to pay, if another than the account's user is."""
         return self.one("x-hf-bill-to") or None
@@ -144,4 +149,4 @@ def _malformed() -> Deny:
 
 def is_navigation(method: str, inbound: Inbound) -> bool:
     """Whether a person's browser opened one of our addresses, to be shown the same page on the Hub."""
-    return method == "GET" and not inbound.all("authorization") and "text/html" in inbound.one("accept")
+    return method == "GET" and not inbound.all("authorization") and "text/html" in inbound.accept

@@ -325,7 +325,10 @@ class Broker:
 
     def is_counted(self, grant: Grant) -> bool:
         """Whether something of it, or of what it was minted from, can be used up."""
-        return grant.is_counted or any(one.is_counted for one in grant.above)
+        for one in (grant, *grant.above):
+            if one.is_counted:
+                return True
+        return False
 
     def trees(self, grant: Grant) -> list[str]:
         """The ids of those of them that are bound to a tree of processes."""

@@ -72,7 +72,12 @@ class Driven:
 
     def go_on(self) -> None:
         """Run it until it waits for something, or ends. What it raises, this raises."""
-        self._step(self._work.send, None)
+        try:
+            wanted = self._work.send(None)
+        except StopIteration:
+            self._end()
+        else:
+            self._wait_for(wanted)
 
     def cancel(self) -> None:
         """Raise CancelledError where it waits."""
@@ -81,24 +86,18 @@ class Driven:
         elif not self.done:
             if self._wanted is not None:
                 self._wanted.then(None)
-            self._step(self._work.throw, asyncio.CancelledError())
+            try:
+                wanted = self._work.throw(asyncio.CancelledError())
+            except (StopIteration, asyncio.CancelledError):
+                self._end()
+            else:
+                self._wait_for(wanted)
 
     async def wait(self, seconds: float) -> None:
         """Wait for its end, for so long at most."""
         if not self.done:
             self._finished = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._finished], timeout=seconds)
-
-    def _step(self, go: Callable[[Any], Any], given: BaseException | None) -> None:
-        try:
-            wanted = go(given)
-        except (StopIteration, asyncio.CancelledError):
-            self._end()
-        except BaseException:
-            self._end()
-            raise
-        else:
-            self._wait_for(wanted)
 
     def _wait_for(self, wanted: Any) -> None:
         if type(wanted) is Awaited:

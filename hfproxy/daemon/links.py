@@ -9,7 +9,6 @@ Whatever has a body, or goes by way of a corporate proxy, takes the session.
 
 import asyncio
 import ssl
-from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -64,7 +63,7 @@ class Links:
         except BROKEN:
             return await self._ask(await self._opened(), method, asked)
 
-    def _take_back(self, link: Link, *, whole: bool) -> None:
+    def _take_back(self, link: Link, whole: bool) -> None:
         """Keep a connection for the next request, if its answer was read to the end and it may be used again."""
         if whole and not link.should_close:
             self._idle.append((link, self._loop.time()))
@@ -89,7 +88,7 @@ class Links:
     async def _open(self) -> Link:
         async with asyncio.timeout(CONNECT_SECONDS):
             _, link = await self._loop.create_connection(
-                lambda: Link(self._loop),
+                lambda: Link(self._loop, self._take_back),
                 self._host,
                 self._port,
                 ssl=self._tls,
@@ -117,5 +116,5 @@ class Links:
             if isinstance(error, HttpProcessingError):  # it may quote the answer
                 raise aiohttp.ClientPayloadError from None
             raise
-        answer.lent = partial(self._take_back, link)
+        answer.lent = link
         return answer

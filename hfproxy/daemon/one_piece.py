@@ -8,6 +8,7 @@ answer before, and are known again.
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
 import aiohttp
@@ -15,7 +16,7 @@ from aiohttp.client_proto import ResponseHandler
 
 from hfproxy.core.headers import LATIN, may_come_down
 from hfproxy.daemon.driven import Awaited
-from hfproxy.daemon.reply import Reply
+from hfproxy.daemon.reply import ASKED, Reply
 
 # Signed storage addresses and xet tokens are long: 64 000 characters are documented (hub-wire §4).
 MAX_HEADER_BYTES: Final = 256 * 1024
@@ -34,11 +35,11 @@ MEMORABLE: Final = 256
 
 
 class _Line(NamedTuple):
-    """A line of a head: the field's name in lower case, its value, and itself, if it goes to the client."""
+    """A line of a head: itself, if it goes to the client; the field's name, if that is `ASKED` for; its value."""
 
-    name: str
-    value: str
     down: tuple[str, str] | None
+    name: str | None
+    value: str
 
 
 Read = TypeVar("Read", int, _Line)
@@ -61,10 +62,11 @@ def read(data: bytes, *, bodiless: bool) -> Reply | None:
         line = _lines.get(text) or _line(text)
         if line is None:
             return None
-        name, value, pair = line
-        fields[name] = f"{fields[name]}, {value}" if name in fields else value
+        pair, name, value = line
         if pair is not None:
             down.append(pair)
+        if name is not None:
+            fields[name] = f"{fields[name]}, {value}" if name in fields else value
     body = data[end + len(END) :]
     if not _is_whole(body, fields.get("content-length", ""), bodiless=bodiless):
         return None
@@ -79,7 +81,7 @@ def _line(text: str) -> _Line | None:
     name = spelled.lower()
     if name in NOT_PLAIN or (name == "connection" and value.lower() != KEEP_ALIVE):
         return None
-    line = _Line(name, value, (spelled, value) if may_come_down(spelled) else None)
+    line = _Line((spelled, value) if may_come_down(spelled) else None, name if name in ASKED else None, value)
     _remember(_lines, text, line)
     return line
 
@@ -111,8 +113,10 @@ def _is_whole(body: bytes, length: str, *, bodiless: bool) -> bool:
 class Link(ResponseHandler):
     """A connection to the Hub that is asked one thing at a time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, take_back: Callable[["Link", bool], None]) -> None:
+        """`take_back` is told when it is not needed any more, and whether the answer was read to its end."""
         super().__init__(loop)
+        self._take_back = take_back
         self._asked: Awaited[Reply | None] | None = None
         self._bodiless = False
 
@@ -128,6 +132,10 @@ class Link(ResponseHandler):
         self._bodiless = bodiless
         self.transport.write(head)
         return await asked
+
+    def give_back(self, *, whole: bool) -> None:
+        """Nobody asks it any more; `whole`: the answer was read to its end."""
+        self._take_back(self, whole)
 
     def data_received(self, data: bytes) -> None:
         """The beginning of an answer is looked at here; all else is aiohttp's."""

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import aiohttp
@@ -45,7 +46,7 @@ class Relay:
     status: int = 0
 
     def __post_init__(self) -> None:
-        self.answer, self.accept = self.exchange.answer, self.exchange.request.fields.one("accept")
+        self.answer, self.accept = self.exchange.answer, self.exchange.request.fields.accept
 
     @property
     def wants_plain(self) -> bool:
@@ -68,9 +69,12 @@ class Relay:
             return self._unauthorized()
         if request.method == "HEAD" or self.status in NO_BODY:
             return await request.answer(self._explained(head, upstream), b"")
-        self.meter.check_room(upstream.content_length or 0)
         if not self._is_looked_into(upstream):
+            self.meter.check_room(upstream.content_length)
             return await self._stream(request, upstream, self._explained(head, upstream), b"")
+        if upstream.whole is not None:
+            return await self._whole(request, upstream, head, upstream.whole)
+        self.meter.check_room(upstream.content_length)
         body, is_all = await _first(upstream)
         if not is_all:
             return await self._stream(request, upstream, head, body)
@@ -93,9 +97,7 @@ class Relay:
         is_file = self.answer is Answer.FILE and upstream.status < 300 and XET_INFO not in self.accept
         if self.answer is Answer.EVENTS and upstream.status < 300:
             return False
-        kind = upstream.content_type
-        is_text = kind.startswith(TEXTUAL) or kind.endswith("+json") or not kind
-        return not is_file and is_text
+        return not is_file and _is_text(upstream.field("content-type"))
 
     def _check(self, data: bytes) -> None:
         if self.held is not None and leak.found(self.held.needles, data):
@@ -160,11 +162,17 @@ class Relay:
         return response
 
 
+@lru_cache(maxsize=256)
+def _is_text(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind.startswith(TEXTUAL) or kind.endswith("+json") or not kind
+
+
 async def _first(upstream: Reply) -> tuple[bytes, bool]:
     """The body up to the limit, and whether that is all of it."""
     content = upstream.content
     if content is None:
-        return upstream.whole or b"", True
+        return b"", True
     parts: list[bytes] = []
     size = 0
     try:

@@ -1,16 +1,34 @@
 """An answer of the Hub, by whichever way it was asked (`daemon.upstream`)."""
 
-from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Final, Protocol, Self
 
 import aiohttp
 
 from hfproxy.core.headers import Headers, by_name, downward
+from hfproxy.core.rewrite import NAMING_HUB
+
+# What anybody here wants to know of an answer.
+ASKED: Final = NAMING_HUB | {
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "date",
+    "x-error-code",
+    "x-error-message",
+}
+
+
+class Lent(Protocol):
+    """A connection that an answer comes over."""
+
+    def give_back(self, *, whole: bool) -> None:
+        """It is not needed any more; `whole`: the answer was read to its end."""
 
 
 class Reply:
-    """The head of an answer: `down`, what of its headers goes to the client, and all `fields` by lower-case name.
+    """The head of an answer: `down`, what of its headers goes to the client, and `fields`, those that are `ASKED` for,
+    by lower-case name; several of one are one list (RFC 9110 §5.3).
 
     `whole` is its body, where all of it is there; else it comes as `content`. Leaving it gives the connection back.
     """
@@ -26,28 +44,23 @@ class Reply:
         content: aiohttp.StreamReader | None = None,
     ) -> None:
         self.status, self.down, self.fields, self.whole, self.content = status, down, fields, whole, content
-        self.lent: Callable[..., None] | None = None
-        """Takes the connection back that was lent for it; `whole`: the answer was read to its end."""
+        self.lent: Lent | None = None
 
     @classmethod
     def of(cls, status: int, headers: Headers, content: aiohttp.StreamReader) -> Self:
         """One whose body is still to come."""
-        return cls(status, downward(headers), by_name(headers), None, content)
+        fields = {name: value for name, value in by_name(headers).items() if name in ASKED}
+        return cls(status, downward(headers), fields, None, content)
 
     def field(self, name: str) -> str:
         """What a header says, by its lower-case name; empty where it is missing."""
         return self.fields.get(name, "")
 
     @property
-    def content_type(self) -> str:
-        """The media type without its parameters, in lower case."""
-        return self.fields.get("content-type", "").partition(";")[0].strip().lower()
-
-    @property
-    def content_length(self) -> int | None:
-        """How long the body says it is."""
+    def content_length(self) -> int:
+        """How long the body says it is; 0 where it does not say."""
         length = self.fields.get("content-length", "")
-        return int(length) if length.isascii() and length.isdigit() else None
+        return int(length) if length.isascii() and length.isdigit() else 0
 
     async def read(self) -> bytes:
         """The whole body."""
@@ -56,7 +69,7 @@ class Reply:
     async def leave(self) -> None:
         """Nothing more is wanted of it."""
         if self.lent is not None:
-            self.lent(whole=self.content is None or self.content.is_eof())
+            self.lent.give_back(whole=self.content is None or self.content.is_eof())
 
     async def __aenter__(self) -> Self:
         return self

@@ -18,7 +18,7 @@ from yarl import URL
 
 from hfproxy.config import Upstream as Settings
 from hfproxy.core.access import LOOK
-from hfproxy.core.headers import Upward, by_name, downward
+from hfproxy.core.headers import Upward
 from hfproxy.core.rewrite import same_origin
 from hfproxy.daemon.accounts import Held, Origin
 from hfproxy.daemon.links import CONNECT_SECONDS, SAFE, Links
@@ -45,16 +45,12 @@ Body = AsyncIterable[bytes] | bytes | None
 class _OfSession(Reply):
     """An answer that aiohttp's session has read."""
 
-    __slots__ = ("_response",)
-
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        headers = tuple(response.headers.items())
-        super().__init__(response.status, downward(headers), by_name(headers), None, response.content)
-        self._response = response
+    __slots__ = ("response",)
+    response: aiohttp.ClientResponse
 
     async def leave(self) -> None:
-        self._response.release()
-        await self._response.wait_for_close()
+        self.response.release()
+        await self.response.wait_for_close()
 
 
 class Upstream:
@@ -102,20 +98,21 @@ class Upstream:
         try:
             if body is None and method in SAFE and self._proxy is None:
                 return await self._links.send(method, raw_target, up, bearer)
-            return _OfSession(
-                await self._session.request(
-                    method,
-                    self._url(raw_target),
-                    headers=up.pairs if bearer is None else (*up.pairs, ("Authorization", bearer)),
-                    data=body,
-                    allow_redirects=False,
-                    proxy=self._proxy,
-                )
+            response = await self._session.request(
+                method,
+                self._url(raw_target),
+                headers=up.pairs if bearer is None else (*up.pairs, ("Authorization", bearer)),
+                data=body,
+                allow_redirects=False,
+                proxy=self._proxy,
             )
         except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError) as error:
             raise UpstreamError(_of_the_proxy(error, self._proxy or "")) from None
         except (aiohttp.ClientError, OSError) as error:
             raise UpstreamError(_in_words(error, self.origin.url)) from None
+        answer = _OfSession.of(response.status, tuple(response.headers.items()), response.content)
+        answer.response = response
+        return answer
 
     async def revoke(self, held: Held) -> Reply:
         """Ask the Hub to end an account's token, which needs no other proof than the token itself (hub-wire §1.3).

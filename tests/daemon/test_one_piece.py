@@ -12,9 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.core.headers import Headers, by_name, downward
+from hfproxy.core.headers import Headers
 from hfproxy.daemon import one_piece
 from hfproxy.daemon.one_piece import MAX_HEADER_BYTES, REMEMBERED, Link, read
+from hfproxy.daemon.reply import Reply
 
 PIECES = st.sampled_from(
     [
@@ -102,8 +103,8 @@ def theirs(data: bytes, *, bodiless: bool) -> Any:
         if len(messages) != 1 or upgraded or rest or messages[0][0].should_close or not messages[0][1].is_eof():
             return None
         message, content = messages[0]
-        headers = tuple(message.headers.items())
-        return message.code, spelled(downward(headers)), by_name(headers), await content.read()
+        answer = Reply.of(message.code, tuple(message.headers.items()), content)
+        return answer.status, spelled(answer.down), answer.fields, await answer.read()
 
     return asyncio.run(parsed())
 
@@ -183,7 +184,7 @@ class _Wire(asyncio.Transport):
 
 async def asked(*, bodiless: bool = False) -> tuple[Link, asyncio.Task[Any]]:
     """A link that waits for an answer."""
-    link = Link(asyncio.get_running_loop())
+    link = Link(asyncio.get_running_loop(), lambda _link, _whole: None)
     link.connection_made(_Wire())
     task = asyncio.create_task(link.ask(b"GET / HTTP/1.1\r\n\r\n", bodiless=bodiless))
     await asyncio.sleep(0)
