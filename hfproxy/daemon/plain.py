@@ -26,6 +26,8 @@ LINE: Final = re.compile(rb"(GET|HEAD) (/[!-~]*) HTTP/1\.1")
 END: Final = b"\r\n\r\n"
 # Clients of one machine; each sends a handful of blocks, or a new one each time.
 REMEMBERED: Final = 256
+# How long a block may be for it: strangers send some, too.
+MEMORABLE: Final = 16 * 1024
 NOT_PLAIN: Final = ("content-length", "transfer-encoding", "expect", "upgrade", "connection")
 KEEP_ALIVE: Final = "keep-alive"
 EMPTY_STATUS: Final = frozenset({204, 304})
@@ -61,9 +63,11 @@ class Heads:
         pairs = _parsed(data)
         if pairs is None:
             return None
-        if len(self._known) >= REMEMBERED:
-            self._known.pop(next(iter(self._known)))
-        self._known[block] = fields = Fields(pairs)
+        fields = Fields(pairs)
+        if len(block) <= MEMORABLE:
+            if len(self._known) >= REMEMBERED:
+                self._known.pop(next(iter(self._known)))
+            self._known[block] = fields
         return fields
 
 

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.daemon.plain import REMEMBERED, Heads
+from hfproxy.daemon.plain import MEMORABLE, REMEMBERED, Heads
 from hfproxy.daemon.visitor import Visitor
 
 VISITOR = cast("Visitor", None)  # it is only handed on
@@ -137,3 +137,9 @@ async def test_no_more_blocks_are_remembered_than_there_is_room_for() -> None:
     for number in range(REMEMBERED + 20):
         assert read(heads, b"GET / HTTP/1.1\r\nHost: a\r\nX: %d\r\n\r\n" % number) is not None
     assert len(heads._known) == REMEMBERED
+
+
+async def test_a_long_block_is_read_and_not_remembered() -> None:
+    heads = Heads()
+    assert read(heads, b"GET / HTTP/1.1\r\nHost: a\r\nX: %b\r\n\r\n" % (b"y" * MEMORABLE)) is not None
+    assert heads._known == {}

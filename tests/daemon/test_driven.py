@@ -1,0 +1,170 @@
+"""A driven coroutine does what it would do in a task, only sooner."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import law
+
+from hfproxy.daemon.driven import Awaited, Driven
+
+# What a coroutine waits for, one after the other: something of ours that is there at once, comes, or fails; a turn of
+# the loop; a future of asyncio's.
+WAITS = st.lists(st.sampled_from(["there", "comes", "fails", "turn", "future"]), max_size=6)
+
+
+async def apart(do: Callable[[], object]) -> None:
+    """Call it as the event loop calls a protocol: in no task."""
+    done = asyncio.get_running_loop().create_future()
+
+    def call() -> None:
+        try:
+            do()
+        except LookupError as error:
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    asyncio.get_running_loop().call_soon(call)
+    await done
+
+
+class World:
+    """Runs a coroutine that notes all that happens to it."""
+
+    def __init__(self, waits: list[str], *, stubborn: bool) -> None:
+        self.waits, self.stubborn = waits, stubborn
+        self.seen: list[str] = []
+        self.open: list[Awaited[str] | asyncio.Future[str]] = []
+        self.ended = asyncio.Event()
+
+    async def work(self) -> None:
+        try:
+            for wait in self.waits:
+                try:
+                    self.seen.append(f"{wait}: {await self.wait_for(wait)}")
+                except LookupError as error:
+                    self.seen.append(f"{wait}: {error!r}")
+        except asyncio.CancelledError:
+            self.seen.append("cancelled")
+            if self.stubborn:  # cleaning up takes a while
+                await asyncio.sleep(0)
+                self.seen.append("cleaned")
+            raise
+        finally:
+            self.ended.set()
+
+    async def wait_for(self, wait: str) -> str:
+        match wait:
+            case "turn":
+                await asyncio.sleep(0)
+                return "over"
+            case "future":
+                there = asyncio.get_running_loop().create_future()
+                self.open.append(there)
+                return await there
+            case _:
+                found = Awaited[str]()
+                if wait == "there":
+                    found.succeed("was there")
+                else:
+                    self.open.append(found)
+                return await found
+
+    async def drive(self, cancel: Callable[[], object], cancel_at: int) -> list[str]:
+        """Settle what it waits for, or cancel it at that point; returns what it saw."""
+        settled = 0
+        for _ in range(10 * len(self.waits) + 10):
+            await asyncio.sleep(0)
+            if self.ended.is_set():
+                break
+            if self.open:
+                if settled == cancel_at:
+                    await apart(cancel)
+                    continue
+                settled += 1
+                await apart(partial(self.settle, self.open.pop()))
+        await asyncio.wait_for(self.ended.wait(), 5)
+        return self.seen
+
+    def settle(self, waiting: "Awaited[str] | asyncio.Future[str]") -> None:
+        fails = isinstance(waiting, Awaited) and self.waits[len(self.seen)] == "fails"
+        match waiting:
+            case Awaited() if fails:
+                waiting.fail(LookupError("gone"))
+            case Awaited():
+                waiting.succeed("came")
+            case _:
+                waiting.set_result("done")
+
+
+@law()
+@given(waits=WAITS, cancel_at=st.integers(0, 6), stubborn=st.booleans())
+def test_it_sees_and_does_what_it_would_in_a_task(waits: list[str], cancel_at: int, *, stubborn: bool) -> None:
+    async def driven() -> list[str]:
+        world = World(waits, stubborn=stubborn)
+        work = Driven(world.work())
+        await apart(work.go_on)
+        seen = await world.drive(work.cancel, cancel_at)
+        await work.wait(5)
+        assert work.done
+        return seen
+
+    async def in_a_task() -> list[str]:
+        world = World(waits, stubborn=stubborn)
+        task = asyncio.create_task(world.work())
+        seen = await world.drive(task.cancel, cancel_at)
+        await asyncio.wait([task])
+        return seen
+
+    assert asyncio.run(driven()) == asyncio.run(in_a_task())
+
+
+async def test_what_it_waits_for_goes_on_with_it_at_once() -> None:
+    seen, awaited = [], Awaited[str]()
+
+    async def work() -> None:
+        seen.append(await awaited)
+
+    driven = Driven(work())
+    await apart(driven.go_on)
+    assert (seen, driven.done) == ([], False)
+    await apart(lambda: awaited.succeed("there"))
+    assert (seen, driven.done) == (["there"], True)
+    await apart(driven.cancel)  # which changes nothing any more
+
+
+async def test_what_came_after_it_was_cancelled_is_nobody_s() -> None:
+    seen, awaited = [], Awaited[str]()
+
+    async def work() -> None:
+        seen.append(await awaited)
+
+    driven = Driven(work())
+    await apart(driven.go_on)
+    await apart(driven.cancel)
+    await apart(lambda: awaited.succeed("there"))
+    await apart(lambda: awaited.fail(LookupError()))
+    assert (seen, driven.done) == ([], True)
+
+
+async def test_who_waits_for_its_end_waits_no_longer_than_they_say() -> None:
+    driven = Driven(asyncio.sleep(60))
+    await apart(driven.go_on)
+    await driven.wait(0.01)
+    assert not driven.done
+    await apart(driven.cancel)
+    await driven.wait(5)
+    assert driven.done
+
+
+async def test_what_goes_wrong_in_it_is_raised_where_it_happens() -> None:
+    async def work() -> None:
+        raise LookupError
+
+    driven = Driven(work())
+    with pytest.raises(LookupError):
+        await apart(driven.go_on)
