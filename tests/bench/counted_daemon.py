@@ -28,6 +28,7 @@ STEPS = {
     "journal": (
         "hfproxy.daemon.record:Recorder.decided",
         "hfproxy.daemon.record:Recorder.completed",
+        "hfproxy.daemon.journal:Journal._seal",
         "hfproxy.daemon.journal:Journal._write",  # in its thread
     ),
     "upstream": ("hfproxy.daemon.forward:Forward.serve", "hfproxy.daemon.one_piece:Link.data_received"),
