@@ -137,6 +137,17 @@ class Link(ResponseHandler):
         """Nobody asks it any more; `whole`: the answer was read to its end."""
         self._take_back(self, whole)
 
+    def lend(self) -> asyncio.Transport:
+        """The connection, to whoever takes the rest of a body; the parser, which is in the middle of it, is let go.
+
+        Raises:
+            aiohttp.ServerDisconnectedError: the connection is gone.
+        """
+        if self.transport is None:
+            raise aiohttp.ServerDisconnectedError
+        self._parser = self._payload = None
+        return self.transport
+
     def data_received(self, data: bytes) -> None:
         """The beginning of an answer is looked at here; all else is aiohttp's."""
         asked, self._asked = self._asked, None

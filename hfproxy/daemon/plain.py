@@ -128,10 +128,10 @@ class PlainRequest:
 class PlainResponse:
     """The answer to one. Its head leaves with the first part of the body, or as soon as nothing else is to be done."""
 
-    __slots__ = ("_chunked", "_head", "_visitor")
+    __slots__ = ("_chunked", "_head", "visitor")
 
     def __init__(self, visitor: "Visitor", head: Head, *, chunked: bool) -> None:
-        self._visitor, self._chunked = visitor, chunked
+        self.visitor, self._chunked = visitor, chunked
         more = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         if visitor.is_last:
             more += b"Connection: close\r\n"
@@ -140,15 +140,16 @@ class PlainResponse:
     async def write(self, data: bytes) -> None:
         if self._chunked and data:
             data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._send(data)
-        if self._visitor.writing_paused:
-            await self._visitor.drained()
+        self.send(data)
+        if self.visitor.writing_paused:
+            await self.visitor.drained()
 
     async def write_eof(self) -> None:
-        self._send(b"0\r\n\r\n" if self._chunked else b"")
+        self.send(b"0\r\n\r\n" if self._chunked else b"")
 
-    def _send(self, data: bytes) -> None:
-        transport = self._visitor.transport
+    def send(self, data: bytes) -> None:
+        """Send it as it is. Raises ConnectionResetError where the client is gone."""
+        transport = self.visitor.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError
         if self._head:
@@ -158,6 +159,6 @@ class PlainResponse:
 
     def flush(self) -> None:
         """Let the head leave, if it has not yet."""
-        transport = self._visitor.transport
+        transport = self.visitor.transport
         if self._head and transport is not None and not transport.is_closing():
-            self._send(b"")
+            self.send(b"")

@@ -1,6 +1,5 @@
 """Passing the Hub's answer on: as it is, but for what names the Hub, and never with the token in it."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -12,10 +11,11 @@ from hfproxy.core.access import AllowAnonymous, Decision, Deny, Refusal
 from hfproxy.core.headers import Head, Headers, replaced
 from hfproxy.core.rewrite import Places
 from hfproxy.core.table import Answer
-from hfproxy.daemon import refusals
+from hfproxy.daemon import passing, refusals
 from hfproxy.daemon.accounts import Held
 from hfproxy.daemon.exchange import Exchange, Request, Response
 from hfproxy.daemon.meter import Meter, OverLimitError
+from hfproxy.daemon.plain import PlainResponse
 from hfproxy.daemon.refusals import UNAUTHORIZED
 from hfproxy.daemon.reply import Reply
 from hfproxy.errors import UpstreamError
@@ -68,10 +68,10 @@ class Relay:
         if self.status == UNAUTHORIZED and self.answer in {Answer.GIT, Answer.LFS}:
             return self._unauthorized()
         if request.method == "HEAD" or self.status in NO_BODY:
-            return await request.answer(self._explained(head, upstream), b"")
+            return await request.answer(self._explained(head, upstream), upstream.whole or b"")
         if not self._is_looked_into(upstream):
             self.meter.check_room(upstream.content_length)
-            return await self._stream(request, upstream, self._explained(head, upstream), b"")
+            return await self._stream(request, upstream, self._explained(head, upstream), upstream.whole or b"")
         if upstream.whole is not None:
             return await self._whole(request, upstream, head, upstream.whole)
         self.meter.check_room(upstream.content_length)
@@ -149,9 +149,13 @@ class Relay:
     async def _stream(self, request: Request, upstream: Reply, head: Head, start: bytes) -> Response:
         response = await request.begin(head)
         try:
-            async for chunk in _chunks(start, upstream):
-                self.meter.pass_down(len(chunk))
-                await response.write(chunk)
+            if start:
+                await self._send(response, start)
+            if isinstance(response, PlainResponse):
+                await passing.rest(upstream, response, self.meter)
+            if upstream.content is not None:
+                async for chunk in upstream.content.iter_any():
+                    await self._send(response, chunk)
         except (OverLimitError, aiohttp.ClientError) as error:
             if request.transport is not None:
                 request.transport.abort()  # half an answer must not look whole
@@ -160,6 +164,10 @@ class Relay:
             raise ConnectionResetError from None
         await response.write_eof()
         return response
+
+    async def _send(self, response: Response, chunk: bytes) -> None:
+        self.meter.pass_down(len(chunk))
+        await response.write(chunk)
 
 
 @lru_cache(maxsize=256)
@@ -183,13 +191,3 @@ async def _first(upstream: Reply) -> tuple[bytes, bool]:
     except aiohttp.ClientError:
         raise UpstreamError("the Hub broke off its answer; try again") from None
     return b"".join(parts), content.at_eof()
-
-
-async def _chunks(start: bytes, upstream: Reply) -> AsyncIterator[bytes]:
-    if start:
-        yield start
-    if upstream.whole:
-        yield upstream.whole
-    if upstream.content is not None:
-        async for chunk in upstream.content.iter_any():
-            yield chunk

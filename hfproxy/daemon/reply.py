@@ -1,12 +1,15 @@
 """An answer of the Hub, by whichever way it was asked (`daemon.upstream`)."""
 
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 
 from hfproxy.core.headers import Headers, by_name, downward
 from hfproxy.core.rewrite import NAMING_HUB
+
+if TYPE_CHECKING:
+    from hfproxy.daemon.one_piece import Link
 
 # What anybody here wants to know of an answer.
 ASKED: Final = NAMING_HUB | {
@@ -14,16 +17,10 @@ ASKED: Final = NAMING_HUB | {
     "content-length",
     "content-type",
     "date",
+    "transfer-encoding",
     "x-error-code",
     "x-error-message",
 }
-
-
-class Lent(Protocol):
-    """A connection that an answer comes over."""
-
-    def give_back(self, *, whole: bool) -> None:
-        """It is not needed any more; `whole`: the answer was read to its end."""
 
 
 class Reply:
@@ -44,7 +41,7 @@ class Reply:
         content: aiohttp.StreamReader | None = None,
     ) -> None:
         self.status, self.down, self.fields, self.whole, self.content = status, down, fields, whole, content
-        self.lent: Lent | None = None
+        self.lent: Link | None = None  # the connection that it comes over, if that is one of ours
 
     @classmethod
     def of(cls, status: int, headers: Headers, content: aiohttp.StreamReader) -> Self:

@@ -1,0 +1,127 @@
+"""The rest of a body that says how long it is, on its way from the Hub to a client.
+
+Once the head of an answer has been read, such a body is so many bytes and nothing else. They need no parser, no reader
+that keeps them and no task that is woken for each piece: a piece is counted against the grant and written to the client
+in the moment it is read. Beside a thousand downloads a small request waits for their pieces, so the cost of one is what
+it waits for (`make bench`, streams).
+
+The task that serves the request sleeps meanwhile. It is woken at the end, which may be a bad one, and while the client
+is slow: then nothing more is read from the Hub.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, ClassVar, Final
+
+import aiohttp
+
+from hfproxy.daemon.meter import Meter, OverLimitError
+
+if TYPE_CHECKING:
+    from hfproxy.daemon.one_piece import Link
+    from hfproxy.daemon.plain import PlainResponse
+    from hfproxy.daemon.reply import Reply
+    from hfproxy.daemon.visitor import Visitor
+
+# As much as uvloop's TLS reads at once.
+BUFFER_BYTES: Final = 256 * 1024
+# What is copied for a client who does not take it at once; more than that is left to them with the whole buffer.
+COPIED_BYTES: Final = 64 * 1024
+
+
+async def rest(reply: "Reply", response: "PlainResponse", meter: Meter) -> None:
+    """Send the rest of a body that says how long it is to the client, if it comes over a connection of ours. Whatever
+    else there is to send is still in its `content` afterwards.
+
+    Raises as `Passing.done`.
+    """
+    link, content, length = reply.lent, reply.content, reply.content_length
+    if link is None or content is None or content.is_eof() or not length or reply.field("transfer-encoding"):
+        return
+    start = b"".join(iter(content.read_nowait, b""))  # each look lets the parser go on with what it kept back
+    meter.pass_down(len(start))
+    response.send(start)
+    if not content.is_eof():
+        await Passing(link, response.visitor, meter, length - content.total_bytes).done()
+    reply.content = None
+
+
+class Passing(asyncio.BufferedProtocol):
+    """Has a link's place on its connection for as long as the body lasts. What comes after it is the link's."""
+
+    # One for all: what was read is on its way, or copied, before anything else is read.
+    _buffer: ClassVar = memoryview(bytearray(BUFFER_BYTES))
+
+    def __init__(self, link: "Link", visitor: "Visitor", meter: Meter, left: int) -> None:
+        self._link, self._visitor, self._meter, self._left = link, visitor, meter, left
+        self._source = link.lend()
+        self._error: Exception | None = None
+        self._woken = asyncio.get_running_loop().create_future()
+
+    async def done(self) -> None:
+        """Wait until all of it has passed.
+
+        Raises:
+            OverLimitError: the grant's limit was reached.
+            ConnectionError: the client is gone.
+            aiohttp.ClientError: the Hub broke off.
+        """
+        self._source.set_protocol(self)
+        try:
+            while self._left:
+                await self._woken
+                self._woken = asyncio.get_running_loop().create_future()
+                await self._visitor.drained()
+                self._source.resume_reading()
+        finally:
+            self._source.set_protocol(self._link)
+        if self._error is not None:
+            raise self._error
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where to read to."""
+        return Passing._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """So much has been read."""
+        count = min(nbytes, self._left)
+        if count < nbytes:
+            self._link.data_received(bytes(Passing._buffer[count:nbytes]))
+        if count:
+            try:
+                self._write(count)
+            except (OverLimitError, ConnectionError) as error:
+                self._break_off(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The Hub is gone."""
+        self._link.connection_lost(exc)
+        if self._left:
+            self._break_off(aiohttp.ServerDisconnectedError())
+
+    def _write(self, count: int) -> None:
+        transport = self._visitor.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        self._meter.pass_down(count)
+        if count <= COPIED_BYTES:
+            transport.write(bytes(Passing._buffer[:count]))
+        else:
+            transport.write(Passing._buffer[:count])
+            if transport.get_write_buffer_size():
+                Passing._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._left -= count
+        if self._visitor.writing_paused:
+            self._source.pause_reading()
+            self._wake()
+        elif not self._left:
+            self._wake()
+
+    def _break_off(self, error: Exception) -> None:
+        """What still comes is not the client's: a body has no holes."""
+        self._error, self._left = error, 0
+        self._source.pause_reading()
+        self._wake()
+
+    def _wake(self) -> None:
+        if not self._woken.done():
+            self._woken.set_result(None)
