@@ -6,7 +6,6 @@ what identifies somebody, and what would let the upstream speak for us.
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from http import HTTPStatus
 
 from hfproxy.core.access import LOOK
 from hfproxy.errors import UpstreamError
@@ -105,25 +104,6 @@ def lines(headers: Headers) -> str:
     if text.count("\n") != len(headers) or text.count("\r") != len(headers):
         raise UpstreamError(f"a header is more than one line, so it was not passed on{LOOK}")
     return text
-
-
-class Head:
-    """The head of an answer to the client; `sent` is how it looks on the wire, without the empty line at its end."""
-
-    __slots__ = ("pairs", "sent", "status")
-
-    def __init__(self, status: int, pairs: Headers) -> None:
-        """Raises as `lines`."""
-        self.status, self.pairs = status, pairs
-        self.sent = f"{_status_line(status)}{lines(pairs)}".encode(*LATIN)
-
-
-@lru_cache(maxsize=64)
-def _status_line(status: int) -> str:
-    try:
-        return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
-    except ValueError:
-        return f"HTTP/1.1 {status} \r\n"
 
 
 @lru_cache(maxsize=REMEMBERED)

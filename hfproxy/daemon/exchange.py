@@ -7,11 +7,13 @@ From here on nobody can tell them apart, so that there is one policy for both.
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import lru_cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
 
 from hfproxy.core.admission import Inbound
 from hfproxy.core.broker import Grant, Inside
-from hfproxy.core.headers import Head, Upward
+from hfproxy.core.headers import LATIN, Headers, Upward, lines
 from hfproxy.core.routes import Classified
 from hfproxy.core.table import Answer
 from hfproxy.daemon.clock import now
@@ -22,6 +24,25 @@ if TYPE_CHECKING:
     import asyncio
 
     from hfproxy.daemon.visitor import Visitor
+
+
+class Head:
+    """The head of an answer to the client; `sent` is how it looks on the wire, without the empty line at its end."""
+
+    __slots__ = ("pairs", "sent", "status")
+
+    def __init__(self, status: int, pairs: Headers) -> None:
+        """Raises as `core.headers.lines`."""
+        self.status, self.pairs = status, pairs
+        self.sent = f"{_status_line(status)}{lines(pairs)}".encode(*LATIN)
+
+
+@lru_cache(maxsize=64)
+def _status_line(status: int) -> str:
+    try:
+        return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+    except ValueError:
+        return f"HTTP/1.1 {status} \r\n"
 
 
 class Response(Protocol):

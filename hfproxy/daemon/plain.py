@@ -16,7 +16,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser
 
 from hfproxy.core.admission import Inbound
-from hfproxy.core.headers import Head, Headers, Upward, upward
+from hfproxy.core.headers import Headers, Upward, upward
+from hfproxy.daemon.exchange import Head
 from hfproxy.daemon.one_piece import MAX_HEADER_BYTES
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import Final
 from aiohttp import web
 
 from hfproxy.core.admission import Inbound
-from hfproxy.core.headers import Head, Upward, upward
-from hfproxy.daemon.exchange import Request, Response
+from hfproxy.core.headers import Upward, upward
+from hfproxy.daemon.exchange import Head, Request, Response
 from hfproxy.daemon.one_piece import MAX_HEADER_BYTES
 from hfproxy.daemon.plain import Heads, PlainRequest
 from hfproxy.daemon.visitor import Visitor

@@ -8,12 +8,12 @@ import aiohttp
 
 from hfproxy.core import leak, rewrite
 from hfproxy.core.access import AllowAnonymous, Decision, Deny, Refusal
-from hfproxy.core.headers import Head, Headers, replaced
+from hfproxy.core.headers import Headers, replaced
 from hfproxy.core.rewrite import Places
 from hfproxy.core.table import Answer
 from hfproxy.daemon import passing, refusals
 from hfproxy.daemon.accounts import Held
-from hfproxy.daemon.exchange import Exchange, Request, Response
+from hfproxy.daemon.exchange import Exchange, Head, Request, Response
 from hfproxy.daemon.meter import Meter, OverLimitError
 from hfproxy.daemon.plain import PlainResponse
 from hfproxy.daemon.refusals import UNAUTHORIZED
