@@ -3,9 +3,9 @@
 Events are sealed (`core.audit`) in the order in which they happened, and a thread of its own writes them: all
 that is waiting in one `write`, one `fdatasync` for the lot when any of them must be durable (group commit). What
 nobody waits for is sealed in the event loop's next turn, when the request that it is about is on its way, and gathered
-some milliseconds before it is written: to wake the thread for each line cost as much as all the rest of a request
-(both want the interpreter's lock). After a failed write nothing is accepted any more: what cannot be recorded is not
-done.
+some milliseconds before it is written: the thread and the loop both want the interpreter's lock, and each time that one
+waits for the other costs as much as many requests. After a failed write nothing is accepted any more: what cannot be
+recorded is not done.
 
 The chain runs on from file to file. A file that is full is put on disk before the next is made, and that one's
 name before a line goes into it; so a crash leaves at worst a newest file that is empty or ends in a torn line.
@@ -36,7 +36,7 @@ FULL_BYTES: Final = 64 * 1024 * 1024
 FLAGS: Final = os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 # A line holds an address of at most some kilobytes; the last one is looked for this far from the end.
 TAIL_BYTES: Final = 1024 * 1024
-GATHER_SECONDS: Final = 0.02
+GATHER_SECONDS: Final = 0.05
 
 
 class _Batch(NamedTuple):
@@ -61,6 +61,7 @@ class Journal:
         self.directory, self._key, self._full_bytes = directory, key, full_bytes
         self._own = os.getuid()
         self._path, self._file, self.head = _open(directory)
+        self._size = os.fstat(self._file).st_size
         self._noted: list[str] = []
         self._gathered: list[bytes] = []
         self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
@@ -203,8 +204,9 @@ class Journal:
         return None
 
     def _append(self, data: bytes) -> None:
-        if data and os.fstat(self._file).st_size >= self._full_bytes:
+        if data and self._size >= self._full_bytes:
             self._begin_the_next_file()
+        self._size += len(data)
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(self._file, rest) :]
@@ -214,6 +216,7 @@ class Journal:
         full = self._file
         self._path = self.directory / f"{int(self._path.stem) + 1:08}.jsonl"
         self._file = os.open(self._path, FLAGS | os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._size = 0
         os.close(full)
         durable.sync(self.directory)
 

@@ -28,7 +28,7 @@ from house import House  # noqa: E402
 from rig import BIG, COMMIT, GIB, SLOW, SLOW_BYTES, SMALL, Rig  # noqa: E402
 
 ROUNDS = 3
-SECONDS = 2
+SECONDS = 3
 STREAMS = 1000
 TODAY = datetime.now(UTC).date().isoformat()
 
