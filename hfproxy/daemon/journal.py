@@ -2,10 +2,10 @@
 
 Events are sealed (`core.audit`) in the order in which they happened, and a thread of its own writes them: all
 that is waiting in one `write`, one `fdatasync` for the lot when any of them must be durable (group commit). What
-nobody waits for is sealed in the event loop's next turn, when the request that it is about is on its way, and gathered
-some milliseconds before it is written: the thread and the loop both want the interpreter's lock, and each time that one
-waits for the other costs as much as many requests. After a failed write nothing is accepted any more: what cannot be
-recorded is not done.
+nobody waits for is sealed when a request is on its way to the Hub, which is when there is time for it, and gathered some
+milliseconds before it is written: the thread and the loop both want the interpreter's lock, and each time that one waits
+for the other costs as much as many requests. After a failed write nothing is accepted any more: what cannot be recorded
+is not done.
 
 The chain runs on from file to file. A file that is full is put on disk before the next is made, and that one's
 name before a line goes into it; so a crash leaves at worst a newest file that is empty or ends in a torn line.
@@ -95,9 +95,13 @@ class Journal:
         """
         if self._failed:
             raise _failure()
-        if not self._noted:
-            asyncio.get_running_loop().call_soon(self._seal)
+        if not self._noted and not self._gathered:
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._hand_on)
         self._noted.append(event if isinstance(event, str) else self.members(event))
+
+    def seal_soon(self) -> None:
+        """In the event loop's next turn there is time to seal what was noted."""
+        asyncio.get_running_loop().call_soon(self._seal)
 
     def mark(self, kind: Kind) -> None:
         """Note what is done whether or not it can be written down. It is sealed now: there may be no key afterwards."""
@@ -140,7 +144,6 @@ class Journal:
 
     def close(self) -> None:
         """Write what is waiting and stop."""
-        self._seal()
         self._hand_on()
         self._queue.put(None)
         self._thread.join()
@@ -149,8 +152,6 @@ class Journal:
     def _seal(self) -> None:
         """Seal what was noted since the last time."""
         noted, self._noted = self._noted, []
-        if noted and not self._gathered:
-            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._hand_on)
         key = self._key_bytes() if noted else None
         for event in noted:
             line, self.head = audit.seal(event, self.head, key)
@@ -162,13 +163,13 @@ class Journal:
 
     async def _written(self, *, durable: bool) -> None:
         """Wait for everything that was noted so far."""
-        self._seal()
         done = asyncio.get_running_loop().create_future()
         self._hand_on(done, durable=durable)
         await done
 
     def _hand_on(self, done: asyncio.Future[None] | None = None, *, durable: bool = False) -> None:
         """Give the thread what was gathered."""
+        self._seal()
         gathered, self._gathered = self._gathered, []
         if gathered or done is not None:
             self._queue.put(_Batch(b"".join(gathered), self.head.seq, done, durable))

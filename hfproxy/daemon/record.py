@@ -56,6 +56,7 @@ class Recorder:
         needs = _needs(exchange)
         if exchange.reads or (needs == () and exchange.request.method in SAFE):
             self._journal.note(event)
+            self._journal.seal_soon()
         else:
             await self._journal.record(event)
         self.counts.decided(word, needs[0].action if needs else None)
