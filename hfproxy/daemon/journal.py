@@ -2,10 +2,10 @@
 
 Events are sealed (`core.audit`) in the order in which they happened, and a thread of its own writes them: all
 that is waiting in one `write`, one `fdatasync` for the lot when any of them must be durable (group commit). What
-nobody waits for is sealed when a request is on its way to the Hub, which is when there is time for it, and gathered some
-milliseconds before it is written: the thread and the loop both want the interpreter's lock, and each time that one waits
-for the other costs as much as many requests. After a failed write nothing is accepted any more: what cannot be recorded
-is not done.
+nobody waits for is sealed when a request is on its way to the Hub, which is when there is time for it, and gathered
+some milliseconds before it is written: the thread and the loop both want the interpreter's lock, and each time that
+one waits for the other costs as much as many requests. After a failed write nothing is accepted any more: what cannot
+be recorded is not done.
 
 The chain runs on from file to file. A file that is full is put on disk before the next is made, and that one's
 name before a line goes into it; so a crash leaves at worst a newest file that is empty or ends in a torn line.

@@ -120,18 +120,19 @@ class Link(ResponseHandler):
         self._asked: Awaited[Reply | None] | None = None
         self._bodiless = False
 
-    async def ask(self, head: bytes, *, bodiless: bool) -> Reply | None:
-        """Send a request without a body. Returns its answer where that came in one piece; else it is to be `read`.
+    def ask(self, head: bytes, *, bodiless: bool) -> Awaited[Reply | None]:
+        """Send a request without a body. Its answer is awaited where that comes in one piece; else it is to be `read`.
 
-        Raises:
+        Raises, when it is awaited or at once:
             aiohttp.ServerDisconnectedError: the connection is gone, or went before the answer.
         """
         if self.transport is None:
             raise aiohttp.ServerDisconnectedError
-        asked = self._asked = Awaited()
+        asked: Awaited[Reply | None] = Awaited()
+        self._asked = asked
         self._bodiless = bodiless
         self.transport.write(head)
-        return await asked
+        return asked
 
     def give_back(self, *, whole: bool) -> None:
         """Nobody asks it any more; `whole`: the answer was read to its end."""

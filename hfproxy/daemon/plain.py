@@ -122,7 +122,9 @@ class PlainRequest:
 
     async def answer(self, head: Head, body: bytes) -> "PlainResponse":
         response = PlainResponse(self.visitor, head, chunked=False)
-        await response.write(body)
+        response.send(body)
+        if self.visitor.writing_paused:
+            await self.visitor.drained()
         return response
 
 

@@ -104,27 +104,31 @@ class Ours:
 def small(rig: Rig) -> Iterator[Figure]:
     """Small replies over 16 connections."""
     ours, nginx, mitm = Ours(rig.house()), f"http://127.0.0.1:{rig.nginx}", f"http://127.0.0.1:{rig.mitmproxy}"
-    warm((ours.url + SMALL, 16, ours.credential), (nginx + SMALL, 16, None), (mitm + SMALL, 16, None))
+    bare = f"http://127.0.0.1:{rig.bare}"
+    warm((ours.url + SMALL, 16, ours.credential), *((url + SMALL, 16, None) for url in (nginx, mitm, bare)))
     rounds = [
-        (wrk(ours.url + SMALL, 16, ours.credential).rate, wrk(nginx + SMALL, 16).rate, wrk(mitm + SMALL, 16).rate)
+        (wrk(ours.url + SMALL, 16, ours.credential).rate, *(wrk(url + SMALL, 16).rate for url in (nginx, mitm, bare)))
         for _ in range(ROUNDS)
     ]
-    print("small: requests a second of hf-proxy, nginx, mitmproxy:", [tuple(map(round, one)) for one in rounds])
-    yield at_least("small", "requests a second, × mitmproxy", [us / it for us, _, it in rounds], 10)
-    yield at_least("small", "requests a second, × nginx", [us / it for us, it, _ in rounds], 0.5)
+    print("small: requests a second of hf-proxy, nginx, mitmproxy, bare:", [tuple(map(round, one)) for one in rounds])
+    yield at_least("small", "requests a second, × mitmproxy", [us / mitm for us, _, mitm, _ in rounds], 10)
+    yield at_least("small", "requests a second, × nginx", [us / nginx for us, nginx, _, _ in rounds], 0.5)
 
 
 def latency(rig: Rig) -> Iterator[Figure]:
     """What each adds to a request over one connection."""
     ours, nginx, direct = Ours(rig.house()), f"http://127.0.0.1:{rig.nginx}", f"https://localhost:{rig.upstream}"
-    warm((ours.url + SMALL, 1, ours.credential), (nginx + SMALL, 1, None), (direct + SMALL, 1, None))
+    bare = f"http://127.0.0.1:{rig.bare}"
+    warm((ours.url + SMALL, 1, ours.credential), *((url + SMALL, 1, None) for url in (nginx, direct, bare)))
     rounds = [
-        (wrk(ours.url + SMALL, 1, ours.credential), wrk(nginx + SMALL, 1), wrk(direct + SMALL, 1))
+        (wrk(ours.url + SMALL, 1, ours.credential), *(wrk(url + SMALL, 1) for url in (nginx, direct, bare)))
         for _ in range(ROUNDS)
     ]
-    print("latency: p50, p99 in ms of hf-proxy, nginx, direct:", [[(o.p50, o.p99) for o in one] for one in rounds])
-    p50 = [(us.p50 - it.p50) / (nginx.p50 - it.p50) for us, nginx, it in rounds]
-    p99 = [(us.p99 - it.p99) / max(nginx.p99 - it.p99, 0.001) for us, nginx, it in rounds]
+    print(
+        "latency: p50, p99 in ms of hf-proxy, nginx, direct, bare:", [[(o.p50, o.p99) for o in one] for one in rounds]
+    )
+    p50 = [(us.p50 - it.p50) / (nginx.p50 - it.p50) for us, nginx, it, _ in rounds]
+    p99 = [(us.p99 - it.p99) / max(nginx.p99 - it.p99, 0.001) for us, nginx, it, _ in rounds]
     yield at_most("latency", "added at the median, × nginx's", p50, 2.5)
     yield at_most("latency", "added at p99, × nginx's", p99, 3)
 
@@ -133,16 +137,17 @@ def bulk(rig: Rig) -> Iterator[Figure]:
     """One GiB down and up."""
     rig.file(GIB)
     ours, nginx = Ours(rig.house()), f"http://127.0.0.1:{rig.nginx}"
+    direct = (f"https://localhost:{rig.upstream}{BIG}", "--cacert", str(rig.folder / "ca.pem"))
     upload = ("-X", "POST", "-T", str(rig.folder / "big"), "-H", "Content-Type: application/x-ndjson", "-H", "Expect:")
     transfer(ours.url + SMALL, *ours.bearer)
     transfer(nginx + SMALL)
     before = ours.memory()
-    down = [(transfer(nginx + BIG), transfer(ours.url + BIG, *ours.bearer)) for _ in range(ROUNDS)]
+    down = [(transfer(nginx + BIG), transfer(ours.url + BIG, *ours.bearer), transfer(*direct)) for _ in range(ROUNDS)]
     up = [
         (transfer(nginx + COMMIT, *upload), transfer(ours.url + COMMIT, *upload, *ours.bearer)) for _ in range(ROUNDS)
     ]
-    print("bulk: seconds of nginx, hf-proxy, down:", down, "up:", up)
-    yield at_least("bulk", "1 GiB down, × nginx's speed", [theirs / us for theirs, us in down], 1.5)
+    print("bulk: seconds of nginx, hf-proxy, direct, down:", down, "of nginx, hf-proxy, up:", up)
+    yield at_least("bulk", "1 GiB down, × nginx's speed", [theirs / us for theirs, us, _ in down], 1.5)
     yield at_least("bulk", "1 GiB up, × nginx's speed", [theirs / us for theirs, us in up], 1.0)
     yield at_most("bulk", "growth of the daemon, MiB", [ours.most_memory() - before], 16)
 

@@ -141,6 +141,11 @@ class Rig:
         return self._once("nginx", lambda: self._nginx("nginx", PEER, upstream=self.upstream, token=self.token))
 
     @property
+    def bare(self) -> int:
+        """The port of a proxy in Python that does nothing (http)."""
+        return self._once("bare", self._start_bare)
+
+    @property
     def mitmproxy(self) -> int:
         """The port of a mitmproxy that adds a header (http)."""
         return self._once("mitmproxy", self._start_mitmproxy)
@@ -220,6 +225,12 @@ class Rig:
         text = COMMON.format(user=user, folder=self.folder, name=name, more=more)
         (self.folder / f"{name}.conf").write_text(text)
         self.run([NGINX, "-p", str(self.folder), "-c", str(self.folder / f"{name}.conf")])
+        answers(port)
+        return port
+
+    def _start_bare(self) -> int:
+        port = free_port()
+        self.run([sys.executable, str(HERE / "bare.py"), str(port), str(self.upstream), str(self.folder / "ca.pem")])
         answers(port)
         return port
 

@@ -182,11 +182,15 @@ class _Wire(asyncio.Transport):
         return False
 
 
+async def answered(link: Link, *, bodiless: bool) -> Reply | None:
+    return await link.ask(b"GET / HTTP/1.1\r\n\r\n", bodiless=bodiless)
+
+
 async def asked(*, bodiless: bool = False) -> tuple[Link, asyncio.Task[Any]]:
     """A link that waits for an answer."""
     link = Link(asyncio.get_running_loop(), lambda _link, _whole: None)
     link.connection_made(_Wire())
-    task = asyncio.create_task(link.ask(b"GET / HTTP/1.1\r\n\r\n", bodiless=bodiless))
+    task = asyncio.create_task(answered(link, bodiless=bodiless))
     await asyncio.sleep(0)
     return link, task
 
@@ -198,7 +202,7 @@ async def test_a_link_reads_what_comes_in_parts_by_aiohttp_and_the_next_in_one_p
     message, content = await link.read()
     link.data_received(PLAIN[-1:])
     assert (message.code, await content.read(), link.should_close) == (200, b"{}", False)
-    again = asyncio.create_task(link.ask(b"GET / HTTP/1.1\r\n\r\n", bodiless=False))
+    again = asyncio.create_task(answered(link, bodiless=False))
     await asyncio.sleep(0)
     link.data_received(PLAIN)
     answer = await again
