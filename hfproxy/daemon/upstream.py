@@ -4,6 +4,7 @@ The token goes to the origin its account was logged in for, over TLS that is che
 else: no redirect is followed, no cookie kept, no netrc read, no key log written.
 """
 
+import asyncio
 import hashlib
 import json
 import ssl
@@ -98,7 +99,7 @@ class Upstream:
         try:
             if body is None and method in SAFE and self._proxy is None:
                 return await self._links.send(method, raw_target, up, bearer)
-            response = await self._session.request(
+            asking = self._session.request(
                 method,
                 self._url(raw_target),
                 headers=up.pairs if bearer is None else (*up.pairs, ("Authorization", bearer)),
@@ -106,6 +107,7 @@ class Upstream:
                 allow_redirects=False,
                 proxy=self._proxy,
             )
+            response = await asyncio.create_task(asking)  # it counts seconds, which takes a task (`daemon.driven`)
         except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError) as error:
             raise UpstreamError(_of_the_proxy(error, self._proxy or "")) from None
         except (aiohttp.ClientError, OSError) as error:

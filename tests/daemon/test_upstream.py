@@ -14,6 +14,7 @@ import trustme
 from hfproxy.config import Upstream as Settings
 from hfproxy.core.headers import Upward
 from hfproxy.daemon.accounts import Account, Held, Origin
+from hfproxy.daemon.driven import Driven
 from hfproxy.daemon.upstream import AUTOMATIC, Body, Upstream
 from hfproxy.errors import AccountError, ConfigError, UpstreamError
 from hfproxy.secret import Secret
@@ -365,6 +366,26 @@ class TestCorporateProxy:
         assert asked.startswith(b"CONNECT hub.example:443 HTTP/1.1\r\n")
         assert TOKEN.encode() not in asked
         assert TOKEN.encode() in hub.requests[0]
+
+    async def test_it_carries_what_no_task_asks(
+        self, authority: trustme.CA, ca_file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        said: list[tuple[int, bytes]] = []
+        async with (
+            Server().listening(serving(authority, "hub.example")) as hub,
+            CorporateProxy(hub.port).listening() as via,
+        ):
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{via.port}")
+            async with upstream("https://hub.example", ca_file) as to:
+
+                async def ask() -> None:
+                    said.append(await send(to))
+
+                driven = Driven(ask())
+                asyncio.get_running_loop().call_soon(driven.go_on)  # as a plain request is (`daemon.visitor`)
+                await asyncio.sleep(0)
+                await driven.wait(10)
+        assert said == [(200, b"ok")]
 
     @pytest.mark.parametrize("variable", ["http_proxy", "ALL_PROXY"])
     async def test_none_carries_plain_http(self, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
