@@ -76,13 +76,17 @@ class Driven:
             wanted = self._work.send(None)
         except StopIteration:
             self._end()
+        except BaseException:
+            self._end()
+            raise
         else:
             self._wait_for(wanted)
 
     def cancel(self) -> None:
         """Raise CancelledError where it waits."""
         if self._task is not None:
-            self._task.cancel()
+            # Not before its first turn: a task that ends without one has told the work nothing.
+            asyncio.get_running_loop().call_soon(self._task.cancel)
         elif not self.done:
             if self._wanted is not None:
                 self._wanted.then(None)
@@ -90,6 +94,9 @@ class Driven:
                 wanted = self._work.throw(asyncio.CancelledError())
             except (StopIteration, asyncio.CancelledError):
                 self._end()
+            except BaseException:
+                self._end()
+                raise
             else:
                 self._wait_for(wanted)
 

@@ -84,7 +84,7 @@ class World:
             if self.open:
                 if settled == cancel_at:
                     await apart(cancel)
-                    continue
+                    break
                 settled += 1
                 await apart(partial(self.settle, self.open.pop()))
         await asyncio.wait_for(self.ended.wait(), 5)
@@ -168,3 +168,24 @@ async def test_what_goes_wrong_in_it_is_raised_where_it_happens() -> None:
     driven = Driven(work())
     with pytest.raises(LookupError):
         await apart(driven.go_on)
+    assert driven.done
+
+
+async def test_what_is_cancelled_before_its_task_has_begun_is_told() -> None:
+    seen: list[str] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            seen.append("cleaned")
+
+    driven = Driven(work())
+
+    def begin_and_cancel() -> None:
+        driven.go_on()
+        driven.cancel()
+
+    await apart(begin_and_cancel)
+    await driven.wait(5)
+    assert (seen, driven.done) == (["cleaned"], True)
