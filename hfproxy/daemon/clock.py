@@ -15,9 +15,11 @@ class _Clock:
 
     def now(self) -> int:
         """Whole seconds since the epoch; never less than what was the time before."""
+        wall = (
+            time.time()
+        )  # looked at first: what passes between the two looks must not seem to be ahead, it would stay
         boot = time.clock_gettime(time.CLOCK_BOOTTIME)
-        ahead = time.time() - boot  # as far ahead as the wall clock ever was, it stays
-        self._ahead = max(self._ahead, ahead)
+        self._ahead = max(self._ahead, wall - boot)  # as far ahead as the wall clock ever was
         return int(boot + self._ahead)
 
 
