@@ -99,7 +99,8 @@ class Links:
     def _head(self, method: str, raw_target: str, up: Upward, authorization: str | None) -> bytes:
         proof = "" if authorization is None else f"Authorization: {authorization}\r\n"
         text = f"{method} {raw_target} HTTP/1.1\r\nHost: {self._named}\r\n{up.lines}{proof}\r\n"
-        if text.count("\n") != len(up.pairs) + (3 if authorization is None else 4):
+        count = len(up.pairs) + (3 if authorization is None else 4)
+        if text.count("\n") != count or text.count("\r") != count:
             raise UpstreamError(f"a header of this request is more than one line; nothing was sent{LOOK}")
         return text.encode(*LATIN)
 
