@@ -51,6 +51,8 @@ NEVER_DOWN = HOP_BY_HOP | {
     "clear-site-data",
 }
 NEVER_DOWN_PREFIXES = ("access-control-", "x-hf-proxy-")
+# Where a body ends is no affair of one connection, whatever its `Connection` names.
+FRAMING = frozenset({"content-length"})
 REMEMBERED = 256
 
 
@@ -136,7 +138,7 @@ def _crossing(headers: Iterable[tuple[str, str]], may: Callable[[str], bool]) ->
     crossing = [pair for pair in given if may(pair[0])]
     if named <= HOP_BY_HOP:  # which never cross
         return tuple(crossing)
-    return tuple(pair for pair in crossing if pair[0].lower() not in named)
+    return tuple(pair for pair in crossing if pair[0].lower() not in named - FRAMING)
 
 
 # The same names come all the time.

@@ -35,7 +35,7 @@ async def rest(reply: "Reply", response: "PlainResponse", meter: Meter) -> None:
     Raises as `Passing.done`.
     """
     link, content, length = reply.lent, reply.content, reply.content_length
-    if link is None or content is None or content.is_eof() or not length or reply.field("transfer-encoding"):
+    if link is None or content is None or content.is_eof() or not length or response.chunked:
         return
     start = b"".join(iter(content.read_nowait, b""))  # each look lets the parser go on with what it kept back
     meter.pass_down(len(start))

@@ -131,24 +131,24 @@ class PlainRequest:
 class PlainResponse:
     """The answer to one. Its head leaves with the first part of the body, or as soon as nothing else is to be done."""
 
-    __slots__ = ("_chunked", "_head", "visitor")
+    __slots__ = ("_head", "chunked", "visitor")
 
     def __init__(self, visitor: "Visitor", head: Head, *, chunked: bool) -> None:
-        self.visitor, self._chunked = visitor, chunked
+        self.visitor, self.chunked = visitor, chunked
         more = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         if visitor.is_last:
             more += b"Connection: close\r\n"
         self._head = head.sent + more + b"\r\n"
 
     async def write(self, data: bytes) -> None:
-        if self._chunked and data:
+        if self.chunked and data:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         self.send(data)
         if self.visitor.writing_paused:
             await self.visitor.drained()
 
     async def write_eof(self) -> None:
-        self.send(b"0\r\n\r\n" if self._chunked else b"")
+        self.send(b"0\r\n\r\n" if self.chunked else b"")
 
     def send(self, data: bytes) -> None:
         """Send it as it is. Raises ConnectionResetError where the client is gone."""

@@ -132,7 +132,7 @@ class Relay:
         sentence = self._sentence(upstream)
         if sentence is None:
             return head
-        said = upstream.field("x-error-message")
+        said = next((value for name, value in head.pairs if name.lower() == "x-error-message"), "")  # looked into
         objections = self.decision.objections if isinstance(self.decision, AllowAnonymous) else ()
         warned = (*head.pairs, ("X-HF-Warning", refusals.warning(objections, sentence)))
         return Head(head.status, replaced(warned, "X-Error-Message", f"{said} ({sentence})".strip()))

@@ -17,7 +17,6 @@ ASKED: Final = NAMING_HUB | {
     "content-length",
     "content-type",
     "date",
-    "transfer-encoding",
     "x-error-code",
     "x-error-message",
 }

@@ -115,6 +115,11 @@ def test_what_connection_names_ends_here(value: str) -> None:
     assert headers.downward(given_headers) == (("X-Three", "3"),)
 
 
+def test_where_a_body_ends_is_said_whatever_connection_names() -> None:
+    given_headers = (("Connection", "Content-Length, x-one"), ("Content-Length", "5"), ("x-one", "1"))
+    assert headers.downward(given_headers) == (("Content-Length", "5"),)
+
+
 def test_several_connection_headers_count_together() -> None:
     given_headers = [("Connection", "x-one"), ("x-one", "1"), ("connection", "x-two"), ("x-two", "2"), ("a", "b")]
     assert upward(given_headers) == (("a", "b"),)

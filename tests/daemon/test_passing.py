@@ -179,6 +179,20 @@ def test_what_is_more_than_was_said_is_nobodys_and_spoils_the_connection(tls: tr
     run(scene())
 
 
+def test_a_length_that_connection_names_is_said_and_kept_to(tls: trustme.CA | None) -> None:
+    async def scene() -> None:
+        odd = head(10).replace(b"\r\n\r\n", b"\r\nConnection: content-length\r\n\r\n")
+        hub = Hub(odd, b"3\r\nabc\r\n0\r")
+        async with before(hub, tls, unlimited()) as connected:
+            reader, writer = await connected()
+            assert await asked(reader, writer) == b"3\r\nabc\r\n0\r"
+            hub.pieces = head(4), b"next"
+            assert await asked(reader, writer) == b"next"
+            writer.close()
+
+    run(scene())
+
+
 def test_a_body_that_breaks_off_is_cut(tls: trustme.CA | None) -> None:
     async def scene() -> None:
         hub = Hub(head(len(BODY)), BODY[:100], BODY[100:-1], closes=True)
