@@ -103,7 +103,7 @@ class Exchange:
     body: bytes | None = None  # read already, because it decided
     push: Push | None = None
     spent: str | None = None  # the account whose token is used for it, if not the grant's
-    at: int = field(default_factory=now)  # when it was decided
+    at: int = field(default_factory=now)  # when it came, and once it is decided, when that was
     said: str | None = None  # what the journal says of it, once it is decided
 
     @property

@@ -307,11 +307,9 @@ async def _classify_body(exchange: Exchange, need: NeedBody) -> Classified | Den
     if body is None:
         return Deny(Refusal.BAD_BODY, f"this request's body is longer than {need.limit} bytes{LOOK}")
     exchange.body = body
-    content_type, encoding = (
-        exchange.request.fields.one("content-type"),
-        exchange.request.fields.one("content-encoding"),
-    )
-    return routes.classify_body(need, body, content_type, encoding, exchange.request.fields.bill_to)
+    fields = exchange.request.fields
+    content_type, encoding = fields.one("content-type"), fields.one("content-encoding")
+    return routes.classify_body(need, body, content_type, encoding, fields.bill_to)
 
 
 async def _classify_push(exchange: Exchange, need: NeedCommands) -> Classified | Deny:

@@ -52,7 +52,7 @@ class Recorder:
         """
         word = "allow" if isinstance(decision, Allow) else "anonymous"
         exchange.said = self._about(exchange)
-        event = f'"at":{exchange.at},{exchange.said},{DECIDED},"decision":"{word}"'
+        event = f'"at":{now()},{exchange.said},{DECIDED},"decision":"{word}"'
         needs = _needs(exchange)
         if exchange.reads or (needs == () and exchange.request.method in SAFE):
             self._journal.note(event)
