@@ -51,7 +51,7 @@ NEVER_DOWN = HOP_BY_HOP | {
     "clear-site-data",
 }
 NEVER_DOWN_PREFIXES = ("access-control-", "x-hf-proxy-")
-# Where a body ends is no affair of one connection, whatever its `Connection` names.
+# Where an answer's body ends is said, whatever its `Connection` names; a request's is put into words anew.
 FRAMING = frozenset({"content-length"})
 REMEMBERED = 256
 
@@ -78,7 +78,7 @@ def upward(headers: Iterable[tuple[str, str]]) -> Upward:
 
 def downward(headers: Iterable[tuple[str, str]]) -> Headers:
     """What of the Hub's answer goes to the client."""
-    return _crossing(headers, may_come_down)
+    return _crossing(headers, may_come_down, FRAMING)
 
 
 def by_name(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
@@ -131,14 +131,16 @@ def _one_spelling(headers: Headers) -> Headers:
     return tuple((spelled.setdefault(name.lower(), name), value) for name, value in headers)
 
 
-def _crossing(headers: Iterable[tuple[str, str]], may: Callable[[str], bool]) -> Headers:
-    """Those whose names may cross, and that are not named as belonging to the connection."""
+def _crossing(
+    headers: Iterable[tuple[str, str]], may: Callable[[str], bool], anyway: frozenset[str] = frozenset()
+) -> Headers:
+    """Those whose names may cross, and that are not named as belonging to the connection, or cross `anyway`."""
     given = tuple(headers)
     named = {token.strip().lower() for key, value in given if _is_connection(key) for token in value.split(",")}
     crossing = [pair for pair in given if may(pair[0])]
     if named <= HOP_BY_HOP:  # which never cross
         return tuple(crossing)
-    return tuple(pair for pair in crossing if pair[0].lower() not in named - FRAMING)
+    return tuple(pair for pair in crossing if pair[0].lower() not in named - anyway)
 
 
 # The same names come all the time.
