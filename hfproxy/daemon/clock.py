@@ -15,9 +15,7 @@ class _Clock:
 
     def now(self) -> int:
         """Whole seconds since the epoch; never less than what was the time before."""
-        wall = (
-            time.time()
-        )  # looked at first: what passes between the two looks must not seem to be ahead, it would stay
+        wall = time.time()  # first: what passes between the two looks must not make it seem to be ahead for ever
         boot = time.clock_gettime(time.CLOCK_BOOTTIME)
         self._ahead = max(self._ahead, wall - boot)  # as far ahead as the wall clock ever was
         return int(boot + self._ahead)

@@ -54,8 +54,9 @@ class Awaited(Generic[Result]):
 
     def _settle(self) -> None:
         self.done = True
-        if self._then is not None:
-            self._then()
+        then, self._then = self._then, None  # or each would keep the other until garbage is searched for
+        if then is not None:
+            then()
 
 
 class Driven:
