@@ -323,14 +323,14 @@ class Broker:
         """The grant, its parent, and so on up. A parent lives as long as its children: `revoke`."""
         return (grant, *grant.above)
 
-    def is_counted(self, grant: Grant) -> bool:
+    def is_limited(self, grant: Grant) -> bool:
         """Whether something of it, or of what it was minted from, can be used up."""
         for one in (grant, *grant.above):
             if one.is_counted:
                 return True
         return False
 
-    def trees(self, grant: Grant) -> list[str]:
+    def trees_of(self, grant: Grant) -> list[str]:
         """The ids of those of them that are bound to a tree of processes."""
         return [tree for one in (grant, *grant.above) for tree in one.trees]
 

@@ -5,13 +5,13 @@ what identifies somebody, and what would let the upstream speak for us.
 """
 
 from collections.abc import Callable, Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from hfproxy.core.access import LOOK
 from hfproxy.errors import UpstreamError
 
 Headers = tuple[tuple[str, str], ...]
-LATIN = ("utf-8", "surrogateescape")  # how aiohttp reads header bytes, so that they leave as they came
+AS_IT_CAME = ("utf-8", "surrogateescape")  # how aiohttp reads header bytes, so that they leave as they came
 
 HOP_BY_HOP = frozenset(
     {
@@ -60,15 +60,27 @@ class Upward:
     """What of a client's headers goes to the Hub, never an `Authorization`; `lines` is how it looks on the wire.
 
     The same ones come all the time, so one object is made for all requests with them (`daemon.plain`), and what is made
-    of it is found again by that object.
+    of it is made once.
     """
-
-    __slots__ = ("lines", "pairs")
 
     def __init__(self, pairs: Headers) -> None:
         """Raises as `lines`."""
         self.pairs = tuple(pair for pair in pairs if pair[0].lower() != "authorization")
         self.lines = lines(self.pairs)
+
+    @cached_property
+    def readable(self) -> "Upward":
+        """The same, asking for no compression but the one that we can look into (`core.leak`)."""
+        return Upward(
+            tuple(
+                (name, _readable(value) if name.lower() == "accept-encoding" else value) for name, value in self.pairs
+            )
+        )
+
+    @cached_property
+    def uncompressed(self) -> "Upward":
+        """The same, asking for no compression at all."""
+        return Upward(replaced(self.pairs, "Accept-Encoding", "identity"))
 
 
 def upward(headers: Iterable[tuple[str, str]]) -> Upward:
@@ -108,21 +120,8 @@ def lines(headers: Headers) -> str:
     return text
 
 
-@lru_cache(maxsize=REMEMBERED)
-def readable(up: Upward) -> Upward:
-    """The same, asking for no compression but the one that we can look into (`core.leak`)."""
-    return Upward(
-        tuple(
-            (name, ("gzip" if "gzip" in value.lower() else "identity") if name.lower() == "accept-encoding" else value)
-            for name, value in up.pairs
-        )
-    )
-
-
-@lru_cache(maxsize=REMEMBERED)
-def plain(up: Upward) -> Upward:
-    """The same, asking for no compression at all."""
-    return Upward(replaced(up.pairs, "Accept-Encoding", "identity"))
+def _readable(accept_encoding: str) -> str:
+    return "gzip" if "gzip" in accept_encoding.lower() else "identity"
 
 
 def _one_spelling(headers: Headers) -> Headers:

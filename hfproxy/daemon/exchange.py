@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hfproxy.core.admission import Inbound
 from hfproxy.core.broker import Grant, Inside
-from hfproxy.core.headers import LATIN, Headers, Upward, lines
+from hfproxy.core.headers import AS_IT_CAME, Headers, Upward, lines
 from hfproxy.core.routes import Classified
 from hfproxy.core.table import Answer
 from hfproxy.daemon.clock import now
@@ -34,7 +34,7 @@ class Head:
     def __init__(self, status: int, pairs: Headers) -> None:
         """Raises as `core.headers.lines`."""
         self.status, self.pairs = status, pairs
-        self.sent = f"{_status_line(status)}{lines(pairs)}".encode(*LATIN)
+        self.sent = f"{_status_line(status)}{lines(pairs)}".encode(*AS_IT_CAME)
 
 
 @lru_cache(maxsize=64)

@@ -1,6 +1,5 @@
 """The way of an allowed request to the Hub and of its answer back (steps 7 to 9 of design §4)."""
 
-from hfproxy.core import headers
 from hfproxy.core.access import Allow, Decision, Deny, Refusal
 from hfproxy.core.broker import Broker
 from hfproxy.core.rewrite import Places
@@ -51,9 +50,9 @@ class Forward:
         request = exchange.request
         up = request.up
         if relay.wants_plain:
-            up = headers.plain(up)
+            up = up.uncompressed
         elif exchange.answer is Answer.API:
-            up = headers.readable(up)
+            up = up.readable
         body = exchange.outgoing()
         if isinstance(body, bytes):
             relay.meter.pass_up(len(body))

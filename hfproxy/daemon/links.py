@@ -16,7 +16,7 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
 from hfproxy.core.access import LOOK
-from hfproxy.core.headers import LATIN, Upward
+from hfproxy.core.headers import AS_IT_CAME, Upward
 from hfproxy.daemon.one_piece import Link
 from hfproxy.daemon.reply import Reply
 from hfproxy.errors import UpstreamError
@@ -102,7 +102,7 @@ class Links:
         count = len(up.pairs) + (3 if authorization is None else 4)
         if text.count("\n") != count or text.count("\r") != count:
             raise UpstreamError(f"a header of this request is more than one line; nothing was sent{LOOK}")
-        return text.encode(*LATIN)
+        return text.encode(*AS_IT_CAME)
 
     async def _ask(self, link: Link, method: str, asked: bytes) -> Reply:
         try:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, TypeVar
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
-from hfproxy.core.headers import LATIN, may_come_down
+from hfproxy.core.headers import AS_IT_CAME, may_come_down
 from hfproxy.daemon.driven import Awaited
 from hfproxy.daemon.reply import ASKED, Reply
 
@@ -29,6 +29,8 @@ NOT_PLAIN: Final = frozenset({"transfer-encoding", "upgrade", "trailer"})
 KEEP_ALIVE: Final = "keep-alive"
 # As many as aiohttp's parser takes.
 MAX_HEADERS: Final = 128
+# Not to be known again: what is worth something to whoever has it, and what is another one each time.
+NEW_EACH_TIME: Final = frozenset({"set-cookie", "x-xet-access-token", "location", "link", "x-request-id"})
 # Lines of heads that are known again, and how long one may be for it.
 REMEMBERED: Final = 1024
 MEMORABLE: Final = 256
@@ -52,7 +54,7 @@ def read(data: bytes, *, bodiless: bool) -> Reply | None:
     end = data.find(END)
     if not 0 < end <= MAX_HEADER_BYTES:
         return None
-    first, *lines = data[:end].decode(*LATIN).split("\r\n")
+    first, *lines = data[:end].decode(*AS_IT_CAME).split("\r\n")
     status = _statuses.get(first) or _status(first)
     if status is None or len(lines) > MAX_HEADERS:
         return None
@@ -82,7 +84,8 @@ def _line(text: str) -> _Line | None:
     if name in NOT_PLAIN or (name == "connection" and value.lower() != KEEP_ALIVE):
         return None
     line = _Line((spelled, value) if may_come_down(spelled) else None, name if name in ASKED else None, value)
-    _remember(_lines, text, line)
+    if name not in NEW_EACH_TIME:
+        _remember(_lines, text, line)
     return line
 
 

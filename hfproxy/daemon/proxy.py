@@ -195,7 +195,7 @@ class DataPlane:
             self._grants.running.end(grant.id, connection)
 
     async def _find_inside(self, exchange: Exchange, grant: Grant) -> None:
-        if exchange.peer is not None and self._grants.broker.trees(grant):
+        if exchange.peer is not None and self._grants.broker.trees_of(grant):
             exchange.inside = await self._grants.inside(grant, exchange.peer.inode)
 
     def _spent(self, exchange: Exchange, grant: Grant, access: Access, own: Held) -> Held:
