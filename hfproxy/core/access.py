@@ -119,16 +119,20 @@ class Access:
     bill_to: str | None = None
     reads_only: bool = field(init=False, compare=False)
     """Nothing in the world changes by it."""
+    names_owners: bool = field(init=False, compare=False)
+    """It is the same whoever makes it."""
 
     def __post_init__(self) -> None:
         if not self.needs:
             msg = "an access without needs says nothing about what it attempts"
             raise ValueError(msg)
         object.__setattr__(self, "reads_only", all(need.action is Action.READ for need in self.needs))
+        named = all(need.target.namespace is not None for need in self.needs)
+        object.__setattr__(self, "names_owners", named and self.bill_to is None)
 
     def owned_by(self, user: str) -> Self:
         """The same access, made by an account of that user; paying for oneself needs no scope."""
-        if self.bill_to is None and None not in [need.target.namespace for need in self.needs]:
+        if self.names_owners:
             return self
         needs = tuple(need.owned_by(user) for need in self.needs)
         if self.bill_to is not None and self.bill_to.lower() != user.lower():

@@ -113,7 +113,7 @@ class Inbound:
 
 def admit(inbound: Inbound, listener: Listener) -> Deny | None:
     """Refuse what a browser or another host name brought here; None means that the request may go on."""
-    if inbound.all("host") not in listener.given:
+    if inbound.fields.get("host") not in listener.given:
         return Deny(
             Refusal.HOST, f"this is hf-proxy; it answers to {' and '.join(listener.hosts)} only: set HF_ENDPOINT"
         )

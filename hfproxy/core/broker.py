@@ -92,20 +92,26 @@ class Grant:
     uses: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
-    trees: tuple[str, ...] = field(init=False)
-    """Its id, if it is bound to a tree of processes."""
     is_rated: bool = field(init=False)
     """Whether it is asked how often it was used lately."""
-    is_counted: bool = field(init=False)
-    """Whether something of it can be used up."""
     above: "tuple[Grant, ...]" = field(init=False, default=(), compare=False, repr=False)
-    """What it was minted from, what that was minted from, and so on; known once the broker has taken it in."""
+    """What it was minted from, what that was minted from, and so on."""
+    trees: tuple[str, ...] = field(init=False, compare=False)
+    """The ids of those of all these that are bound to a tree of processes."""
+    is_limited: bool = field(init=False, compare=False)
+    """Whether something of any of them can be used up."""
     _recent: deque[int] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        self.trees = (self.id,) if self.order.bind is Bind.TREE else ()
         self.is_rated = any(isinstance(caveat, MaxRate) for caveat in self.caveats)
-        self.is_counted = any(isinstance(caveat, COUNTING) for caveat in self.caveats)
+        self.trees = (self.id,) if self.order.bind is Bind.TREE else ()
+        self.is_limited = any(isinstance(caveat, COUNTING) for caveat in self.caveats)
+
+    def belongs(self, parent: "Grant") -> None:
+        """Say once what it was minted from."""
+        self.above = (parent, *parent.above)
+        self.trees += parent.trees
+        self.is_limited = self.is_limited or parent.is_limited
 
     def moment(self, at: int, *, inside: bool) -> Moment:
         """What its caveats are asked about."""
@@ -311,8 +317,8 @@ class Broker:
         """Whether so many bytes more would be within every limit, and the grant still lives."""
         if not self.is_living(grant):
             return _dead(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
-        for ancestor in (grant, *grant.above):
-            for caveat in ancestor.caveats if ancestor.is_counted else ():
+        for ancestor in (grant, *grant.above) if grant.is_limited else ():
+            for caveat in ancestor.caveats:
                 if isinstance(caveat, MaxBytes) and not caveat.admits(
                     ancestor.bytes_up + up, ancestor.bytes_down + down
                 ):
@@ -322,17 +328,6 @@ class Broker:
     def lineage(self, grant: Grant) -> tuple[Grant, ...]:
         """The grant, its parent, and so on up. A parent lives as long as its children: `revoke`."""
         return (grant, *grant.above)
-
-    def is_limited(self, grant: Grant) -> bool:
-        """Whether something of it, or of what it was minted from, can be used up."""
-        for one in (grant, *grant.above):
-            if one.is_counted:
-                return True
-        return False
-
-    def trees_of(self, grant: Grant) -> list[str]:
-        """The ids of those of them that are bound to a tree of processes."""
-        return [tree for one in (grant, *grant.above) for tree in one.trees]
 
     def revoke(self, grant_id: str) -> tuple[Grant, ...]:
         """End a grant and all that were minted from it. Returns those that ended; none if it had already."""
@@ -366,7 +361,7 @@ class Broker:
         self._by_digest[grant.digest] = grant
         if grant.order.parent is not None:
             self._children.setdefault(grant.order.parent, {})[grant.id] = None
-            grant.above = self.lineage(self._grants[grant.order.parent])
+            grant.belongs(self._grants[grant.order.parent])
 
     def _end(self, grant_id: str, how: Refusal) -> tuple[Grant, ...]:
         return tuple(self._forget(grant.id, how) for grant in reversed(self.subtree(grant_id)))

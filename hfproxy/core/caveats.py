@@ -40,14 +40,14 @@ class InScopes:
     said: ClassVar[str] = "is not in the credential's scope"
 
     def prohibits(self, access: Access, moment: Moment) -> tuple[Objection, ...]:
-        uncovered = [need for need in access.needs if not self._admits(need)]
-        return tuple(map(self._objection, uncovered)) if uncovered else ()
-
-    def _admits(self, need: Need) -> bool:
-        for scope in self.scopes:
-            if scope.admits(need):
-                return True
-        return False
+        objections: tuple[Objection, ...] = ()
+        for need in access.needs:
+            for scope in self.scopes:
+                if scope.admits(need):
+                    break
+            else:
+                objections += (self._objection(need),)
+        return objections
 
     def _objection(self, need: Need) -> Objection:
         reads_strictly = self.strict and need.action is Action.READ

@@ -174,9 +174,9 @@ class Grants:
         Raises:
             StoreError: it could not be written; the request must not go on.
         """
-        if self.broker.is_limited(grant):
-            await self._store.keep(self.broker.lineage(grant), now())
         self.touched(grant)
+        if grant.is_limited:
+            await self._store.keep(self.broker.lineage(grant), now())
 
     def touched(self, grant: Grant) -> None:
         """What a grant was used for has changed; it is written down within a second or so."""
@@ -227,7 +227,7 @@ class Grants:
 
     async def inside(self, grant: Grant, inode: int) -> Inside:
         """Of a grant and all above it those bound to a tree of processes that this connection comes from."""
-        trees = self.broker.trees_of(grant) if self.broker.is_living(grant) else []
+        trees = grant.trees if self.broker.is_living(grant) else ()
         return frozenset([one for one in trees if await self._is_inside(one, inode)])
 
     async def ambient(self, inode: int) -> Grant | None:

@@ -170,7 +170,8 @@ class DataPlane:
         held = self._held(grant)
         if isinstance(held, Deny):
             return self._refuse(exchange, held)
-        await self._find_inside(exchange, grant)
+        if grant.trees:
+            await self._find_inside(exchange, grant)
         access = self._access(classified, held)
         if isinstance(access, Access) and exchange.push is not None:
             access = await self._proven(exchange, exchange.push, grant, access)
@@ -195,7 +196,7 @@ class DataPlane:
             self._grants.running.end(grant.id, connection)
 
     async def _find_inside(self, exchange: Exchange, grant: Grant) -> None:
-        if exchange.peer is not None and self._grants.broker.trees_of(grant):
+        if exchange.peer is not None:
             exchange.inside = await self._grants.inside(grant, exchange.peer.inode)
 
     def _spent(self, exchange: Exchange, grant: Grant, access: Access, own: Held) -> Held:

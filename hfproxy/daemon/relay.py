@@ -97,7 +97,7 @@ class Relay:
         is_file = self.answer is Answer.FILE and upstream.status < 300 and XET_INFO not in self.accept
         if self.answer is Answer.EVENTS and upstream.status < 300:
             return False
-        return not is_file and _is_text(upstream.field("content-type"))
+        return not is_file and _is_text(upstream.fields.get("content-type", ""))
 
     def _check(self, data: bytes) -> None:
         if self.held is not None and leak.found(self.held.needles, data):
@@ -107,7 +107,7 @@ class Relay:
 
     async def _whole(self, request: Request, upstream: Reply, head: Head, body: bytes) -> Response:
         """A short body that was read: looked into, rewritten where it must be, sent with its length."""
-        encoding = upstream.field("content-encoding")
+        encoding = upstream.fields.get("content-encoding", "")
         plain = leak.plain(body, encoding, 16 * LOOKED_INTO) if encoding else body
         changed = body if plain is None else self._rewritten(plain, upstream)
         self._check(changed)  # an LFS batch may hold the token where the credential was put in its place
@@ -116,7 +116,7 @@ class Relay:
             body = changed
             head = Head(head.status, tuple(pair for pair in head.pairs if pair[0].lower() != "content-encoding"))
         self.meter.pass_down(len(body))
-        if upstream.field("content-length") != str(len(body)):
+        if upstream.fields.get("content-length") != str(len(body)):
             head = Head(head.status, replaced(head.pairs, "Content-Length", str(len(body))))
         return await request.answer(head, body)
 

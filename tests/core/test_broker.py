@@ -1,7 +1,7 @@
 """The broker, against a model of its own rules that shares nothing with it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -92,6 +92,21 @@ def test_nothing_is_minted_from_another_user_s_grant(world: World) -> None:
         world.mint(Order("default", (parse("read"),), 100, parent="0" * 16, uid=BOB))
     assert str(caught.value) == str(unknown.value).replace("0" * 16, hers.id)
     assert world.broker.grants() == (hers,)
+
+
+@pytest.mark.parametrize("extra", [(MaxUses(1),), (MaxRate(1),), (MaxBytes(up=1),), (InTree(),), ()])
+def test_what_holds_for_a_grant_is_known_of_all_that_were_minted_from_it(
+    world: World, extra: tuple[Caveat, ...]
+) -> None:
+    top, _ = world.mint(replace(ordered("read", extra=extra), bind=Bind.TREE))
+    middle, _ = world.mint(ordered("read", parent=top.id))
+    low, _ = world.mint(replace(ordered("read", parent=middle.id), bind=Bind.TREE))
+    limited = bool(extra) and extra != (InTree(),)
+    assert [grant.is_limited for grant in (top, middle, low)] == [limited] * 3
+    assert [grant.trees for grant in (top, middle, low)] == [(top.id,), (top.id,), (low.id, top.id)]
+    assert [world.broker.lineage(grant) for grant in (top, low)] == [(top,), (low, middle, top)]
+    world.broker.renew(low.id, 50, 1)
+    assert (low.is_limited, low.trees) == (limited, (low.id, top.id))
 
 
 # --- mint ----------------------------------------------------------------------------------------------------
