@@ -30,6 +30,7 @@ from rig import BIG, COMMIT, GIB, SLOW, SLOW_BYTES, SMALL, Rig  # noqa: E402
 ROUNDS = 5
 SECONDS = 4
 STREAMS = 1000
+FEW = 10
 TODAY = datetime.now(UTC).date().isoformat()
 
 
@@ -230,6 +231,21 @@ def _download(command: list[str], home: Path, **more: str) -> float:
     return taken
 
 
+def trivial(rig: Rig) -> Iterator[Figure]:
+    """`exec` of a command that does nothing, by a daemon that runs."""
+    house = rig.house()
+    _exec(house)
+    rounds = [(sum(_exec(house) for _ in range(FEW)), sum(_bare() for _ in range(FEW))) for _ in range(ROUNDS)]
+    print(f"exec: seconds of {FEW} execs, of as many bare interpreters:", rounds)
+    yield at_most("exec", "exec -- true, × a bare interpreter", [us / bare for us, bare in rounds], 3)
+
+
+def _exec(house: House) -> float:
+    start = time.perf_counter()
+    subprocess.run([*house.hfproxy, "exec", "--", "true"], env=house.env, check=True)
+    return time.perf_counter() - start
+
+
 def cold(rig: Rig) -> Iterator[Figure]:
     """The first `exec` of a trivial command, which starts the daemon by socket activation."""
     house = House(rig.folder / "cold", f"https://localhost:{rig.upstream}", rig.folder / "ca.pem", vault="sealed-file")
@@ -256,9 +272,7 @@ def _cold(house: House) -> float:
     while not (house.runtime / "control.sock").exists():
         time.sleep(0.01)
     time.sleep(0.1)
-    start = time.perf_counter()
-    subprocess.run([*house.hfproxy, "exec", "--", "true"], env=house.env, check=True)
-    taken = time.perf_counter() - start
+    taken = _exec(house)
     activator.terminate()
     activator.wait()
     return taken
@@ -278,6 +292,7 @@ ROWS: dict[str, Callable[[Rig], Iterator[Figure]]] = {
     "streams": streams,
     "many": many,
     "download": download,
+    "exec": trivial,
     "cold": cold,
 }
 
