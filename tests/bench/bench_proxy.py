@@ -213,7 +213,7 @@ def download(rig: Rig) -> Iterator[Figure]:
     hf = str(ROOT / ".venvs/hub24/bin/hf")
     _download([hf], rig.folder / "warm", HF_ENDPOINT=far, HF_TOKEN=rig.token, **rig.trust)
     rounds = []
-    for number in range(3):
+    for number in range(ROUNDS):
         direct = _download([hf], rig.folder / f"direct{number}", HF_ENDPOINT=far, HF_TOKEN=rig.token, **rig.trust)
         exec_ = [*house.hfproxy, "exec", "--scope", "read:me/*", "--", hf]
         rounds.append((_download(exec_, rig.folder / f"ours{number}", **house.env), direct))
