@@ -73,15 +73,7 @@ class Driven:
 
     def go_on(self) -> None:
         """Run it until it waits for something, or ends. What it raises, this raises."""
-        try:
-            wanted = self._work.send(None)
-        except StopIteration:
-            self._end()
-        except BaseException:
-            self._end()
-            raise
-        else:
-            self._wait_for(wanted)
+        self._step(self._work.send, None)
 
     def cancel(self) -> None:
         """Raise CancelledError where it waits."""
@@ -91,21 +83,24 @@ class Driven:
         elif not self.done:
             if self._wanted is not None:
                 self._wanted.then(None)
-            try:
-                wanted = self._work.throw(asyncio.CancelledError())
-            except (StopIteration, asyncio.CancelledError):
-                self._end()
-            except BaseException:
-                self._end()
-                raise
-            else:
-                self._wait_for(wanted)
+            self._step(self._work.throw, asyncio.CancelledError())
 
     async def wait(self, seconds: float) -> None:
         """Wait for its end, for so long at most."""
         if not self.done:
             self._finished = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._finished], timeout=seconds)
+
+    def _step(self, go: Callable[[Any], Any], given: BaseException | None) -> None:
+        try:
+            wanted = go(given)
+        except (StopIteration, asyncio.CancelledError):
+            self._end()
+        except BaseException:
+            self._end()
+            raise
+        else:
+            self._wait_for(wanted)
 
     def _wait_for(self, wanted: Any) -> None:
         if type(wanted) is Awaited:

@@ -30,6 +30,7 @@ from rig import BIG, COMMIT, GIB, SLOW, SLOW_BYTES, SMALL, Rig  # noqa: E402
 ROUNDS = 5
 SECONDS = 4
 STREAMS = 1000
+# Starts of a program that are timed together: one alone is too short.
 FEW = 10
 TODAY = datetime.now(UTC).date().isoformat()
 
