@@ -109,6 +109,9 @@ class Visitor(BaseProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         here, there = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        if here is None or there is None:  # gone before they were let in; what is raised here would leave them open
+            self.send_away()
+            return
         if self._door.container:
             self._is_known = not peers.is_local(there[0])
         else:
