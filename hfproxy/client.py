@@ -30,7 +30,7 @@ USAGE = 2
 ANSWER_TIMEOUT_S = 30.0
 
 
-def ask(message: Message, *, patient: bool = False) -> Message:
+def request(message: Message, *, wait: bool = False) -> Message:
     """Send a request and return its answer.
 
     Args:
@@ -43,15 +43,15 @@ def ask(message: Message, *, patient: bool = False) -> Message:
         RefusedError: the daemon says no.
         ConfigError: the runtime directory is not to be had.
     """
-    return next(_exchange(message, patient=patient))
+    return next(_exchange(message, wait=wait))
 
 
-def entries(message: Message, *, follow: bool = False) -> Iterator[Message]:
+def stream(message: Message, *, follow: bool = False) -> Iterator[Message]:
     """Send a request that is answered by many objects, and give them as they come; raises as `ask`.
 
     With `follow` it ends only with the daemon (then a DaemonError) or with the caller.
     """
-    for answer in _exchange(message, patient=follow):
+    for answer in _exchange(message, wait=follow):
         if not answer:
             return
         yield answer
@@ -85,7 +85,7 @@ def rows(answer: Message, key: str) -> list[Message]:
     return value
 
 
-def _exchange(message: Message, *, patient: bool) -> Iterator[Message]:
+def _exchange(message: Message, *, wait: bool) -> Iterator[Message]:
     """Send, then give each line of the answer."""
     try:
         request = encode(message)
@@ -94,11 +94,11 @@ def _exchange(message: Message, *, patient: bool) -> Iterator[Message]:
     if len(request) > MAX_LINE:
         raise UsageError("this is more than the daemon takes at once (an environment full of tokens?); try: env -i")
     with _connect() as connection, connection.makefile("rb") as answers:
-        connection.settimeout(None if patient else ANSWER_TIMEOUT_S)
+        connection.settimeout(None if wait else ANSWER_TIMEOUT_S)
         try:
             _send(connection, request)
             while True:
-                yield _judged(answers.readline(MAX_LINE + 1))
+                yield _parse_reply(answers.readline(MAX_LINE + 1))
         except TimeoutError:
             raise DaemonError("the daemon does not answer; look at its log, then try: hf-proxy status") from None
         except OSError:
@@ -113,7 +113,7 @@ def _send(connection: socket.socket, request: bytes) -> None:
         pass
 
 
-def _judged(line: bytes) -> Message:
+def _parse_reply(line: bytes) -> Message:
     """One line of an answer as a message, or as the failure that it tells of."""
     if not line.endswith(b"\n"):
         raise _unexpected() if len(line) > MAX_LINE else _hung_up()
@@ -132,14 +132,14 @@ def _connect() -> socket.socket:
     directory = paths.daemon_dir()
     path = os.path.join(directory, paths.SOCKET)
     try:
-        trusted = _trusted(directory)
+        trusted = _trusted_uids(directory)
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise DaemonError(f"{path} is not a socket; remove it, then start the daemon: hf-proxy daemon")
-        connection = _reach(path)
+        connection = _connect_socket(path)
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError):
-        raise _absent(path) from None
+        raise _not_running(path) from None
     except PermissionError:
-        raise _shut_out(path) from None
+        raise _no_permission(path) from None
     except OSError as error:
         raise DaemonError(f"{path} cannot be used ({error.strerror or error}); see: hf-proxy daemon --help") from None
     if _peer_uid(connection) not in trusted:
@@ -148,13 +148,17 @@ def _connect() -> socket.socket:
     return connection
 
 
-def _trusted(directory: str) -> tuple[int, ...]:
+def _trusted_uids(directory: str) -> tuple[int, ...]:
     """Steps 1 and 2; returns the uids of which the process that listens has to have one."""
     found = os.lstat(directory)
     mode = found.st_mode & 0o777
     if not stat.S_ISDIR(found.st_mode):
         raise DaemonError(f"{directory} is not a real directory; remove it, then start the daemon: hf-proxy daemon")
-    if directory == paths.DEDICATED_DIR and mode == paths.SHARED and _only_root_writes(os.path.dirname(directory)):
+    if (
+        directory == paths.DEDICATED_DIR
+        and mode == paths.GROUP_DIR_MODE
+        and _only_root_writes(os.path.dirname(directory))
+    ):
         return found.st_uid, ROOT
     if found.st_uid != os.geteuid():
         raise DaemonError(f"{directory} belongs to uid {found.st_uid}, not to you; set HFPROXY_RUNTIME_DIR to yours")
@@ -168,14 +172,14 @@ def _only_root_writes(directory: str) -> bool:
     return stat.S_ISDIR(found.st_mode) and found.st_uid == ROOT and not found.st_mode & 0o022
 
 
-def _absent(path: str) -> DaemonError:
+def _not_running(path: str) -> DaemonError:
     dedicated = os.path.dirname(path) == paths.DEDICATED_DIR
     ours = "hf-proxy daemon, or have systemd do it: hf-proxy service install"
     start = "sudo systemctl start hf-proxy" if dedicated else ours
     return DaemonError(f"no daemon is running at {path}; start it with: {start}")
 
 
-def _shut_out(path: str) -> DaemonError:
+def _no_permission(path: str) -> DaemonError:
     if os.path.dirname(path) != paths.DEDICATED_DIR:
         return DaemonError(f"{path} cannot be used (Permission denied); see: hf-proxy daemon --help")
     return DaemonError(
@@ -184,7 +188,7 @@ def _shut_out(path: str) -> DaemonError:
     )
 
 
-def _reach(path: str) -> socket.socket:
+def _connect_socket(path: str) -> socket.socket:
     """Connect. Blocking: with a timeout a full backlog (many `exec` at once) would be an error at once."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:

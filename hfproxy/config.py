@@ -59,7 +59,7 @@ class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     """A table of the file: unknown keys are refused."""
 
 
-class Listen(_Strict, frozen=True):
+class ListenSettings(_Strict, frozen=True):
     """Where the data plane listens. Port 0: any free one, remembered. `bridge`: where containers find it, if at all."""
 
     address: str = "127.0.0.1:4880"
@@ -81,21 +81,21 @@ def _split(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-class Upstream(_Strict, frozen=True):
+class UpstreamSettings(_Strict, frozen=True):
     """The Hub, and a certificate authority that is trusted besides the system's."""
 
     hub: str = HUB
     ca_file: str | None = None
 
 
-class Vault(_Strict, frozen=True):
+class VaultSettings(_Strict, frozen=True):
     """Where tokens live, and the file with the passphrase of a sealed vault."""
 
     backend: Literal["keyring", "sealed-file", "memory"] = "keyring"
     key_file: str | None = None
 
 
-class Grants(_Strict, frozen=True):
+class GrantSettings(_Strict, frozen=True):
     """Lifetimes as people type them, and scopes that no grant may exceed (none: no ceiling)."""
 
     default_ttl: str = "1h"
@@ -108,25 +108,25 @@ class Grants(_Strict, frozen=True):
         return tuple(map(parse, self.ceiling))
 
 
-class Profile(_Strict, frozen=True):
+class ProfileSettings(_Strict, frozen=True):
     """A named list of scopes."""
 
     scopes: Annotated[tuple[str, ...], msgspec.Meta(min_length=1)]
 
 
-class Project(Profile, frozen=True):
+class ProjectSettings(ProfileSettings, frozen=True):
     """A project's own file: what its scripts need. Nothing in it is secret, or of one person only."""
 
 
 class Config(_Strict, frozen=True):
     """The whole file."""
 
-    listen: Listen = Listen()
-    upstream: Upstream = Upstream()
-    vault: Vault = Vault()
-    grants: Grants = Grants()
+    listen: ListenSettings = ListenSettings()
+    upstream: UpstreamSettings = UpstreamSettings()
+    vault: VaultSettings = VaultSettings()
+    grants: GrantSettings = GrantSettings()
     accounts: dict[str, str] = {}
-    profiles: dict[str, Profile] = {}
+    profiles: dict[str, ProfileSettings] = {}
 
     @property
     def rules(self) -> dict[str, str]:
@@ -161,21 +161,21 @@ def load(directory: Path) -> Config:
         return Config()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read ({error.__class__.__name__}); see: ls -l {file}") from None
-    return _understood(text, str(file), Config, check)
+    return _decode(text, str(file), Config, check)
 
 
-def project(text: str, file: str) -> Project:
+def project(text: str, file: str) -> ProjectSettings:
     """Read a project's file, which is at `file`; raises as `load`."""
-    return _understood(text, file, Project, lambda found: _check_scopes("scopes", found.scopes))
+    return _decode(text, file, ProjectSettings, lambda found: _check_scopes("scopes", found.scopes))
 
 
-def _understood(text: str, file: str, kind: type[Table], checked: Callable[[Table], None]) -> Table:
+def _decode(text: str, file: str, kind: type[Table], checked: Callable[[Table], None]) -> Table:
     try:
         found = msgspec.convert(tomllib.loads(text), kind)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{file} is not valid TOML: {error}; see: man hf-proxy.toml") from None
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{file}: {_in_words(str(error))}") from None
+        raise ConfigError(f"{file}: {_describe(str(error))}") from None
     try:
         checked(found)
     except (UsageError, ValueError) as error:
@@ -220,7 +220,7 @@ def _check_bridge(address: str) -> None:
         raise ValueError(msg)
 
 
-def _check_hub(upstream: Upstream) -> None:
+def _check_hub(upstream: UpstreamSettings) -> None:
     """http only to a loopback address, and neither path nor user in it."""
     parts = urlsplit(upstream.hub)
     plain = f"{parts.scheme}://{parts.netloc}" == upstream.hub and parts.hostname and "@" not in parts.netloc
@@ -239,7 +239,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _check_times(grants: Grants) -> None:
+def _check_times(grants: GrantSettings) -> None:
     default = _read("grants.default_ttl", duration, grants.default_ttl)
     if default > _read("grants.max_ttl", duration, grants.max_ttl):
         raise ValueError("grants.default_ttl is longer than grants.max_ttl")
@@ -258,7 +258,7 @@ def _read(key: str, reader: Callable[[str], Read], text: str) -> Read:
         raise ValueError(f"{key}: {error}") from None
 
 
-def _in_words(error: str) -> str:
+def _describe(error: str) -> str:
     """msgspec says `... unknown field `x` - at `$.listen``; say it as the file is written."""
     what, _, where = error.partition(" - at ")
     place = where.strip("`").removeprefix("$").lstrip(".")

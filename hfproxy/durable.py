@@ -22,16 +22,16 @@ def write(path: Path, data: bytes) -> None:
     except BaseException:
         beside.unlink(missing_ok=True)
         raise
-    sync(path.parent)
+    sync_directory(path.parent)
 
 
 def remove(path: Path) -> None:
     """Take a file away; raises as `write`."""
     path.unlink(missing_ok=True)
-    sync(path.parent)
+    sync_directory(path.parent)
 
 
-def sync(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
     """Bring a directory to disk: a name is there when its directory is. Raises as `write`."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -18,7 +18,7 @@ APP = "hf-proxy"
 # Where a daemon is that serves several users and runs as a user of its own; /run is root's.
 DEDICATED_DIR = "/run/hf-proxy"
 DEDICATED_STATE_DIR = "/var/lib/hf-proxy"
-SHARED = 0o750
+GROUP_DIR_MODE = 0o750
 SOCKET = "control.sock"
 
 

@@ -39,10 +39,10 @@ def read(path: str, limit: int, *, of_root: bool = False) -> bytes:
 
 def passphrase(path: str, *, of_root: bool = False) -> Secret:
     """The passphrase that a file holds, as text; raises as `read`, or because there is none in it."""
-    return passphrase_of(read(path, PASSPHRASE_BYTES, of_root=of_root), path)
+    return parse_passphrase(read(path, PASSPHRASE_BYTES, of_root=of_root), path)
 
 
-def passphrase_of(content: bytes, source: str) -> Secret:
+def parse_passphrase(content: bytes, source: str) -> Secret:
     """What was read as a passphrase, without one newline at its end.
 
     Raises:

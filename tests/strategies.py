@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from hfproxy.core.access import NEW_PULL_REQUEST, Access, Action, Need, RepoType, Target
-from hfproxy.core.caveats import Caveat, Ceiling, Expires, InScopes, InTree, MaxBytes, MaxRate, MaxUses, Moment
+from hfproxy.core.caveats import Caveat, Ceiling, Expires, InScopes, InTree, MaxBytes, MaxRate, MaxUses, Usage
 from hfproxy.core.scope import NAMESPACED, Scope, parse
 
 
@@ -99,5 +99,5 @@ caveats: st.SearchStrategy[Caveat] = st.one_of(
     st.builds(MaxBytes, st.none() | st.integers(0, 9), st.none() | st.integers(0, 9)),
 )
 counts = st.integers(min_value=0, max_value=5)
-moments = st.builds(Moment, moments_s, counts, counts, counts, counts, st.booleans())
+moments = st.builds(Usage, moments_s, counts, counts, counts, counts, st.booleans())
 entropies = st.binary(min_size=24, max_size=24)

@@ -46,14 +46,14 @@ def daemon(runtime: Path) -> Iterator[ScriptedDaemon]:
 def refused(match: str) -> None:
     """A login must fail, in one line, without a word of what it carries."""
     with pytest.raises(DaemonError, match=match) as raised:
-        client.ask(LOGIN)
+        client.request(LOGIN)
     assert SECRET not in repr(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_an_answer_comes_back(daemon: ScriptedDaemon) -> None:
     daemon.answers["login"] = {"name": "a"}
-    assert client.ask(LOGIN) == {"name": "a"}
+    assert client.request(LOGIN) == {"name": "a"}
     assert daemon.requests == [LOGIN]
 
 
@@ -61,7 +61,7 @@ def test_an_answer_comes_back(daemon: ScriptedDaemon) -> None:
 def test_a_failure_is_told_by_its_code(daemon: ScriptedDaemon, code: int, kind: type[Exception]) -> None:
     daemon.answers["status"] = {"error": "no; see: hf-proxy x", "code": code}
     with pytest.raises(kind, match=r"^no; see: hf-proxy x$"):
-        client.ask({"do": "status"})
+        client.request({"do": "status"})
 
 
 def test_no_directory_no_socket_and_nobody_listening_are_no_daemon(
@@ -185,22 +185,22 @@ def test_a_refusal_before_the_request_was_read_is_still_heard(runtime: Path) -> 
         thread = threading.Thread(target=refuse)
         thread.start()
         with pytest.raises(RefusedError, match="too many at once"):
-            client.ask({"do": "mint", "found": ["x" * 900_000]})
+            client.request({"do": "mint", "found": ["x" * 900_000]})
         thread.join()
 
 
 def test_more_than_a_line_may_hold_is_not_sent(daemon: ScriptedDaemon) -> None:
     with pytest.raises(UsageError, match="more than the daemon takes at once"):
-        client.ask({"do": "mint", "found": ["x" * MAX_LINE]})
+        client.request({"do": "mint", "found": ["x" * MAX_LINE]})
     assert daemon.requests == []
 
 
 def test_entries_end_with_the_empty_one_and_not_before(daemon: ScriptedDaemon) -> None:
     daemon.answers["audit"] = [{"seq": 1}, {"seq": 2}, {}]
-    assert list(client.entries({"do": "audit"})) == [{"seq": 1}, {"seq": 2}]
+    assert list(client.stream({"do": "audit"})) == [{"seq": 1}, {"seq": 2}]
     daemon.answers["audit"] = [{"seq": 1}]
     with pytest.raises(DaemonError, match="hung up"):
-        list(client.entries({"do": "audit"}))
+        list(client.stream({"do": "audit"}))
 
 
 @pytest.mark.parametrize("answer", [{}, {"x": 7}, {"x": [7]}, {"x": None}])

@@ -59,7 +59,7 @@ def test_a_profile_that_is_not_there_is_named() -> None:
 
 @pytest.mark.parametrize(("typed", "near"), [("spaec", "--profile space$"), ("defualt", "--profile default$")])
 def test_the_nearest_profile_is_told(typed: str, near: str) -> None:
-    known = config.Config(profiles={"space": config.Profile(scopes=("read",))})
+    known = config.Config(profiles={"space": config.ProfileSettings(scopes=("read",))})
     with pytest.raises(UsageError, match=near):
         known.profile(typed)
 

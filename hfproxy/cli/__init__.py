@@ -8,7 +8,7 @@ import os
 import sys
 from importlib import import_module
 
-from hfproxy.cli.render import complain
+from hfproxy.cli.render import print_error
 from hfproxy.errors import HFProxyError, UsageError
 
 COMMANDS = {
@@ -46,10 +46,10 @@ def run(words: list[str]) -> int:
         code = _dispatch(words)
         sys.stdout.flush()
     except UsageError as error:
-        complain(str(error))
+        print_error(str(error))
         return 2
     except HFProxyError as error:
-        complain(str(error))
+        print_error(str(error))
         return 1
     except KeyboardInterrupt:
         return 130
@@ -64,7 +64,7 @@ def _cannot_write(error: OSError) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if isinstance(error, BrokenPipeError):
         return 141
-    complain(f"{error.strerror}; try again")
+    print_error(f"{error.strerror}; try again")
     return 1
 
 

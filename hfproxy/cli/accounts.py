@@ -1,17 +1,17 @@
 """`accounts`: the tokens of the vault: whose they are, and what is to be said about them."""
 
-from hfproxy.cli.options import Syntax
-from hfproxy.cli.render import listing, show, show_json, show_table
-from hfproxy.client import ask, rows, texts
+from hfproxy.cli.options import CommandSpec
+from hfproxy.cli.render import join_list, show, show_json, show_table
+from hfproxy.client import request, rows, texts
 from hfproxy.wire import Message
 
-SYNTAX = Syntax("accounts", "List the accounts of the vault.", ("--json", "", "as a list of objects"))
+SYNTAX = CommandSpec("accounts", "List the accounts of the vault.", ("--json", "", "as a list of objects"))
 
 
 def run(words: list[str]) -> int:
     """Raises as `client.ask`."""
     arguments = SYNTAX.read(words)
-    accounts = rows(ask({"do": "accounts"}), "accounts")
+    accounts = rows(request({"do": "accounts"}), "accounts")
     if arguments.switch("--json"):
         show_json(accounts)
     elif not accounts:
@@ -25,5 +25,5 @@ def run(words: list[str]) -> int:
 
 
 def _row(account: Message) -> tuple[object, ...]:
-    orgs = listing(account.get("orgs"))
+    orgs = join_list(account.get("orgs"))
     return account.get("name"), account.get("user"), account.get("role"), orgs, account.get("origin")

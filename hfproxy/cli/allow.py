@@ -3,19 +3,19 @@
 import os
 
 from hfproxy.cli import project, prompt
-from hfproxy.cli.options import Syntax
+from hfproxy.cli.options import CommandSpec
 from hfproxy.cli.render import show
-from hfproxy.client import ask, texts
+from hfproxy.client import request, texts
 from hfproxy.errors import HFProxyError, UsageError
 from hfproxy.wire import Message
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "allow",
     f"Let exec, mint and env take their scopes from a project's {project.FILE}, until it is changed.",
     ("--yes", "", "without asking"),
     ("--forget", "", "take it back"),
     rest="[FILE]",
-    most=1,
+    max_positional=1,
 )
 
 
@@ -24,23 +24,23 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     path = _path(arguments.rest)
     if arguments.switch("--forget"):
-        ask({"do": "forget", "path": project.shown(path)})
+        request({"do": "forget", "path": project.printable_path(path)})
         show(f"forgotten: {path}")
         return 0
     file: Message = {"do": "allow", "project": _usable(path)}
     if not arguments.switch("--yes"):
         prompt.needs_terminal("hf-proxy allow --yes")
-    _tell(path, ask({**file, "dry": True}, patient=True))
-    if not arguments.switch("--yes") and not prompt.agreed("Allow this?"):
+    _tell(path, request({**file, "dry": True}, wait=True))
+    if not arguments.switch("--yes") and not prompt.confirm("Allow this?"):
         raise HFProxyError("nothing was allowed; to run with other scopes: hf-proxy exec --scope SCOPE -- CMD")
-    ask(file, patient=True)
+    request(file, wait=True)
     show("allowed, until it is changed; it is used by: hf-proxy exec -- CMD")
     return 0
 
 
 def _path(typed: list[str]) -> str:
     """The whole path, links in directories resolved: as the working directory's is found by `exec`."""
-    found = typed[0] if typed else project.nearest()
+    found = typed[0] if typed else project.find_project_file()
     if found is None:
         raise UsageError(f"there is no {project.FILE} here or above; write one, or name it: hf-proxy allow FILE")
     if os.path.isdir(found):

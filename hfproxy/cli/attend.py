@@ -10,7 +10,7 @@ import signal
 from collections.abc import Mapping
 
 # What a terminal or another process may want of a command.
-MEANT_FOR_IT = frozenset(
+FORWARDED_SIGNALS = frozenset(
     {
         signal.SIGHUP,
         signal.SIGINT,
@@ -29,17 +29,17 @@ def run(command: list[str], environment: Mapping[str, str]) -> int:
     Raises:
         OSError: it could not be run.
     """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, MEANT_FOR_IT | {signal.SIGCHLD})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED_SIGNALS | {signal.SIGCHLD})
     try:
         # Python ignores these two, and the command would inherit that.
         spared = (signal.SIGPIPE, signal.SIGXFSZ)
         pid = os.posix_spawnp(command[0], command, environment, setsigmask=before, setsigdef=spared)
-        return _attend(pid)
+        return _wait_and_forward(pid)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def end_like(status: int) -> int:
+def exit_like(status: int) -> int:
     """The exit code of a command; if a signal ended it, we end by that, so that who called us can tell."""
     code = os.waitstatus_to_exitcode(status)
     if code >= 0:
@@ -54,9 +54,9 @@ def end_like(status: int) -> int:
     return 128 - code
 
 
-def _attend(pid: int) -> int:
+def _wait_and_forward(pid: int) -> int:
     while True:
-        sent = signal.sigwaitinfo(MEANT_FOR_IT | {signal.SIGCHLD})
+        sent = signal.sigwaitinfo(FORWARDED_SIGNALS | {signal.SIGCHLD})
         if sent.si_signo != signal.SIGCHLD:
             # A positive code is the kernel's: it was typed, and the child has it already (sigaction(2)).
             if sent.si_code <= 0:

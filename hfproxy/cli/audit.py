@@ -3,12 +3,12 @@
 import sys
 from importlib import import_module
 
-from hfproxy.cli.options import Arguments, Syntax
-from hfproxy.cli.render import listing, moment, show, show_json
-from hfproxy.client import ask, entries, text
+from hfproxy.cli.options import Arguments, CommandSpec
+from hfproxy.cli.render import join_list, local_time, show, show_json
+from hfproxy.client import request, stream, text
 from hfproxy.wire import Message
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "audit",
     "Read the journal. Also: hf-proxy audit report, hf-proxy audit verify, hf-proxy audit anchor.",
     ("--since", "TIME", "only the last 90s, 15m, 1h, 2d"),
@@ -20,7 +20,7 @@ SYNTAX = Syntax(
     ("--json", "", "one object a line"),
 )
 
-ANCHOR_SYNTAX = Syntax("audit anchor", "Print the hash of the journal's last entry, to be kept elsewhere.")
+ANCHOR_SYNTAX = CommandSpec("audit anchor", "Print the hash of the journal's last entry, to be kept elsewhere.")
 
 COLUMNS = ("kind", "grant", "account", "program", "decision", "method", "target", "status", "refusal", "project")
 
@@ -34,7 +34,7 @@ def run(words: list[str]) -> int:
         return _anchor(words[1:])
     arguments = SYNTAX.read(words)
     as_json = arguments.switch("--json")
-    for entry in entries(_request(arguments), follow=arguments.switch("-f")):
+    for entry in stream(_request(arguments), follow=arguments.switch("-f")):
         if as_json:
             show_json(entry)
         else:
@@ -58,13 +58,13 @@ def _request(arguments: Arguments) -> Message:
 def _line(entry: Message) -> str:
     """What happened, in the order in which one asks: when, what, by which grant, with what outcome."""
     values = (entry.get(column) for column in COLUMNS)
-    cells = [moment(entry.get("at")), *(str(value) for value in values if value is not None)]
-    return " ".join([*cells, listing(entry.get("scopes"))]).rstrip()
+    cells = [local_time(entry.get("at")), *(str(value) for value in values if value is not None)]
+    return " ".join([*cells, join_list(entry.get("scopes"))]).rstrip()
 
 
 def _anchor(words: list[str]) -> int:
     ANCHOR_SYNTAX.read(words)
-    head = ask({"do": "anchor"})
+    head = request({"do": "anchor"})
     show(text(head, "hash"))
     if sys.stderr.isatty():
         sys.stderr.write(f"entry {head.get('seq')}; check with: hf-proxy audit verify --anchor HASH\n")

@@ -4,16 +4,16 @@ import os
 import time
 from dataclasses import asdict
 
-from hfproxy.cli.options import Syntax
-from hfproxy.cli.progress import Counted, waiting
-from hfproxy.cli.render import moment, show, show_json, show_table
-from hfproxy.cli.whole_journal import whole_journal
+from hfproxy.cli.options import CommandSpec
+from hfproxy.cli.progress import CountingIterator, waiting
+from hfproxy.cli.render import local_time, show, show_json, show_table
+from hfproxy.cli.whole_journal import all_entries
 from hfproxy.config import duration
-from hfproxy.core.report import Grant, Holder, Report, Tally, fold
-from hfproxy.core.report_page import COUNTS, page
+from hfproxy.core.report import GrantActivity, JournalReport, Subject, Tally, summarize
+from hfproxy.core.report_page import COUNTS, render_html
 from hfproxy.errors import HFProxyError
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "audit report",
     "Sum up the journal: for each account and each grant what was read, written and refused, where, when, by what.",
     ("--since", "TIME", "only the last 90s, 15m, 1h, 2d"),
@@ -29,17 +29,17 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     since, file = arguments.text("--since"), arguments.text("--html")
     if file is not None and arguments.switch("--json"):
-        raise SYNTAX.wrong("--json and --html exclude each other")
+        raise SYNTAX.usage_error("--json and --html exclude each other")
     begin = None if since is None else int(time.time()) - duration(since)
     # All of the journal: what a grant is was written down when it was minted.
-    journal = Counted(whole_journal())
+    journal = CountingIterator(all_entries())
     with waiting("reading the journal", lambda: f"{journal.count} entries"):
-        report = fold(journal, begin)
+        report = summarize(journal, begin)
     if file is not None:
-        _write(file, page(report))
+        _write(file, render_html(report))
         show(f"written: {file}")
     elif arguments.switch("--json"):
-        show_json(_plain(report))
+        show_json(_as_json(report))
     else:
         _tell(report)
     return 0
@@ -55,7 +55,7 @@ def _write(file: str, text: str) -> None:
         raise HFProxyError(f"{file} cannot be written ({error.strerror}); name another: --html FILE") from None
 
 
-def _plain(report: Report) -> dict[str, object]:
+def _as_json(report: JournalReport) -> dict[str, object]:
     return {
         "since": report.since,
         "first": report.first,
@@ -70,7 +70,7 @@ def _plain(report: Report) -> dict[str, object]:
     }
 
 
-def _plain_grant(grant: Grant) -> dict[str, object]:
+def _plain_grant(grant: GrantActivity) -> dict[str, object]:
     return {
         "grant": grant.id,
         "account": grant.account,
@@ -85,33 +85,33 @@ def _plain_grant(grant: Grant) -> dict[str, object]:
     }
 
 
-def _did(did: Holder) -> dict[str, object]:
+def _did(did: Subject) -> dict[str, object]:
     places = [{"place": place, **asdict(tally)} for place, tally in sorted(did.places.items())]
     return {"total": asdict(did.total), "actions": dict(did.actions), "places": places}
 
 
-def _tell(report: Report) -> None:
+def _tell(report: JournalReport) -> None:
     if report.first is None:
         show("the journal holds nothing of this time")
         return
-    show(f"from {moment(report.first)} to {moment(report.last)}")
+    show(f"from {local_time(report.first)} to {local_time(report.last)}")
     for name, did in sorted(report.accounts.items()):
         _tell_holder(f"account {name}, used by {', '.join(report.programs(name)) or 'unknown programs'}", did)
     for grant in report.grants.values():
         _tell_holder(_title(grant), grant.did)
     for at, kind, account in report.events:
-        show(f"{moment(at)} {kind} {account}".rstrip())
+        show(f"{local_time(at)} {kind} {account}".rstrip())
     for refusal, count in sorted(report.strangers.items()):
         show(f"refused without a known credential: {count} {refusal}")
 
 
-def _title(grant: Grant) -> str:
+def _title(grant: GrantActivity) -> str:
     name = " ".join(filter(None, (grant.id, grant.program, grant.label)))
-    life = f"minted {moment(grant.minted_at)}, {grant.ended or 'no end is recorded'} {moment(grant.ended_at)}".rstrip()
+    life = f"minted {local_time(grant.minted_at)}, {grant.ended or 'no end is recorded'} {local_time(grant.ended_at)}".rstrip()
     return f"grant {name} (account {grant.account}; {life}) could: {', '.join(grant.scopes) or 'not recorded'}"
 
 
-def _tell_holder(title: str, did: Holder) -> None:
+def _tell_holder(title: str, did: Subject) -> None:
     show("")
     show(title)
     if did.places:
@@ -122,4 +122,4 @@ def _tell_holder(title: str, did: Holder) -> None:
 
 def _row(place: str, tally: Tally) -> tuple[object, ...]:
     counts = (getattr(tally, name) or None for name in COUNTS)
-    return place, *counts, moment(tally.first), moment(tally.last)
+    return place, *counts, local_time(tally.first), local_time(tally.last)

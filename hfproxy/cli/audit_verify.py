@@ -13,20 +13,20 @@ from typing import BinaryIO
 from hfproxy import paths
 from hfproxy.cli import chain
 from hfproxy.cli.chain import Chain
-from hfproxy.cli.macs import Macs
-from hfproxy.cli.options import Syntax
+from hfproxy.cli.macs import MacChecker
+from hfproxy.cli.options import CommandSpec
 from hfproxy.cli.progress import waiting
 from hfproxy.cli.render import show
-from hfproxy.client import ask, text
+from hfproxy.client import request, text
 from hfproxy.errors import HFProxyError, JournalError
 from hfproxy.wire import MAX_LINE
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "audit verify",
     "Check the journal: every entry is as it was written, and none is missing.",
     ("--anchor", "HEX", "a hash from 'audit anchor' that has to be in it"),
     rest="[FILE]",
-    most=1,
+    max_positional=1,
 )
 
 ADVICE = "keep the file as it is, and compare it with a copy: hf-proxy audit verify COPY"
@@ -37,10 +37,10 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     anchor = (arguments.text("--anchor") or "").lower()
     if arguments.switch("--anchor") and not re.fullmatch("[0-9a-f]{64}", anchor):
-        raise SYNTAX.wrong("an anchor is 64 hexadecimal digits")
+        raise SYNTAX.usage_error("an anchor is 64 hexadecimal digits")
     running = "" if arguments.rest else _hash_of_the_daemon()
     files = arguments.rest or _journal_files()
-    check = _Check({anchor, running}, running)
+    check = _Verification({anchor, running}, running)
     with waiting("checking the journal", lambda: f"{check.chain.seq} entries"):
         check.all(files)
     if anchor in check.missing:
@@ -51,7 +51,7 @@ def run(words: list[str]) -> int:
     return 0
 
 
-def _tell(check: "_Check", *, compared: bool) -> None:
+def _tell(check: "_Verification", *, compared: bool) -> None:
     macs, entries = check.macs, check.chain.seq
     show(f"entries: {entries}")
     show(f"head: {check.chain.hash}")
@@ -70,7 +70,7 @@ def _hash_of_the_daemon() -> str:
     if paths.daemon_dir() == paths.DEDICATED_DIR and paths.state_dir() != paths.DEDICATED_STATE_DIR:
         return ""  # the machine's, which writes another journal than what is here
     try:
-        return text(ask({"do": "anchor"}), "hash")
+        return text(request({"do": "anchor"}), "hash")
     except HFProxyError:
         return ""
 
@@ -78,14 +78,14 @@ def _hash_of_the_daemon() -> str:
 def _key_of_the_daemon() -> str:
     """The name of the key that the daemon can be asked about; empty if there is none."""
     try:
-        return text(ask({"do": "vouch", "macs": []}), "key")
+        return text(request({"do": "vouch", "macs": []}), "key")
     except HFProxyError:
         return ""
 
 
-def _fitting(macs: list[tuple[str, str]]) -> list[bool] | None:
+def _matching_macs(macs: list[tuple[str, str]]) -> list[bool] | None:
     try:
-        fit = ask({"do": "vouch", "macs": macs}).get("fit")
+        fit = request({"do": "vouch", "macs": macs}).get("fit")
     except HFProxyError:
         return None
     return fit if isinstance(fit, list) and len(fit) == len(macs) else None
@@ -105,13 +105,13 @@ def _journal_files() -> list[str]:
     return [os.path.join(directory, name) for name in names]
 
 
-class _Check:
+class _Verification:
     """One way through all files, that looks for hashes as it goes."""
 
     def __init__(self, sought: set[str], running: str) -> None:
         self.missing = sought - {"", chain.BEGINNING}
         self.chain = Chain()
-        self.macs = Macs(_key_of_the_daemon(), _fitting)
+        self.macs = MacChecker(_key_of_the_daemon(), _matching_macs)
         self._running = running
         self._path = ""
 
@@ -125,7 +125,7 @@ class _Check:
             for path in files:
                 self._path = path
                 self._one(path, is_last=path == files[-1])
-            self.macs.settle()
+            self.macs.flush()
         except OSError as error:
             raise JournalError(f"{self._path} cannot be read ({error.strerror}); see: hf-proxy status") from None
         except JournalError as error:
@@ -134,7 +134,7 @@ class _Check:
     def _earlier(self) -> JournalError | None:
         """What is wrong with an entry before the one that broke the chain."""
         try:
-            self.macs.settle()
+            self.macs.flush()
         except JournalError as error:
             return error
         return None

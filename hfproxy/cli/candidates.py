@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from hfproxy.cli import COMMANDS
-from hfproxy.cli.options import Syntax
+from hfproxy.cli.options import CommandSpec
 from hfproxy.cli.pages import pages
 from hfproxy.cli.render import printable
-from hfproxy.client import ask, entries, rows, text, texts
+from hfproxy.client import request, rows, stream, text, texts
 from hfproxy.errors import HFProxyError
 from hfproxy.wire import Message
 
 # Somebody waits at the keyboard.
-PATIENCE_SECONDS = 0.5
+TIMEOUT_S = 0.5
 TIMES = ("15m", "1h", "8h", "1d")
 
 Item = TypeVar("Item")
@@ -25,48 +25,48 @@ Item = TypeVar("Item")
 Candidate = tuple[str, str]
 
 
-class Answer(NamedTuple):
+class Completion(NamedTuple):
     """What kind it is, and the candidates. The kinds are those of `completion`."""
 
     kind: str
     candidates: list[Candidate]
 
 
-def answer(words: list[str]) -> Answer:
+def complete(words: list[str]) -> Completion:
     """For the words so far, the program's name first; the last is the one that is being typed."""
     before, typed = words[1:-1], words[-1]
     if not before:
-        return _fitting("words", COMMANDS.items(), typed)
+        return _matching("words", COMMANDS.items(), typed)
     known = pages(before[0]) if before[0] in COMMANDS else {}
     page = known.get(" ".join(before[:2])) or known.get(before[0])
     below = [(name.partition(" ")[2], one.purpose) for name, one in known.items() if " " in name]
     if page is None:
-        return _fitting("words", below, typed)
+        return _matching("words", below, typed)
     begin = len(page.command.split())
     if below and len(before) == begin == 1:
-        return _fitting("words", [*below, *_options(page)], typed)
-    return _inside(page, before, begin, typed)
+        return _matching("words", [*below, *_options(page)], typed)
+    return _after_command(page, before, begin, typed)
 
 
-def _inside(page: Syntax, before: list[str], begin: int, typed: str) -> Answer:
+def _after_command(page: CommandSpec, before: list[str], begin: int, typed: str) -> Completion:
     """After a command: the value of an option, an option, or what else it takes."""
     name, equals, value = typed.partition("=")
-    place = _place(page, before, begin)
+    place = _cursor_context(page, before, begin)
     if isinstance(place, str):
         return _value(place, _kind(page, place), typed, "")
     at, ended = place
     if page.starts_command and (ended or at < len(before)):
-        return Answer(f"command {at + 1}", [])
+        return Completion(f"command {at + 1}", [])
     if equals and not ended and _kind(page, name):
         return _value(name, _kind(page, name), value, f"{name}=")
     if typed.startswith("-") and not ended:
-        return _fitting("words", _options(page), typed)
+        return _matching("words", _options(page), typed)
     if page.starts_command:
-        return Answer(f"command {at + 1}", [] if typed else list(_options(page)))
+        return Completion(f"command {at + 1}", [] if typed else list(_options(page)))
     return _value("", page.rest.strip("[].").removesuffix("..."), typed, "")
 
 
-def _place(page: Syntax, before: list[str], begin: int) -> str | tuple[int, bool]:
+def _cursor_context(page: CommandSpec, before: list[str], begin: int) -> str | tuple[int, bool]:
     """The option whose value is being typed; or how far options go, and whether `--` has ended them."""
     at = begin
     while at < len(before):
@@ -82,34 +82,34 @@ def _place(page: Syntax, before: list[str], begin: int) -> str | tuple[int, bool
     return at, False
 
 
-def _kind(page: Syntax, option: str) -> str:
+def _kind(page: CommandSpec, option: str) -> str:
     return next((kind for name, kind, _ in page.options if name == option), "")
 
 
-def _options(page: Syntax) -> Iterator[Candidate]:
+def _options(page: CommandSpec) -> Iterator[Candidate]:
     for name, _, what in page.options:
         yield name, what
     yield "--help", "what it takes"
 
 
-def _value(option: str, kind: str, typed: str, prefix: str) -> Answer:
+def _value(option: str, kind: str, typed: str, prefix: str) -> Completion:
     """What may be given for an option, or without one; `prefix` is what stands before it in the same word."""
     if kind in {"FILE", "PATH"}:
-        return Answer("files", [])
+        return Completion("files", [])
     named = NAMED.get(option) or NAMED.get(kind)
     found = named(typed) if named else [(word, "") for word in kind.split("|")] if "|" in kind else []
-    return _fitting("words", [(prefix + word, what) for word, what in found], prefix + typed)
+    return _matching("words", [(prefix + word, what) for word, what in found], prefix + typed)
 
 
-def _fitting(kind: str, candidates: Iterable[Candidate], typed: str) -> Answer:
-    return Answer(kind, [(word, what) for word, what in candidates if word.startswith(typed)])
+def _matching(kind: str, candidates: Iterable[Candidate], typed: str) -> Completion:
+    return Completion(kind, [(word, what) for word, what in candidates if word.startswith(typed)])
 
 
 def _grants(_typed: str) -> list[Candidate]:
     about = ("label", "program")
     return [
         (text(grant, "id"), ", ".join(printable(grant[name]) for name in about if grant.get(name)))
-        for grant in _live(lambda: list(entries({"do": "grants"})))
+        for grant in _ask_quickly(lambda: list(stream({"do": "grants"})))
     ]
 
 
@@ -118,7 +118,7 @@ def _accounts(_typed: str) -> list[Candidate]:
 
 
 def _profiles(_typed: str) -> list[Candidate]:
-    return [(name, "") for name in _live(lambda: texts(ask({"do": "status"}), "profiles"))]
+    return [(name, "") for name in _ask_quickly(lambda: texts(request({"do": "status"}), "profiles"))]
 
 
 def _scopes(typed: str) -> list[Candidate]:
@@ -162,17 +162,17 @@ def _namespaces() -> list[str]:
 
 
 def _known_accounts() -> list[Message]:
-    return _live(lambda: rows(ask({"do": "status"}), "accounts"))
+    return _ask_quickly(lambda: rows(request({"do": "status"}), "accounts"))
 
 
-def _live(question: Callable[[], list[Item]]) -> list[Item]:
+def _ask_quickly(question: Callable[[], list[Item]]) -> list[Item]:
     """What the daemon says, if it says so in time."""
 
     def too_late(*_: object) -> None:
         raise TimeoutError
 
     signal.signal(signal.SIGALRM, too_late)
-    signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS)
+    signal.setitimer(signal.ITIMER_REAL, TIMEOUT_S)
     try:
         return question()
     except (HFProxyError, OSError):

@@ -55,7 +55,7 @@ def read(line: bytes) -> Entry:
 
 def _members(line: bytes) -> dict[str, object]:
     try:
-        said = json.loads(line, object_pairs_hook=_once)
+        said = json.loads(line, object_pairs_hook=_reject_duplicate_keys)
     except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict):
@@ -63,7 +63,7 @@ def _members(line: bytes) -> dict[str, object]:
     return said
 
 
-def _once(members: list[tuple[str, object]]) -> dict[str, object]:
+def _reject_duplicate_keys(members: list[tuple[str, object]]) -> dict[str, object]:
     """Two readers may take another one of two that have the same name."""
     read = dict(members)
     if len(read) != len(members):

@@ -11,27 +11,27 @@ it is, followed by one candidate a line: the word, a tab, and a few words about 
 import os
 import sys
 
-from hfproxy.cli.candidates import answer
+from hfproxy.cli.candidates import complete
 from hfproxy.cli.completion_scripts import SCRIPTS
-from hfproxy.cli.options import Syntax
+from hfproxy.cli.options import CommandSpec
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "completion",
     'Print what a shell evaluates to complete our words: eval "$(hf-proxy completion bash)"',
     rest="|".join(SCRIPTS),
-    most=1,
+    max_positional=1,
 )
 
 
 def run(words: list[str]) -> int:
     """Raises UsageError for a shell that is not known."""
     if words[:1] == ["--next"]:
-        kind, candidates = answer(words[1:] or [""])
+        kind, candidates = complete(words[1:] or [""])
         lines = [kind, *(f"{word}\t{what}" for word, what in candidates)]
         sys.stdout.buffer.write(os.fsencode("\n".join(lines) + "\n"))
         return 0
     wanted = SYNTAX.read(words).rest
     if not wanted or wanted[0] not in SCRIPTS:
-        raise SYNTAX.wrong(f"name a shell: {', '.join(SCRIPTS)}")
+        raise SYNTAX.usage_error(f"name a shell: {', '.join(SCRIPTS)}")
     sys.stdout.write(SCRIPTS[wanted[0]])
     return 0

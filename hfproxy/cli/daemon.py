@@ -2,11 +2,11 @@
 
 from importlib import import_module
 
-from hfproxy.cli.options import Syntax
+from hfproxy.cli.options import CommandSpec
 
 LEVELS = ("debug", "info", "warning", "error")
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "daemon",
     "Run the daemon in the foreground. Logs go to stderr, as JSON lines.",
     ("--passphrase-fd", "N", "open a sealed vault with the passphrase in an open file descriptor"),

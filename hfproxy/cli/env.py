@@ -11,16 +11,16 @@ import re
 import sys
 
 from hfproxy.cli.containers import for_container
-from hfproxy.cli.environment import UNSET, for_child, found
+from hfproxy.cli.environment import REMOVED_VARIABLES, for_child, token_candidates
 from hfproxy.cli.git_environment import quoted
-from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, request
-from hfproxy.cli.options import Syntax
+from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, mint_request
+from hfproxy.cli.options import CommandSpec
 from hfproxy.cli.project import with_project
-from hfproxy.cli.render import complain
+from hfproxy.cli.render import print_error
 
 SHELLS = ("sh", "bash", "zsh", "fish", "json", "docker")
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "env",
     'Print a credential as lines to evaluate: eval "$(hf-proxy env)"',
     *GRANT_OPTIONS,
@@ -33,9 +33,9 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     shell = arguments.choice("--shell", SHELLS, default="sh")
     if shell == "docker" and not arguments.switch("--container"):
-        raise SYNTAX.wrong("--shell docker needs --container")
-    wanted = with_project(request(arguments, bind="none", of="parent"))
-    minted = mint({**wanted, "found": found(os.environ)})
+        raise SYNTAX.usage_error("--shell docker needs --container")
+    wanted = with_project(mint_request(arguments, bind="none", of="parent"))
+    minted = mint({**wanted, "found": token_candidates(os.environ)})
     child = for_child(os.environ, minted)
     lines = _env_file(child) if shell == "docker" else _lines(shell, _changed(child))
     # As bytes: a value that is not valid in this locale goes back as it came.
@@ -48,19 +48,19 @@ def _changed(child: dict[str, str]) -> dict[str, str]:
     changed = {name: value for name, value in child.items() if os.environ.get(name) != value}
     odd = [name for name in changed if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)]
     for name in odd:
-        complain(f"the variable '{name}' holds a token and cannot be set from here; remove it yourself")
+        print_error(f"the variable '{name}' holds a token and cannot be set from here; remove it yourself")
         del changed[name]
     return changed
 
 
 def _lines(shell: str, changed: dict[str, str]) -> str:
     if shell == "json":
-        return json.dumps({**changed, **{name: None for name in UNSET if name in os.environ}}) + "\n"
+        return json.dumps({**changed, **{name: None for name in REMOVED_VARIABLES if name in os.environ}}) + "\n"
     if shell == "fish":
         exports = [f"set -gx {name} {_fish_quoted(value)}" for name, value in changed.items()]
-        return "\n".join([*exports, f"set -e {' '.join(UNSET)}"]) + "\n"
+        return "\n".join([*exports, f"set -e {' '.join(REMOVED_VARIABLES)}"]) + "\n"
     exports = [f"export {name}={quoted(value)}" for name, value in changed.items()]
-    return "\n".join([*exports, f"unset {' '.join(UNSET)}"]) + "\n"
+    return "\n".join([*exports, f"unset {' '.join(REMOVED_VARIABLES)}"]) + "\n"
 
 
 def _env_file(child: dict[str, str]) -> str:

@@ -12,12 +12,12 @@ from hfproxy.cli.git_environment import git_environment
 from hfproxy.client import text, texts
 from hfproxy.wire import Message
 
-OURS = "hf_px_"
+CREDENTIAL_PREFIX = "hf_px_"
 
 # A prefix and a run of what tokens are made of (hub-wire §7); a short run will do, since the daemon decides.
 CANDIDATE = r"(?:hf_|api_org_)[A-Za-z0-9._-]{8,}"
 
-UNSET = (
+REMOVED_VARIABLES = (
     # These hold a token, under the names that libraries have read or still read it from.
     "HUGGING_FACE_HUB_TOKEN",  # huggingface_hub, legacy
     "HUGGINGFACE_HUB_TOKEN",
@@ -40,21 +40,21 @@ UNSET = (
 LOOPBACK = ("127.0.0.1", "localhost")
 
 
-def found(environment: Mapping[str, str]) -> list[str]:
+def token_candidates(environment: Mapping[str, str]) -> list[str]:
     """All that could be a token in the values, for the daemon to say which are."""
     candidates: set[str] = set()
     for value in environment.values():
         if "hf_" in value or "api_org_" in value:
             for run in re.findall(CANDIDATE, value):
-                candidates.update(_readings(run))
+                candidates.update(_candidates_in(run))
     return sorted(candidates)
 
 
-def _readings(run: str) -> Iterator[str]:
+def _candidates_in(run: str) -> Iterator[str]:
     """Where a token begins and ends in a run is not certain: a name may come before, a suffix after."""
     last = max(run.rfind("hf_"), run.rfind("api_org_"))
     for start in (run, run[last:]):
-        if start.startswith(OURS):
+        if start.startswith(CREDENTIAL_PREFIX):
             continue
         yield start
         yield start.rstrip("._-")
@@ -72,13 +72,13 @@ def for_child(environment: Mapping[str, str], minted: Message) -> dict[str, str]
     """
     credential = text(minted, "credential")
     child = _without_tokens(environment, texts(minted, "replace"), credential)
-    for name in UNSET:
+    for name in REMOVED_VARIABLES:
         child.pop(name, None)
     child["HF_ENDPOINT"] = endpoint = text(minted, "endpoint")
     child["HF_TOKEN"] = credential
     # There is nothing there; the user's own token file is not looked for beside it either.
     child["HF_TOKEN_PATH"] = os.path.join(paths.daemon_dir(), "no-token")
-    child.update(_past_the_proxy(environment, endpoint))
+    child.update(_no_proxy(environment, endpoint))
     in_container = minted.get("container") is True
     child.update(
         git_environment({} if in_container else child, endpoint, text(minted, "hub"), in_container=in_container)
@@ -98,7 +98,7 @@ def _without_tokens(environment: Mapping[str, str], tokens: list[str], credentia
     return child
 
 
-def _past_the_proxy(environment: Mapping[str, str], endpoint: str) -> dict[str, str]:
+def _no_proxy(environment: Mapping[str, str], endpoint: str) -> dict[str, str]:
     """`NO_PROXY` in both spellings (some clients read one, some the other), else a proxy gets the credential.
 
     Each keeps its entries; one that is missing takes those of the other, as it did before for who reads both.

@@ -7,16 +7,16 @@ and the daemon, which holds the grant to this process id, ends it with the comma
 import os
 import signal
 
-from hfproxy.cli.environment import for_child, found
-from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, request
-from hfproxy.cli.options import Syntax
-from hfproxy.cli.project import shown, with_project
-from hfproxy.cli.render import complain
-from hfproxy.client import ask, text
+from hfproxy.cli.environment import for_child, token_candidates
+from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, mint_request
+from hfproxy.cli.options import CommandSpec
+from hfproxy.cli.project import printable_path, with_project
+from hfproxy.cli.render import print_error
+from hfproxy.client import request, text
 from hfproxy.errors import HFProxyError, UsageError
 from hfproxy.wire import Message
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "exec",
     "Run a command with a credential in place of the token. The grant ends with the command.",
     *GRANT_OPTIONS,
@@ -39,27 +39,27 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     command = arguments.rest
     if not command or not command[0]:
-        raise SYNTAX.wrong("there is no command to run")
-    wanted = request(arguments, bind="pid", of="caller")
+        raise SYNTAX.usage_error("there is no command to run")
+    wanted = mint_request(arguments, bind="pid", of="caller")
     try:
-        program = shown(os.path.basename(command[0]))
-        minted = mint({**with_project(wanted), "program": program, "found": found(os.environ)})
+        program = printable_path(os.path.basename(command[0]))
+        minted = mint({**with_project(wanted), "program": program, "found": token_candidates(os.environ)})
         environment = for_child(os.environ, minted)
     except UsageError:
         raise
     except HFProxyError as error:
-        complain(str(error))
+        print_error(str(error))
         return NO_DAEMON
     if minted.get("container") is True:
         from hfproxy.cli.containers import with_variables  # noqa: PLC0415  (only this pays for it)
 
         command = with_variables(command, environment)
     if wanted["bind"] == "tree":
-        _keep_orphans()
-    return _become(command, environment, minted)
+        _become_subreaper()
+    return _exec(command, environment, minted)
 
 
-def _become(command: list[str], environment: dict[str, str], minted: Message) -> int:
+def _exec(command: list[str], environment: dict[str, str], minted: Message) -> int:
     try:
         _set_pipe_signals(signal.SIG_DFL)
         os.execvpe(command[0], command, environment)
@@ -68,12 +68,12 @@ def _become(command: list[str], environment: dict[str, str], minted: Message) ->
     except OSError as error:
         code, what = NOT_EXECUTABLE, str(error.strerror)
     _set_pipe_signals(signal.SIG_IGN)
-    _give_back(minted)
-    complain(f"{command[0]}: {what}; it was not run and its grant is revoked")
+    _revoke_unused(minted)
+    print_error(f"{command[0]}: {what}; it was not run and its grant is revoked")
     return code
 
 
-def _keep_orphans() -> None:
+def _become_subreaper() -> None:
     """What the command's children leave behind is handed to the command, so that the daemon sees it in the tree."""
     from ctypes import CDLL  # noqa: PLC0415  (only this pays for it)
 
@@ -86,9 +86,9 @@ def _set_pipe_signals(handler: signal.Handlers) -> None:
     signal.signal(signal.SIGXFSZ, handler)
 
 
-def _give_back(minted: Message) -> None:
+def _revoke_unused(minted: Message) -> None:
     """Revoke what is not used. Where that fails it still ends with this process, or with its time."""
     try:  # noqa: SIM105  (as in client)
-        ask({"do": "revoke", "ids": [text(minted, "id")]})
+        request({"do": "revoke", "ids": [text(minted, "id")]})
     except HFProxyError:
         pass

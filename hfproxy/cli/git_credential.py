@@ -10,23 +10,23 @@ import os
 import sys
 from collections.abc import Mapping
 
-from hfproxy.cli.environment import OURS
-from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, request
-from hfproxy.cli.options import Arguments, Syntax
-from hfproxy.client import ask, text
+from hfproxy.cli.environment import CREDENTIAL_PREFIX
+from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, mint_request
+from hfproxy.cli.options import Arguments, CommandSpec
+from hfproxy.client import request, text
 from hfproxy.errors import UsageError
 from hfproxy.wire import Message
 
 HUB = frozenset({("https", "huggingface.co"), ("https", "hf.co")})
-USER = "hf_user"
+GIT_USERNAME = "hf_user"
 LIMIT_BYTES = 64 * 1024
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "git-credential",
     "Answer git. To set it up outside of exec: git config --global credential.helper '!hf-proxy git-credential'",
     *GRANT_OPTIONS,
     rest="get|store|erase",
-    most=1,
+    max_positional=1,
 )
 
 
@@ -34,7 +34,7 @@ def run(words: list[str]) -> int:
     """Raises as `client.ask`; UsageError for what git would not have asked."""
     arguments = SYNTAX.read(words)
     if not arguments.rest:
-        raise SYNTAX.wrong("it takes get, store or erase")
+        raise SYNTAX.usage_error("it takes get, store or erase")
     asked = sys.stdin.buffer.read(LIMIT_BYTES + 1)
     if arguments.rest != ["get"]:  # git adds words of its own from time to time: they are to be ignored
         return 0
@@ -63,26 +63,29 @@ def _attributes(asked: bytes) -> dict[str, str]:
 def _answer(arguments: Arguments, wanted: Mapping[str, str]) -> dict[str, str]:
     place = (wanted.get("protocol", ""), wanted.get("host", "").lower())
     credential = os.environ.get("HF_TOKEN", "")
-    if credential.startswith(OURS):
-        here = place in _own(os.environ.get("HF_ENDPOINT", ""))
-        return _told(wanted, credential) if here else {}
-    if place not in HUB | _own(text(ask({"do": "status"}), "endpoint")):
+    if credential.startswith(CREDENTIAL_PREFIX):
+        here = place in _is_our_endpoint(os.environ.get("HF_ENDPOINT", ""))
+        return _format_reply(wanted, credential) if here else {}
+    if place not in HUB | _is_our_endpoint(text(request({"do": "status"}), "endpoint")):
         return {}
     minted = mint(_request(arguments))
-    return {**_told(wanted, text(minted, "credential")), "password_expiry_utc": str(minted.get("expires_at", 0))}
+    return {
+        **_format_reply(wanted, text(minted, "credential")),
+        "password_expiry_utc": str(minted.get("expires_at", 0)),
+    }
 
 
 def _request(arguments: Arguments) -> Message:
     """Bound to nothing: the shell that git runs us in is gone with us."""
-    wanted = request(arguments, bind="none", of="parent")
+    wanted = mint_request(arguments, bind="none", of="parent")
     return {"label": "git", "program": "git", **wanted}
 
 
-def _own(endpoint: str) -> frozenset[tuple[str, str]]:
+def _is_our_endpoint(endpoint: str) -> frozenset[tuple[str, str]]:
     protocol, _, host = endpoint.partition("://")
     return frozenset({(protocol, host), (protocol, host.replace("127.0.0.1:", "localhost:"))})
 
 
-def _told(wanted: Mapping[str, str], credential: str) -> dict[str, str]:
+def _format_reply(wanted: Mapping[str, str], credential: str) -> dict[str, str]:
     """`ephemeral`: not to be kept by other helpers (git 2.46)."""
-    return {"username": wanted.get("username") or USER, "password": credential, "ephemeral": "1"}
+    return {"username": wanted.get("username") or GIT_USERNAME, "password": credential, "ephemeral": "1"}

@@ -32,7 +32,7 @@ def git_environment(
         for helper in ("", IN_CONTAINER if in_container else f"!{_program()} git-credential")
     ]
     names = {name for name, _ in ours}
-    entries = [entry for entry in _given(environment) if entry[0] not in names] + ours
+    entries = [entry for entry in _existing(environment) if entry[0] not in names] + ours
     numbered = enumerate(entries)
     return {"GIT_CONFIG_COUNT": str(len(entries))} | {
         f"GIT_CONFIG_{what}_{number}": text
@@ -41,7 +41,7 @@ def git_environment(
     }
 
 
-def _given(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+def _existing(environment: Mapping[str, str]) -> list[tuple[str, str]]:
     """What is there; nothing where git itself would find it malformed."""
     count = environment.get("GIT_CONFIG_COUNT", "")
     if not (count.isascii() and count.isdigit()):

@@ -1,7 +1,7 @@
 """What `exec`, `mint` and `env` have in common: which grant to ask for, and asking."""
 
 from hfproxy.cli.options import Arguments, Option
-from hfproxy.client import ask
+from hfproxy.client import request
 from hfproxy.wire import Message
 
 BINDS = ("pid", "tree", "none")
@@ -27,7 +27,7 @@ GRANT_OPTIONS: tuple[Option, ...] = (
 )
 
 
-def request(arguments: Arguments, *, bind: str, of: str) -> Message:
+def mint_request(arguments: Arguments, *, bind: str, of: str) -> Message:
     """The `mint` request for what was typed, without what was not.
 
     Args:
@@ -39,7 +39,7 @@ def request(arguments: Arguments, *, bind: str, of: str) -> Message:
         UsageError: a value that no daemon need be asked about.
     """
     wanted: Message = {
-        "scopes": arguments.texts("--scope"),
+        "scopes": arguments.all("--scope"),
         "profile": arguments.text("--profile"),
         "ttl": arguments.text("--ttl"),
         "account": arguments.text("--account"),
@@ -60,4 +60,4 @@ def request(arguments: Arguments, *, bind: str, of: str) -> Message:
 
 def mint(wanted: Message) -> Message:
     """Ask for the grant; raises as `client.ask`. Waits without limit: the vault may be asking a person."""
-    return ask(wanted, patient=True)
+    return request(wanted, wait=True)

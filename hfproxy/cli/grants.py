@@ -1,11 +1,11 @@
 """`grants`: what is granted now."""
 
-from hfproxy.cli.options import Syntax
-from hfproxy.cli.render import listing, moment, show, show_json, show_table
-from hfproxy.client import entries
+from hfproxy.cli.options import CommandSpec
+from hfproxy.cli.render import join_list, local_time, show, show_json, show_table
+from hfproxy.client import stream
 from hfproxy.wire import Message
 
-SYNTAX = Syntax("grants", "List what is granted now.", ("--json", "", "as a list of objects"))
+SYNTAX = CommandSpec("grants", "List what is granted now.", ("--json", "", "as a list of objects"))
 
 HEADINGS = ("ID", "LABEL", "SCOPES", "ACCOUNT", "PARENT", "BIND", "PID", "PROGRAM", "EXPIRES", "USES")
 
@@ -13,7 +13,7 @@ HEADINGS = ("ID", "LABEL", "SCOPES", "ACCOUNT", "PARENT", "BIND", "PID", "PROGRA
 def run(words: list[str]) -> int:
     """Raises as `client.ask`."""
     arguments = SYNTAX.read(words)
-    grants = list(entries({"do": "grants"}))
+    grants = list(stream({"do": "grants"}))
     if arguments.switch("--json"):
         show_json(grants)
     elif not grants:
@@ -24,5 +24,5 @@ def run(words: list[str]) -> int:
 
 
 def _row(grant: Message) -> tuple[object, ...]:
-    shown = {**grant, "scopes": listing(grant.get("scopes")), "expires": moment(grant.get("expires_at"))}
+    shown = {**grant, "scopes": join_list(grant.get("scopes")), "expires": local_time(grant.get("expires_at"))}
     return tuple(shown.get(heading.lower()) for heading in HEADINGS)

@@ -9,17 +9,17 @@ import sys
 import time
 
 from hfproxy.cli import attend, project, prompt
-from hfproxy.cli.environment import for_child, found
+from hfproxy.cli.environment import for_child, token_candidates
 from hfproxy.cli.exec import NO_DAEMON, NOT_EXECUTABLE, NOT_FOUND
 from hfproxy.cli.grant_options import mint
-from hfproxy.cli.options import Syntax
-from hfproxy.cli.render import complain, printable
-from hfproxy.client import entries
-from hfproxy.core.profile import Profile, learn
+from hfproxy.cli.options import CommandSpec
+from hfproxy.cli.render import print_error, printable
+from hfproxy.client import stream
+from hfproxy.core.profile import LeastScopes, from_entries
 from hfproxy.errors import HFProxyError, UsageError
 from hfproxy.wire import Message
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "learn",
     "Run a command with everything that may be granted, and print the smallest profile that it needed, on stderr.",
     ("--yes", "", "without asking"),
@@ -41,50 +41,50 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     command = arguments.rest
     if not command or not command[0]:
-        raise SYNTAX.wrong("there is no command to run")
+        raise SYNTAX.usage_error("there is no command to run")
     if arguments.switch("--write") and os.path.lexists(project.FILE):
         raise UsageError(f"{project.FILE} is there already; remove it, or learn without --write: hf-proxy learn -- CMD")
     if not arguments.switch("--yes"):
         prompt.needs_terminal("hf-proxy learn --yes -- CMD")
-        if not prompt.agreed(QUESTION):
+        if not prompt.confirm(QUESTION):
             raise HFProxyError("it was not run; with scopes that you name: hf-proxy exec --scope SCOPE -- CMD")
     return _run(command, arguments.text("--account"), write=arguments.switch("--write"))
 
 
 def _run(command: list[str], account: str | None, *, write: bool) -> int:
-    program, began = project.shown(os.path.basename(command[0])), time.monotonic()
+    program, began = project.printable_path(os.path.basename(command[0])), time.monotonic()
     wanted: Message = {"do": "mint", "learn": True, "bind": "pid", "of": "caller", "label": "learn", "program": program}
     try:
-        minted = mint({**wanted, **({"account": account} if account else {}), "found": found(os.environ)})
+        minted = mint({**wanted, **({"account": account} if account else {}), "found": token_candidates(os.environ)})
         environment = for_child(os.environ, minted)
     except UsageError:
         raise
     except HFProxyError as error:
-        complain(str(error))
+        print_error(str(error))
         return NO_DAEMON
     try:
         status = attend.run(command, environment)
     except (FileNotFoundError, NotADirectoryError):
-        complain(f"{command[0]}: command not found; it was not run")
+        print_error(f"{command[0]}: command not found; it was not run")
         return NOT_FOUND
     except OSError as error:
-        complain(f"{command[0]}: {error.strerror}; it was not run")
+        print_error(f"{command[0]}: {error.strerror}; it was not run")
         return NOT_EXECUTABLE
     try:
         # Entries are stamped in whole seconds.
-        _tell(_learned(int(time.monotonic() - began) + 2), failed=status != 0, write=write)
+        _tell(_entries_of_run(int(time.monotonic() - began) + 2), failed=status != 0, write=write)
     except HFProxyError as error:
-        complain(str(error))
-    return attend.end_like(status)
+        print_error(str(error))
+    return attend.exit_like(status)
 
 
-def _learned(seconds: int) -> Profile:
+def _entries_of_run(seconds: int) -> LeastScopes:
     """From inside of the grant, so of this grant alone."""
-    return learn(entries({"do": "audit", "since": f"{seconds}s"}))
+    return from_entries(stream({"do": "audit", "since": f"{seconds}s"}))
 
 
-def _tell(profile: Profile, *, failed: bool, write: bool) -> None:
-    said = _said(profile, failed=failed)
+def _tell(profile: LeastScopes, *, failed: bool, write: bool) -> None:
+    said = _remarks(profile, failed=failed)
     if not profile.scopes:
         said.append("# It needs no scope.")
         _print(said)
@@ -97,7 +97,7 @@ def _tell(profile: Profile, *, failed: bool, write: bool) -> None:
         _print([f"written: {project.FILE}; to use it: hf-proxy allow"])
 
 
-def _said(profile: Profile, *, failed: bool) -> list[str]:
+def _remarks(profile: LeastScopes, *, failed: bool) -> list[str]:
     """What there is to know beside the scopes, as comments. The command's words are not: they may hold a secret."""
     lines = [f"Learned from {profile.requests} requests."]
     lines += [f"For {count} of these one could stand: {scope}" for scope, count in profile.wider.items()]

@@ -1,14 +1,14 @@
 """`lockdown`: end everything now; nothing is granted until `unlock`."""
 
 from hfproxy.cli import prompt
-from hfproxy.cli.options import Syntax
+from hfproxy.cli.options import CommandSpec
 from hfproxy.cli.progress import waiting
-from hfproxy.cli.render import complain, show
-from hfproxy.client import ask, rows, texts
+from hfproxy.cli.render import print_error, show
+from hfproxy.client import request, rows, texts
 from hfproxy.errors import HFProxyError
 from hfproxy.wire import Message
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "lockdown",
     "The bad day: end every grant, cut what is running, lock the vault. Nothing is granted until: hf-proxy unlock",
     ("--revoke-upstream", "", "revoke the tokens at the Hub as well: of every account, for everybody, for good"),
@@ -25,15 +25,15 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     recall, account = arguments.switch("--revoke-upstream"), arguments.text("--account")
     if account is not None and not recall:
-        raise SYNTAX.wrong("--account says whose token to revoke, so it needs --revoke-upstream")
+        raise SYNTAX.usage_error("--account says whose token to revoke, so it needs --revoke-upstream")
     wanted: Message = {"do": "lockdown", "recall": recall, "account": account}
     if arguments.switch("--dry-run"):
-        _tell_plan(ask({**wanted, "dry": True}, patient=True), recall=recall, account=account)
+        _tell_plan(request({**wanted, "dry": True}, wait=True), recall=recall, account=account)
         return 0
     if not arguments.switch("--yes"):
         _agree(wanted)
     with waiting("locking down"):
-        done = ask(wanted, patient=True)
+        done = request(wanted, wait=True)
     _tell(done)
     return 0
 
@@ -47,8 +47,8 @@ def _agree(wanted: Message) -> None:
     recall = bool(wanted["recall"])
     instead = "hf-proxy lockdown --yes" + (" --revoke-upstream" if recall else "")
     prompt.needs_terminal(instead)
-    _tell_plan(ask({**wanted, "dry": True}, patient=True), recall=recall, account=wanted["account"])
-    if not prompt.agreed("Do it?"):
+    _tell_plan(request({**wanted, "dry": True}, wait=True), recall=recall, account=wanted["account"])
+    if not prompt.confirm("Do it?"):
         raise HFProxyError("nothing was done; to end single grants: hf-proxy revoke ID")
 
 
@@ -74,7 +74,7 @@ def _tell(done: Message) -> None:
         show(f"ended: {grant}")
     tell_recalled(done)
     if done.get("recorded") is not True:
-        complain("warning: the journal could not be written, so it does not say that this was done")
+        print_error("warning: the journal could not be written, so it does not say that this was done")
     show("locked down: nothing is granted until: hf-proxy unlock")
 
 
@@ -88,6 +88,6 @@ def tell_recalled(answer: Message) -> None:
                     f"revoked at the Hub: the token of account {name}; the Hub was asked and does not know it any more"
                 )
             case "waiting":
-                complain(f"NOT yet revoked: the token of {name}: {why}; it will be tried again at the next unlock")
+                print_error(f"NOT yet revoked: the token of {name}: {why}; it will be tried again at the next unlock")
             case _:
-                complain(f"not revoked: {name}: {why}; see: hf-proxy accounts")
+                print_error(f"not revoked: {name}: {why}; see: hf-proxy accounts")

@@ -1,16 +1,16 @@
 """`login`: hand a token to the daemon, which asks the Hub whose it is and keeps it in the vault."""
 
 from hfproxy.cli import prompt
-from hfproxy.cli.options import Arguments, Syntax
+from hfproxy.cli.options import Arguments, CommandSpec
 from hfproxy.cli.progress import waiting
-from hfproxy.cli.render import complain, listing, printable, show
-from hfproxy.client import ask, text, texts
+from hfproxy.cli.render import join_list, print_error, printable, show
+from hfproxy.client import request, text, texts
 from hfproxy.errors import UsageError
 from hfproxy.wire import Message
 
 HUB = "https://huggingface.co"
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "login",
     "Put a token into the vault. Asks for it on the terminal, unless told where it is.",
     ("--account", "NAME", "under which name; without it: default"),
@@ -26,11 +26,11 @@ def run(words: list[str]) -> int:
     name = arguments.text("--account") or "default"
     token = _token(arguments, name)
     with waiting("asking the Hub whose token it is"):
-        account = ask({"do": "login", "account": name, "token": token}, patient=True)
+        account = request({"do": "login", "account": name, "token": token}, wait=True)
     _tell(account)
     file = arguments.text("--token-file")
     if file is not None:
-        complain(f"warning: the token still stands in the clear in {file}; delete it with: rm -- {file}")
+        print_error(f"warning: the token still stands in the clear in {file}; delete it with: rm -- {file}")
     return 0
 
 
@@ -50,16 +50,16 @@ def _refuse_token_in(words: list[str]) -> None:
 def _token(arguments: Arguments, name: str) -> str:
     file = arguments.text("--token-file")
     if file is not None and arguments.switch("--token-stdin"):
-        raise SYNTAX.wrong("--token-stdin and --token-file exclude each other")
+        raise SYNTAX.usage_error("--token-stdin and --token-file exclude each other")
     if file is not None:
         return prompt.from_file(file).strip()
     if arguments.switch("--token-stdin"):
         return prompt.from_stdin().strip()
     prompt.needs_terminal("hf-proxy login --token-stdin")
     # A changed config may name another Hub; who types sees where the token goes, before it is typed.
-    hub = text(ask({"do": "status"}), "hub")
+    hub = text(request({"do": "status"}), "hub")
     question = f"Token for account '{name}' at {hub}" + ("" if hub == HUB else ", which is not Hugging Face's")
-    return prompt.hidden(printable(question), instead="hf-proxy login --token-stdin").strip()
+    return prompt.read_hidden(printable(question), instead="hf-proxy login --token-stdin").strip()
 
 
 def _tell(account: Message) -> None:
@@ -67,6 +67,6 @@ def _tell(account: Message) -> None:
     show(f"account {name}: {user}, {role}, at {account.get('origin')}")
     for what in ("orgs", "scopes"):
         if account.get(what):
-            show(f"{what}: {listing(account[what])}")
+            show(f"{what}: {join_list(account[what])}")
     for warning in texts(account, "warnings"):
-        complain(f"warning: {warning}")
+        print_error(f"warning: {warning}")

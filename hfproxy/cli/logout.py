@@ -1,10 +1,10 @@
 """`logout`: forget a token."""
 
-from hfproxy.cli.options import Syntax
-from hfproxy.cli.render import complain, show
-from hfproxy.client import ask, text, texts
+from hfproxy.cli.options import CommandSpec
+from hfproxy.cli.render import print_error, show
+from hfproxy.client import request, text, texts
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "logout",
     "Forget the token of an account. Its grants end.",
     ("--account", "NAME", "whose; without it: default, or the only one"),
@@ -14,8 +14,8 @@ SYNTAX = Syntax(
 def run(words: list[str]) -> int:
     """Raises as `client.ask`."""
     name = SYNTAX.read(words).text("--account")
-    answer = ask({"do": "logout"} if name is None else {"do": "logout", "account": name}, patient=True)
+    answer = request({"do": "logout"} if name is None else {"do": "logout", "account": name}, wait=True)
     for warning in texts(answer, "warnings") if "warnings" in answer else []:
-        complain(f"warning: {warning}")
+        print_error(f"warning: {warning}")
     show(f"forgotten: {text(answer, 'account')}")
     return 0

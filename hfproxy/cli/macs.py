@@ -16,7 +16,7 @@ SHOWN_RANGES = 5
 LOCKED = frozenset({"lock", "lockdown"})
 
 
-class Numbers:
+class RangeSet:
     """Numbers in ascending order, kept as ranges."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Numbers:
         return ", ".join([*shown, *(["..."] if len(self._ranges) > SHOWN_RANGES else [])])
 
 
-class Macs:
+class MacChecker:
     """Takes entries in order.
 
     An entry may lack a MAC where the daemon had no key: before the first that carries one, from a start of the daemon
@@ -48,7 +48,7 @@ class Macs:
         """`key` is the name of the key that can be asked about; "": there is none."""
         self.key, self._ask = key, ask
         self.fitting = 0
-        self.without, self.foreign = Numbers(), Numbers()
+        self.without, self.foreign = RangeSet(), RangeSet()
         self._may_lack, self._is_closing = True, False
         self._waiting: list[tuple[str, Entry]] = []
 
@@ -65,11 +65,11 @@ class Macs:
         elif self.key and entry.mac.startswith(f"{self.key}:"):
             self._waiting.append((path, entry))
             if len(self._waiting) >= BATCH:
-                self.settle()
+                self.flush()
         else:
             self.foreign.add(entry.seq)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Have those that wait judged; raises as `take`."""
         waiting, self._waiting = self._waiting, []
         answers = self._ask([(entry.digest, entry.mac) for _, entry in waiting]) if waiting else []

@@ -2,14 +2,14 @@
 
 import sys
 
-from hfproxy.cli.options import Syntax
-from hfproxy.client import ask, text
+from hfproxy.cli.options import CommandSpec
+from hfproxy.client import request, text
 
-SYNTAX = Syntax("metrics", "Print the daemon's counters in the text format of Prometheus.")
+SYNTAX = CommandSpec("metrics", "Print the daemon's counters in the text format of Prometheus.")
 
 
 def run(words: list[str]) -> int:
     """Raises as `client.ask`."""
     SYNTAX.read(words)
-    sys.stdout.write(text(ask({"do": "metrics"}), "text"))
+    sys.stdout.write(text(request({"do": "metrics"}), "text"))
     return 0

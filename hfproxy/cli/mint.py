@@ -2,14 +2,14 @@
 
 import sys
 
-from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, request
-from hfproxy.cli.options import Syntax
+from hfproxy.cli.grant_options import GRANT_OPTIONS, mint, mint_request
+from hfproxy.cli.options import CommandSpec
 from hfproxy.cli.project import with_project
-from hfproxy.cli.render import listing, moment, printable, show_json
+from hfproxy.cli.render import join_list, local_time, printable, show_json
 from hfproxy.client import text
 from hfproxy.wire import Message
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "mint",
     "Print a credential, for what cannot be run by exec.",
     *GRANT_OPTIONS,
@@ -22,7 +22,7 @@ MEMBERS = ("id", "credential", "endpoint", "expires_at", "scopes")
 def run(words: list[str]) -> int:
     """Raises as `client.ask`."""
     arguments = SYNTAX.read(words)
-    minted = mint(with_project(request(arguments, bind="none", of="parent")))
+    minted = mint(with_project(mint_request(arguments, bind="none", of="parent")))
     if arguments.switch("--json"):
         show_json({member: minted.get(member) for member in MEMBERS})
         return 0
@@ -33,7 +33,7 @@ def run(words: list[str]) -> int:
 
 
 def _summary(minted: Message) -> str:
-    scopes, until, grant = listing(minted.get("scopes")), moment(minted.get("expires_at")), minted.get("id")
+    scopes, until, grant = join_list(minted.get("scopes")), local_time(minted.get("expires_at")), minted.get("id")
     return (
         f"{printable(scopes)} until {until}, at HF_ENDPOINT={printable(minted.get('endpoint'))}\n"
         f"end it with: hf-proxy revoke {printable(grant)}\n"

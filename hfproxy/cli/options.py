@@ -30,7 +30,7 @@ class Arguments:
         """Was it given?"""
         return name in self._given
 
-    def texts(self, name: str) -> list[str]:
+    def all(self, name: str) -> list[str]:
         """Every value of an option, in order."""
         return self._given.get(name, [])
 
@@ -63,7 +63,7 @@ class Arguments:
         return default if typed is None else typed
 
 
-class Syntax:
+class CommandSpec:
     """What a command takes: its options, and what may stand beside them."""
 
     __slots__ = ("_most", "command", "options", "purpose", "rest", "starts_command")
@@ -74,7 +74,7 @@ class Syntax:
         purpose: str,
         *options: Option,
         rest: str = "",
-        most: int = 0,
+        max_positional: int = 0,
         starts_command: bool = False,
     ) -> None:
         """`rest` and `most`: what else it takes and how many; with `starts_command` the first begins CMD."""
@@ -82,7 +82,7 @@ class Syntax:
         self.purpose = purpose
         self.options = options
         self.rest = rest
-        self._most = most
+        self._most = max_positional
         self.starts_command = starts_command
 
     def read(self, words: list[str]) -> Arguments:
@@ -104,10 +104,10 @@ class Syntax:
                 if self.starts_command:
                     rest.extend(coming)
         if len(rest) > self._most and not self.starts_command:
-            raise self.wrong("more was typed than it takes")
+            raise self.usage_error("more was typed than it takes")
         return Arguments(given, rest)
 
-    def wrong(self, what: str) -> UsageError:
+    def usage_error(self, what: str) -> UsageError:
         """A failure to understand, which points to the help."""
         return UsageError(f"{what}; see: hf-proxy {self.command} --help")
 
@@ -118,13 +118,13 @@ class Syntax:
             raise SystemExit(0)
         kind = next((kind for known, kind, _ in self.options if known == name), None)
         if kind is None:
-            raise self.wrong(f"'{self.command}' has no option '{name[:40]}'")
+            raise self.usage_error(f"'{self.command}' has no option '{name[:40]}'")
         if not kind and equals:
-            raise self.wrong(f"{name} takes no value")
+            raise self.usage_error(f"{name} takes no value")
         if kind and not equals:
             value = next(coming, "--")
             if value.startswith("--"):
-                raise self.wrong(f"{name} needs a value: {name} {kind}")
+                raise self.usage_error(f"{name} needs a value: {name} {kind}")
         given.setdefault(name, []).append(value)
 
     def _help(self) -> str:

@@ -14,7 +14,7 @@ OPTIONS: tuple[Option, ...] = (
 Place = tuple[int | None, str | None]
 
 
-def named(arguments: Arguments, command: str) -> Place:
+def source_of(arguments: Arguments, command: str) -> Place:
     """The descriptor or the file; neither: the terminal.
 
     Raises:
@@ -26,7 +26,7 @@ def named(arguments: Arguments, command: str) -> Place:
     return descriptor, file
 
 
-def taken(place: Place, command: str, *, new: bool) -> str:
+def read_passphrase(place: Place, command: str, *, new: bool) -> str:
     """The passphrase. On the terminal one that is to seal something is asked for twice.
 
     Raises:
@@ -39,7 +39,7 @@ def taken(place: Place, command: str, *, new: bool) -> str:
     if file is not None:
         return private.passphrase(file).reveal()
     instead = f"hf-proxy {command} --passphrase-fd 3 3<FILE"
-    typed = prompt.hidden("Passphrase for a new vault" if new else "Passphrase of the vault", instead=instead)
-    if new and prompt.hidden("The same again", instead=instead) != typed:
+    typed = prompt.read_hidden("Passphrase for a new vault" if new else "Passphrase of the vault", instead=instead)
+    if new and prompt.read_hidden("The same again", instead=instead) != typed:
         raise HFProxyError(f"the two differ, nothing was changed; try again: hf-proxy {command}")
     return typed

@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 CLEARED = "\r\x1b[K"
 
 
-class Counted(Iterator[Item]):
+class CountingIterator(Iterator[Item]):
     """Items as they come, and how many have come."""
 
     def __init__(self, items: Iterable[Item]) -> None:

@@ -23,11 +23,11 @@ def with_project(wanted: Message) -> Message:
     """
     if "scopes" in wanted or "profile" in wanted:
         return wanted
-    path = nearest()
+    path = find_project_file()
     return wanted if path is None else {**wanted, "project": read(path)}
 
 
-def nearest() -> str | None:
+def find_project_file() -> str | None:
     """The file of the working directory, or of the nearest above it that has one.
 
     Directories of other users are passed over: who owns /tmp, or a share, does not choose our scopes.
@@ -66,9 +66,9 @@ def read(path: str) -> Message:
         raise ConfigError(f"{path} is not text in UTF-8; {INSTEAD}") from None
     if not regular or len(content) > LIMIT_BYTES:
         raise ConfigError(f"{path} is not a file of at most {LIMIT_BYTES // 1024} KiB; {INSTEAD}")
-    return {"path": shown(path), "content": text}
+    return {"path": printable_path(path), "content": text}
 
 
-def shown(path: str) -> str:
+def printable_path(path: str) -> str:
     """A path as a message can hold it: it may be no text at all."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

@@ -11,7 +11,7 @@ from hfproxy.errors import HFProxyError, UsageError
 LIMIT_BYTES = 64 * 1024
 
 
-def hidden(question: str, *, instead: str) -> str:
+def read_hidden(question: str, *, instead: str) -> str:
     """Ask on the terminal without showing what is typed.
 
     Args:
@@ -40,7 +40,7 @@ def needs_terminal(instead: str) -> None:
         raise UsageError(f"there is no terminal to ask on; use: {instead}")
 
 
-def agreed(question: str) -> bool:
+def confirm(question: str) -> bool:
     """Ask a person on the terminal for a yes; anything else is a no."""
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()

@@ -20,7 +20,7 @@ def printable(text: object) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in str(text))
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """One line on stderr. What has the shape of a token is left out: it may have been typed by mistake."""
     sys.stderr.write(f"hf-proxy: {re.sub(SECRETS, '<hidden>', printable(text))}\n")
 
@@ -54,7 +54,7 @@ def columns(headings: tuple[str, ...], rows: list[tuple[object, ...]]) -> list[s
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
-def moment(at: object) -> str:
+def local_time(at: object) -> str:
     """A moment in local time, ISO 8601; nothing for what is none."""
     if not isinstance(at, int | float):
         return ""
@@ -64,6 +64,6 @@ def moment(at: object) -> str:
         return str(at)
 
 
-def listing(items: object) -> str:
+def join_list(items: object) -> str:
     """A list as a person reads it."""
     return ", ".join(map(str, items)) if isinstance(items, list) else ""

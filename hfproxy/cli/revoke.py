@@ -1,15 +1,15 @@
 """`revoke`: end grants now."""
 
-from hfproxy.cli.options import Syntax
+from hfproxy.cli.options import CommandSpec
 from hfproxy.cli.render import show
-from hfproxy.client import ask, texts
+from hfproxy.client import request, texts
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "revoke",
     "End grants now; transfers that are under way are cut.",
     ("--all", "", "every grant"),
     rest="ID...",
-    most=1000,
+    max_positional=1000,
 )
 
 
@@ -18,8 +18,8 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     every = arguments.switch("--all")
     if every == bool(arguments.rest):
-        raise SYNTAX.wrong("name grants or give --all")
-    answer = ask({"do": "revoke", "all": True} if every else {"do": "revoke", "ids": arguments.rest})
+        raise SYNTAX.usage_error("name grants or give --all")
+    answer = request({"do": "revoke", "all": True} if every else {"do": "revoke", "ids": arguments.rest})
     for grant in texts(answer, "revoked"):
         show(f"revoked: {grant}")
     return 0

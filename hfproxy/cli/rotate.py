@@ -10,16 +10,16 @@ import subprocess
 import sys
 
 from hfproxy.cli import prompt
-from hfproxy.cli.options import Syntax
+from hfproxy.cli.options import CommandSpec
 from hfproxy.cli.progress import waiting
-from hfproxy.cli.render import complain, listing, show
-from hfproxy.cli.whole_journal import whole_journal
-from hfproxy.client import ask, rows, text, texts
-from hfproxy.core.form import Form, form
+from hfproxy.cli.render import join_list, print_error, show
+from hfproxy.cli.whole_journal import all_entries
+from hfproxy.client import request, rows, text, texts
+from hfproxy.core.form import TokenForm, prefilled_form
 from hfproxy.errors import AccountError
 from hfproxy.wire import Message
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "rotate",
     "Replace an account's token. Shows the Hub's form, filled in with what was used, then asks for the new token.",
     ("--account", "NAME", "whose; without it: default, or the only one"),
@@ -42,7 +42,7 @@ def run(words: list[str]) -> int:
         _tell_form(wanted)
     token = _token(name, from_stdin=piped)
     with waiting("asking the Hub about the new token and the old one"):
-        done = ask({"do": "rotate", "account": name, "token": token}, patient=True)
+        done = request({"do": "rotate", "account": name, "token": token}, wait=True)
     if piped:  # whoever pipes it may read stdout, where nothing is said by what fails
         _tell_form(wanted)
     _tell(done, text(account, "origin") + TOKENS_PAGE)
@@ -51,7 +51,7 @@ def run(words: list[str]) -> int:
 
 def _chosen(name: str | None) -> Message:
     """As the daemon chooses where no name is given."""
-    accounts = {text(one, "name"): one for one in rows(ask({"do": "accounts"}, patient=True), "accounts")}
+    accounts = {text(one, "name"): one for one in rows(request({"do": "accounts"}, wait=True), "accounts")}
     if not accounts:
         raise AccountError("there is no account yet; run: hf-proxy login")
     if name is None and "default" not in accounts and len(accounts) > 1:
@@ -62,18 +62,20 @@ def _chosen(name: str | None) -> Message:
     return found
 
 
-def _form(account: Message) -> Form:
-    used = whole_journal()
-    return form(
+def _form(account: Message) -> TokenForm:
+    used = all_entries()
+    return prefilled_form(
         text(account, "origin"), text(account, "name"), text(account, "user"), frozenset(texts(account, "orgs")), used
     )
 
 
-def _tell_form(wanted: Form) -> None:
+def _tell_form(wanted: TokenForm) -> None:
     show(f"make the new token here: {wanted.url}")
-    show(f"filled in, from what the journal shows was used: {listing(list(wanted.said)) or 'nothing was used yet'}")
-    if wanted.by_hand:
-        show(f"tick by hand, if it is still needed: {listing(list(wanted.by_hand))}")
+    show(
+        f"filled in, from what the journal shows was used: {join_list(list(wanted.summary)) or 'nothing was used yet'}"
+    )
+    if wanted.not_in_form:
+        show(f"tick by hand, if it is still needed: {join_list(list(wanted.not_in_form))}")
     sys.stdout.flush()
 
 
@@ -89,7 +91,7 @@ def _open(url: str) -> None:
 def _token(name: str, *, from_stdin: bool) -> str:
     if from_stdin:
         return prompt.from_stdin().strip()
-    return prompt.hidden(f"The new token for account '{name}'", instead="hf-proxy rotate --token-stdin").strip()
+    return prompt.read_hidden(f"The new token for account '{name}'", instead="hf-proxy rotate --token-stdin").strip()
 
 
 def _tell(done: Message, page: str) -> None:
@@ -97,6 +99,6 @@ def _tell(done: Message, page: str) -> None:
     if done.get("dead") is True:
         show("the old token is dead: the Hub was asked and does not accept it any more")
     elif done.get("dead") is False:
-        complain(f"warning: the old token is NOT dead: the Hub accepts it still; delete it now at {page}")
+        print_error(f"warning: the old token is NOT dead: the Hub accepts it still; delete it now at {page}")
     else:
-        complain(f"warning: whether the old token is dead is not known ({done.get('why')}); delete it at {page}")
+        print_error(f"warning: whether the old token is dead is not known ({done.get('why')}); delete it at {page}")

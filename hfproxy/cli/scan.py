@@ -13,16 +13,16 @@ from contextlib import suppress
 from typing import TextIO
 
 from hfproxy.cli import migrate, prompt
-from hfproxy.cli.options import Arguments, Syntax
-from hfproxy.cli.render import complain, show, show_json, show_table
-from hfproxy.client import ask
+from hfproxy.cli.options import Arguments, CommandSpec
+from hfproxy.cli.render import print_error, show, show_json, show_table
+from hfproxy.client import request
 from hfproxy.errors import UsageError
 from hfproxy.scan import places, processes
 from hfproxy.scan.globs import Globs
-from hfproxy.scan.tokens import fingerprint, masked
-from hfproxy.scan.walk import Finding, Seen, Walk
+from hfproxy.scan.tokens import fingerprint, redacted
+from hfproxy.scan.walk import Finding, ScanCounts, Walk
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "scan",
     "Find Hugging Face tokens in the clear: in your home, this environment and running processes, or below each PATH.\n"
     "Exits 1 if there are any. Directories that tools fill (.cache, node_modules, site-packages, the stores of git\n"
@@ -34,7 +34,7 @@ SYNTAX = Syntax(
     ("--exclude", "GLOB", "leave out what it fits, as a line of .gitignore would; may be given more than once"),
     ("--json", "", "as one object"),
     rest="[PATH...]",
-    most=1_000_000,
+    max_positional=1_000_000,
 )
 FEW = 3
 AFTER_S, AGAIN_S = 1.0, 0.2
@@ -45,38 +45,38 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     moves, dry = arguments.switch("--migrate"), arguments.switch("--dry-run")
     if arguments.switch("--yes") and not moves:
-        raise SYNTAX.wrong("--yes goes with --migrate")
+        raise SYNTAX.usage_error("--yes goes with --migrate")
     if moves and not dry:
         if not arguments.switch("--yes"):
             prompt.needs_terminal(_again(arguments, "--migrate", "--yes"))
-        ask({"do": "status"})
+        request({"do": "status"})
     seen, findings = _scan(arguments)
-    fates = [migrate.Fate(finding) for finding in findings]
+    fates = [migrate.Migration(finding) for finding in findings]
     if arguments.switch("--whoami"):
-        migrate.tell_whose(fates)
+        migrate.identify_owners(fates)
     if dry:
         migrate.plan(fates)
     elif moves and fates:
-        migrate.move(fates, asks=not arguments.switch("--yes"))
+        migrate.migrate(fates, asks=not arguments.switch("--yes"))
     _report(arguments, seen, fates)
     left = [fate for fate in fates if fate.state not in migrate.DONE]
     if left:
-        complain(_next(arguments, left))
+        print_error(_next(arguments, left))
     return 1 if left else 0
 
 
-def _scan(arguments: Arguments) -> tuple[Seen, list[Finding]]:
+def _scan(arguments: Arguments) -> tuple[ScanCounts, list[Finding]]:
     home, known = os.path.expanduser("~"), {}
     if not arguments.rest:
         known = {os.path.realpath(path): kind for path, kind in places.known_files(home, os.environ).items()}
     progress = Progress(sys.stderr)
-    walk = Walk(Globs(arguments.texts("--exclude")), known, one_system=not arguments.rest, tick=progress.show)
+    walk = Walk(Globs(arguments.all("--exclude")), known, one_system=not arguments.rest, tick=progress.show)
     for path in arguments.rest:
         try:
-            walk.look(path)
+            walk.scan(path)
         except OSError as error:
             raise UsageError(
-                f"{masked(path)} cannot be looked into ({error.strerror}); see: hf-proxy scan --help"
+                f"{redacted(path)} cannot be looked into ({error.strerror}); see: hf-proxy scan --help"
             ) from None
     elsewhere = [] if arguments.rest else list(_at_home(walk, home, list(known)))
     progress.clear()
@@ -84,9 +84,9 @@ def _scan(arguments: Arguments) -> tuple[Seen, list[Finding]]:
 
 
 def _at_home(walk: Walk, home: str, files: list[str]) -> Iterator[Finding]:
-    for path in (*files, *places.known_trees(home, os.environ)):
+    for path in (*files, *places.roots_to_walk(home, os.environ)):
         with suppress(OSError):  # most are not there
-            walk.look(path)
+            walk.scan(path)
     yield from processes.environment(os.environb)
     yield from processes.processes(walk.seen)
 
@@ -114,12 +114,12 @@ class Progress:
             self._terminal.flush()
 
 
-def _report(arguments: Arguments, seen: Seen, fates: list[migrate.Fate]) -> None:
+def _report(arguments: Arguments, seen: ScanCounts, fates: list[migrate.Migration]) -> None:
     if arguments.switch("--json"):
         scanned = {
             name: getattr(seen, name) for name in ("files", "bytes", "processes", "skipped", "excluded", "denied")
         }
-        scanned["elsewhere"] = [masked(path) for path in seen.elsewhere]
+        scanned["elsewhere"] = [redacted(path) for path in seen.elsewhere]
         show_json({"findings": [_as_json(fate) for fate in fates], "scanned": scanned})
         return
     if fates:
@@ -128,16 +128,16 @@ def _report(arguments: Arguments, seen: Seen, fates: list[migrate.Fate]) -> None
     show(_summary(seen, fates))
 
 
-def _as_json(fate: migrate.Fate) -> dict[str, object]:
+def _as_json(fate: migrate.Migration) -> dict[str, object]:
     found = fate.finding
     return {
-        "path": masked(found.path),
+        "path": redacted(found.path),
         "line": found.line,
         "kind": found.kind.value,
         "shape": found.shape.value,
         "token": fingerprint(found.token),
-        "variable": found.variable and masked(found.variable),
-        "program": found.program and masked(found.program),
+        "variable": found.variable and redacted(found.variable),
+        "program": found.program and redacted(found.program),
         "state": fate.state,
         "account": fate.account,
         "user": fate.user,
@@ -146,19 +146,19 @@ def _as_json(fate: migrate.Fate) -> dict[str, object]:
     }
 
 
-def _row(fate: migrate.Fate) -> tuple[object, ...]:
+def _row(fate: migrate.Migration) -> tuple[object, ...]:
     found = fate.finding
-    where = masked(found.path) + (f":{found.line}" if found.line else "")
+    where = redacted(found.path) + (f":{found.line}" if found.line else "")
     inside = " ".join(filter(None, (found.variable, found.program and f"({found.program})")))
     whose = fate.user and f"{fate.user}, {fate.role}"
-    return f"{where} {masked(inside)}".rstrip(), found.kind.value, fingerprint(found.token), whose, _note(fate)
+    return f"{where} {redacted(inside)}".rstrip(), found.kind.value, fingerprint(found.token), whose, _note(fate)
 
 
-def _note(fate: migrate.Fate) -> str:
+def _note(fate: migrate.Migration) -> str:
     return migrate.DONE.get(fate.state) or fate.why or ""
 
 
-def _summary(seen: Seen, fates: list[migrate.Fate]) -> str:
+def _summary(seen: ScanCounts, fates: list[migrate.Migration]) -> str:
     tokens = len({fingerprint(fate.finding.token) for fate in fates})
     found = f"{_counted(tokens, 'token')} in {_counted(len(fates), 'place')}" if fates else "no token in the clear"
     among = _counted(seen.files, "file") + (f" and {_counted(seen.processes, 'process')}" if seen.processes else "")
@@ -168,7 +168,7 @@ def _summary(seen: Seen, fates: list[migrate.Fate]) -> str:
             (seen.skipped, "caches and large binaries"),
             (seen.excluded, "excluded"),
             (seen.denied, "that may not be read"),
-            (len(seen.elsewhere), f"other file systems (the first: {masked((seen.elsewhere or [''])[0])})"),
+            (len(seen.elsewhere), f"other file systems (the first: {redacted((seen.elsewhere or [''])[0])})"),
         )
         if number
     ]
@@ -179,7 +179,7 @@ def _counted(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 'es' if what.endswith('s') else 's'}"
 
 
-def _next(arguments: Arguments, left: list[migrate.Fate]) -> str:
+def _next(arguments: Arguments, left: list[migrate.Migration]) -> str:
     what = f"{_counted(len(left), 'place')} with a token in the clear"
     if arguments.switch("--migrate") and not arguments.switch("--dry-run"):
         return f"{what} left, as noted; once that is done: {_again(arguments)}"
@@ -190,6 +190,6 @@ def _next(arguments: Arguments, left: list[migrate.Fate]) -> str:
 
 def _again(arguments: Arguments, *options: str) -> str:
     """The same command with other options; without the paths where they are many."""
-    excluded = [word for glob in arguments.texts("--exclude") for word in ("--exclude", glob)]
+    excluded = [word for glob in arguments.all("--exclude") for word in ("--exclude", glob)]
     paths = arguments.rest if len(arguments.rest) <= FEW else ["PATH..."]
-    return shlex.join(["hf-proxy", "scan", *options, *excluded, *map(masked, paths)])
+    return shlex.join(["hf-proxy", "scan", *options, *excluded, *map(redacted, paths)])

@@ -9,21 +9,21 @@ from pathlib import Path
 
 from hfproxy import config, durable
 from hfproxy.cli import service_manager, service_units
-from hfproxy.cli.options import Syntax
+from hfproxy.cli.options import CommandSpec
 from hfproxy.cli.render import show
 from hfproxy.cli.service_manager import Manager
-from hfproxy.cli.service_units import CONTROL, DAEMON, DATA, UNITS, Places, State
-from hfproxy.client import ask
+from hfproxy.cli.service_units import CONTROL, DAEMON, DATA, UNITS, InstallPaths, UnitState
+from hfproxy.client import request
 from hfproxy.daemon.service import data_socket
 from hfproxy.errors import ConfigError, DaemonError, HFProxyError, RefusedError, ServiceError
 from hfproxy.wire import Message
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "service",
     "Run the daemon as a service of your user: install, uninstall, status.",
     ("--system", "", "as a service of the machine, under a user of its own; needs root"),
     rest="install|uninstall|status",
-    most=1,
+    max_positional=1,
 )
 
 SOCKETS = (CONTROL, DATA)
@@ -32,12 +32,12 @@ ITEM_REMOVAL = "secret-tool clear service hf-proxy username accounts"
 
 
 @dataclass(frozen=True)
-class Target:
+class Installation:
     """The service of a user, or that of the machine."""
 
     system: bool
     manager: Manager
-    places: Places
+    places: InstallPaths
     directory: Path
 
     @property
@@ -56,29 +56,29 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     verbs = {"install": install, "uninstall": uninstall, "status": status}
     if not arguments.rest or arguments.rest[0] not in verbs:
-        raise SYNTAX.wrong("it takes one of: install, uninstall, status")
+        raise SYNTAX.usage_error("it takes one of: install, uninstall, status")
     return verbs[arguments.rest[0]](_target(system=arguments.switch("--system")))
 
 
-def _target(*, system: bool) -> Target:
+def _target(*, system: bool) -> Installation:
     if sys.platform != "linux":
         raise ServiceError("services are made for systemd only; elsewhere, run by hand: hf-proxy daemon &")
     if not system:
-        return Target(system, Manager(system=False), Places.of_user(), service_units.user_directory())
+        return Installation(system, Manager(system=False), InstallPaths.of_user(), service_units.user_directory())
     # Whom the commands below have to find, whatever the caller's own daemon is.
-    os.environ["HFPROXY_RUNTIME_DIR"] = Places.of_system().runtime
-    return Target(system, Manager(system=True), Places.of_system(), service_units.SYSTEM_DIRECTORY)
+    os.environ["HFPROXY_RUNTIME_DIR"] = InstallPaths.of_system().runtime
+    return Installation(system, Manager(system=True), InstallPaths.of_system(), service_units.SYSTEM_DIRECTORY)
 
 
 # --- install ----------------------------------------------------------------------------------------------------------
 
 
-def install(target: Target) -> int:
+def install(target: Installation) -> int:
     """Write, verify, enable and start; on any failure all is as it was before."""
     if target.system:
         _check_root(target)
         service_units.check_only_root_changes(Path(target.places.python), service_units.HERE)
-    target.manager.reach("start the daemon by hand: hf-proxy daemon &")
+    target.manager.check_available("start the daemon by hand: hf-proxy daemon &")
     _check_nothing_of_others(target)
     before = {file: service_units.written(file) for file in target.files}
     _check_no_daemon_by_hand(target)
@@ -87,16 +87,16 @@ def install(target: Target) -> int:
     target.manager.verify(files)
     try:
         _put_in_place(target, before, files)
-        pid = ask({"do": "status"}).get("pid")
+        pid = request({"do": "status"}).get("pid")
     except BaseException:
-        _put_back(target, before)
+        _roll_back(target, before)
         raise
     show(f"hf-proxy runs as a service (process {pid}) at http://{address}, and starts when it is asked for")
     show(f"units: {target.directory}; to undo: {target.command} uninstall")
     return 0
 
 
-def _put_in_place(target: Target, before: dict[Path, str | None], files: dict[Path, str]) -> None:
+def _put_in_place(target: Installation, before: dict[Path, str | None], files: dict[Path, str]) -> None:
     manager = target.manager
     changed = {file.name for file, text in files.items() if before[file] != text}
     if changed.intersection(SOCKETS):  # which are not changed while they are in use
@@ -107,14 +107,14 @@ def _put_in_place(target: Target, before: dict[Path, str | None], files: dict[Pa
     if target.system:
         service_manager.run("systemd-sysusers", str(service_units.SYSUSERS))
         service_manager.run("systemd-tmpfiles", "--create", str(service_units.TMPFILES))
-    manager.must("daemon-reload")
-    manager.must("enable", "--now", *SOCKETS)
-    manager.must("restart" if changed else "start", DAEMON)
+    manager.run_checked("daemon-reload")
+    manager.run_checked("enable", "--now", *SOCKETS)
+    manager.run_checked("restart" if changed else "start", DAEMON)
 
 
-def _put_back(target: Target, before: dict[Path, str | None]) -> None:
+def _roll_back(target: Installation, before: dict[Path, str | None]) -> None:
     """As well as it goes: what failed already is told, not what fails now."""
-    _take_down(target)
+    _stop(target)
     for file, text in before.items():
         if text is not None:
             _write(file, text)
@@ -123,7 +123,7 @@ def _put_back(target: Target, before: dict[Path, str | None]) -> None:
         target.manager.ask("enable", "--now", *SOCKETS)
 
 
-def _take_down(target: Target) -> None:
+def _stop(target: Installation) -> None:
     target.manager.ask("disable", "--now", *SOCKETS)
     target.manager.ask("stop", *UNITS)
     for file in target.files:
@@ -143,7 +143,7 @@ def _write(file: Path, text: str) -> None:
         ) from None
 
 
-def _address(target: Target, installed: str | None) -> str:
+def _address(target: Installation, installed: str | None) -> str:
     """Where the data socket is to listen: as the config says; port 0: where it does already, or anywhere, for good."""
     wanted = config.load(Path(target.places.config)).listen.host_port
     held = service_units.address_in(installed) if installed else None
@@ -153,21 +153,21 @@ def _address(target: Target, installed: str | None) -> str:
         return f"{wanted[0]}:{free.getsockname()[1]}"
 
 
-def _check_root(target: Target) -> None:
+def _check_root(target: Installation) -> None:
     if os.geteuid() != 0:
         raise ServiceError(f"only root may do that; run: {target.command} install")
 
 
-def _check_nothing_of_others(target: Target) -> None:
+def _check_nothing_of_others(target: Installation) -> None:
     for file in target.files:
-        if service_units.state(file) is State.FOREIGN:
+        if service_units.state(file) is UnitState.FOREIGN:
             raise ServiceError(
                 f"{file} was changed, or is not from hf-proxy, and is left as it is;"
                 f" move it away (mv {file} {file}.old), then: {target.command} install"
             )
 
 
-def _check_no_daemon_by_hand(target: Target) -> None:
+def _check_no_daemon_by_hand(target: Installation) -> None:
     if target.manager.property(CONTROL, "ActiveState") == "active":
         return
     running = _answering()
@@ -180,7 +180,7 @@ def _check_no_daemon_by_hand(target: Target) -> None:
 
 def _answering() -> Message | None:
     try:
-        return ask({"do": "status"})
+        return request({"do": "status"})
     except HFProxyError:
         return None
 
@@ -188,16 +188,16 @@ def _answering() -> Message | None:
 # --- the others -------------------------------------------------------------------------------------------------------
 
 
-def uninstall(target: Target) -> int:
+def uninstall(target: Installation) -> int:
     """Stop it and take away every file and link; what it knows stays."""
     if target.system:
         _check_root(target)
-    if all(service_units.state(file) is State.ABSENT for file in target.files):
+    if all(service_units.state(file) is UnitState.ABSENT for file in target.files):
         show("hf-proxy is not installed as a service")
         return 0
     _check_nothing_of_others(target)
-    target.manager.reach("to remove it by hand: rm " + " ".join(map(str, target.files)))
-    _take_down(target)
+    target.manager.check_available("to remove it by hand: rm " + " ".join(map(str, target.files)))
+    _stop(target)
     left = [str(file) for file in target.files if os.path.lexists(file)]
     if left:
         raise ServiceError(f"{left[0]} is still there; remove it: rm {left[0]}")
@@ -217,7 +217,7 @@ def _forget_directory(runtime: Path) -> None:
         return  # not there, or somebody has put something into it
 
 
-def _backend(target: Target) -> str | None:
+def _backend(target: Installation) -> str | None:
     """What keeps the tokens; None: that is not to be read."""
     try:
         return config.load(Path(target.places.config)).vault.backend
@@ -225,7 +225,7 @@ def _backend(target: Target) -> str | None:
         return None
 
 
-def _vault(target: Target, backend: str | None) -> str:
+def _vault(target: Installation, backend: str | None) -> str:
     """Where the tokens are."""
     if backend is None:
         return "where it was: config.toml cannot be read"
@@ -233,7 +233,7 @@ def _vault(target: Target, backend: str | None) -> str:
     return elsewhere.get(backend, f"in {target.places.state}")
 
 
-def _removal(target: Target, backend: str | None) -> str:
+def _removal(target: Installation, backend: str | None) -> str:
     """The command that takes away what is kept, the config too."""
     there = [place for place in (target.places.state, target.places.config) if os.path.isdir(place)]
     commands = _users_removal() if target.system else []
@@ -252,14 +252,14 @@ def _users_removal() -> list[str]:
     return ["userdel hf-proxy", "groupdel hf-proxy"] if members else ["userdel hf-proxy"]
 
 
-def status(target: Target) -> int:
+def status(target: Installation) -> int:
     """How each unit is; the exit code is 0 if all of them are in place and the daemon answers."""
-    target.manager.reach("is a daemon up at all? hf-proxy status")
+    target.manager.check_available("is a daemon up at all? hf-proxy status")
     for unit in UNITS:
         stands = service_units.state(target.directory / unit).value
         active, enabled = (target.manager.property(unit, name) for name in ("ActiveState", "UnitFileState"))
         show(f"{unit:<21} {stands}, {active}{', enabled' if enabled == 'enabled' else ''}")
-    if not all(service_units.state(file) is State.OURS for file in target.files):
+    if not all(service_units.state(file) is UnitState.OURS for file in target.files):
         raise RefusedError(f"the service is not installed; run: {target.command} install")
     pid = target.manager.property(DAEMON, "MainPID")
     if target.manager.property(CONTROL, "ActiveState") != "active" or _answering() is None:

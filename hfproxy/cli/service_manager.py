@@ -11,7 +11,7 @@ from hfproxy.cli.service_units import UNITS
 from hfproxy.errors import ServiceError
 
 # Longer than systemd itself gives a unit to start (90 s), so that it is systemd who says no.
-PATIENCE_S = 120
+TIMEOUT_S = 120
 
 
 class Manager:
@@ -25,7 +25,7 @@ class Manager:
         """The command that shows what the daemon has said."""
         return "journalctl -u hf-proxy.service" if self.scope == "--system" else "journalctl --user -u hf-proxy.service"
 
-    def reach(self, instead: str) -> None:
+    def check_available(self, instead: str) -> None:
         """Is it there?
 
         Raises:
@@ -42,7 +42,7 @@ class Manager:
         """Run systemctl; whatever it says."""
         return _run("systemctl", self.scope, "--no-pager", *words)
 
-    def must(self, *words: str) -> None:
+    def run_checked(self, *words: str) -> None:
         """Run systemctl.
 
         Raises:
@@ -85,7 +85,7 @@ def _run(*command: str) -> "subprocess.CompletedProcess[str]":
             capture_output=True,
             encoding="utf-8",
             errors="replace",
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):

@@ -30,7 +30,7 @@ SYSUSERS = Path("/etc/sysusers.d/hf-proxy.conf")
 TMPFILES = Path("/etc/tmpfiles.d/hf-proxy.conf")
 
 
-class State(Enum):
+class UnitState(Enum):
     """What stands at a place where a unit file of ours belongs."""
 
     ABSENT = "not there"
@@ -39,7 +39,7 @@ class State(Enum):
 
 
 @dataclass(frozen=True)
-class Places:
+class InstallPaths:
     """Where this installation has what the units name."""
 
     python: str
@@ -48,12 +48,12 @@ class Places:
     runtime: str
 
     @classmethod
-    def of_user(cls) -> "Places":
+    def of_user(cls) -> "InstallPaths":
         """As the commands of this user find them, whatever variables say so; raises `ConfigError` as `paths`."""
         return cls(os.path.abspath(sys.executable), paths.config_dir(), paths.state_dir(), paths.runtime_dir())
 
     @classmethod
-    def of_system(cls) -> "Places":
+    def of_system(cls) -> "InstallPaths":
         """Of the daemon under a user of its own."""
         return cls(os.path.abspath(sys.executable), "/etc/hf-proxy", "/var/lib/hf-proxy", "/run/hf-proxy")
 
@@ -64,10 +64,10 @@ class Places:
             "HFPROXY_STATE_DIR": self.state,
             "HFPROXY_RUNTIME_DIR": self.runtime,
         }
-        return " ".join(f'"{name}={fit(place)}"' for name, place in named.items())
+        return " ".join(f'"{name}={quote_unit_value(place)}"' for name, place in named.items())
 
 
-def fit(path: str) -> str:
+def quote_unit_value(path: str) -> str:
     """A path as a unit file has it: `%` would begin a specifier (systemd.unit(5)).
 
     Raises:
@@ -81,16 +81,16 @@ def fit(path: str) -> str:
     return path.replace("%", "%%")
 
 
-def texts(directory: Path, places: Places, address: str) -> Iterator[tuple[Path, str]]:
+def texts(directory: Path, places: InstallPaths, address: str) -> Iterator[tuple[Path, str]]:
     """The unit files, by where they go: `directory`, and what system units need beside them.
 
     `address`: of the data socket, `127.0.0.1:4880`. Raises `ServiceError` as `fit`.
     """
     values = {
-        "PYTHON": f'"{fit(places.python)}"',
+        "PYTHON": f'"{quote_unit_value(places.python)}"',
         "ENVIRONMENT": places.environment(),
-        "RUNTIME": fit(places.runtime),
-        "STATE": fit(places.state),
+        "RUNTIME": quote_unit_value(places.runtime),
+        "STATE": quote_unit_value(places.state),
         "DATA": address,
     }
     for source, target in _sources(directory):
@@ -130,11 +130,11 @@ def written(target: Path) -> str | None:
     return text if head == f"{MARK} {_digest(body)}" else None
 
 
-def state(target: Path) -> State:
+def state(target: Path) -> UnitState:
     """Who wrote what stands there."""
     if written(target) is not None:
-        return State.OURS
-    return State.FOREIGN if os.path.lexists(target) else State.ABSENT
+        return UnitState.OURS
+    return UnitState.FOREIGN if os.path.lexists(target) else UnitState.ABSENT
 
 
 def address_in(text: str) -> tuple[str, int] | None:

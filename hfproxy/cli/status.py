@@ -1,11 +1,11 @@
 """`status`: is the daemon up, and what does it hold? With `--watch`, again every second."""
 
-from hfproxy.cli.options import Syntax
-from hfproxy.cli.render import moment, show, show_json
-from hfproxy.client import ask, rows
+from hfproxy.cli.options import CommandSpec
+from hfproxy.cli.render import local_time, show, show_json
+from hfproxy.client import request, rows
 from hfproxy.wire import Message
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "status",
     "Is the daemon up? The exit code is 0 if it is.",
     ("--watch", "", "go on: requests, refusals and grants, every second"),
@@ -20,19 +20,19 @@ def run(words: list[str]) -> int:
         from hfproxy.cli.watch import watch  # noqa: PLC0415  (only this pays for it)
 
         return watch(as_json=arguments.switch("--json"))
-    status = ask({"do": "status"})
+    status = request({"do": "status"})
     if arguments.switch("--json"):
         show_json(status)
     else:
-        for line in lines(status):
+        for line in status_lines(status):
             show(line)
     return 0
 
 
-def lines(status: Message) -> list[str]:
+def status_lines(status: Message) -> list[str]:
     """What there is to say to a person."""
     accounts = [f"{a.get('name')} ({a.get('user')}, {a.get('role')})" for a in rows(status, "accounts")]
-    since = moment(status.get("started_at"))
+    since = local_time(status.get("started_at"))
     vault = "not asked yet" if status.get("opened") is False else "open"
     if status.get("locked"):
         vault = "locked; open it with: hf-proxy unlock"

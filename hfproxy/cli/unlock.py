@@ -2,13 +2,13 @@
 
 from hfproxy.cli import passphrase
 from hfproxy.cli.lockdown import tell_recalled
-from hfproxy.cli.options import Arguments, Syntax
+from hfproxy.cli.options import Arguments, CommandSpec
 from hfproxy.cli.render import show
-from hfproxy.client import ask
+from hfproxy.client import request
 from hfproxy.errors import RefusedError
 from hfproxy.wire import Message
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "unlock",
     "Open the vault. Asks for the passphrase on the terminal, unless told where it is.",
     *passphrase.OPTIONS,
@@ -23,11 +23,11 @@ SYNTAX = Syntax(
 def run(words: list[str]) -> int:
     """Raises as `client.ask`."""
     arguments = SYNTAX.read(words)
-    place = passphrase.named(arguments, "unlock")
+    place = passphrase.source_of(arguments, "unlock")
     state = _ask(arguments)
     if not state.get("locked"):
         return _told("the vault is open", state)
-    typed = passphrase.taken(place, "unlock", new=state.get("exists") is False)
+    typed = passphrase.read_passphrase(place, "unlock", new=state.get("exists") is False)
     state = _ask(arguments, passphrase=typed)
     if state.get("locked"):
         raise RefusedError("the vault is still locked; look at the daemon's log, then try again: hf-proxy unlock")
@@ -37,7 +37,7 @@ def run(words: list[str]) -> int:
 def _ask(arguments: Arguments, **more: str) -> Message:
     keep = arguments.text("--keep")
     wanted: Message = {"do": "unlock", **more}
-    return ask(wanted if keep is None else {**wanted, "keep": keep}, patient=True)
+    return request(wanted if keep is None else {**wanted, "keep": keep}, wait=True)
 
 
 def _told(what: str, state: Message) -> int:

@@ -1,17 +1,17 @@
 """`vault`: seal what lies in the keyring under a passphrase, or put it in the clear again."""
 
 from hfproxy.cli import passphrase
-from hfproxy.cli.options import Syntax
+from hfproxy.cli.options import CommandSpec
 from hfproxy.cli.render import show
-from hfproxy.client import ask
+from hfproxy.client import request
 from hfproxy.wire import Message
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "vault",
     "seal: whatever reads the keyring finds ciphertext; after a restart: hf-proxy unlock. unseal: the way back.",
     *passphrase.OPTIONS,
     rest="seal|unseal",
-    most=1,
+    max_positional=1,
 )
 
 
@@ -19,12 +19,12 @@ def run(words: list[str]) -> int:
     """Raises as `client.ask`."""
     arguments = SYNTAX.read(words)
     if arguments.rest not in (["seal"], ["unseal"]):
-        raise SYNTAX.wrong("it takes seal or unseal")
+        raise SYNTAX.usage_error("it takes seal or unseal")
     (what,) = arguments.rest
-    place = passphrase.named(arguments, f"vault {what}")
-    typed = passphrase.taken(place, f"vault {what}", new=what == "seal")
+    place = passphrase.source_of(arguments, f"vault {what}")
+    typed = passphrase.read_passphrase(place, f"vault {what}", new=what == "seal")
     wanted: Message = {"do": "seal", "passphrase": typed} | ({"undo": True} if what == "unseal" else {})
-    vault = ask(wanted, patient=True).get("vault")
+    vault = request(wanted, wait=True).get("vault")
     if what == "seal":
         show(f"{vault}: nothing opens it but the passphrase; after a restart of the daemon: hf-proxy unlock")
     else:

@@ -9,9 +9,9 @@ import sys
 import time
 from dataclasses import dataclass
 
-from hfproxy.cli.render import columns, encodable, listing, moment, show, show_json
-from hfproxy.cli.status import lines
-from hfproxy.client import ask, entries
+from hfproxy.cli.render import columns, encodable, join_list, local_time, show, show_json
+from hfproxy.cli.status import status_lines
+from hfproxy.client import request, stream
 from hfproxy.errors import DaemonError
 from hfproxy.wire import Message
 
@@ -27,7 +27,7 @@ def watch(*, as_json: bool) -> int:
     drawn = 0
     try:
         while True:
-            view = _look(before, patient=drawn > 0)
+            view = _poll(before, patient=drawn > 0)
             if redrawn:
                 drawn = _draw(view.frame(before), drawn)
             elif as_json:
@@ -64,24 +64,24 @@ class View:
 
     def line(self, before: "View") -> str:
         """For a log."""
-        return f"{moment(time.time())} {self._traffic(before)}; {len(self.granted)} grants"
+        return f"{local_time(time.time())} {self._traffic(before)}; {len(self.granted)} grants"
 
     def frame(self, before: "View") -> list[str]:
         """For a terminal."""
         if self.trouble:
             return [self.trouble, "looking again every second; Ctrl-C ends it"]
         table = columns(HEADINGS, [_row(grant) for grant in self.granted]) if self.granted else []
-        return [*lines(self.status), self._traffic(before), "", *table]
+        return [*status_lines(self.status), self._traffic(before), "", *table]
 
     def _traffic(self, before: "View") -> str:
         rates = f"{self.rate('requests', before):.1f} requests a second, {self.rate('denied', before):.1f} refused"
         return f"{rates} (since the start: {self.status.get('requests')}, {self.status.get('denied')})"
 
 
-def _look(before: View, *, patient: bool) -> View:
+def _poll(before: View, *, patient: bool) -> View:
     """`patient`: a daemon that is not there may come back."""
     try:
-        return View(ask({"do": "status"}), list(entries({"do": "grants"})), time.monotonic())
+        return View(request({"do": "status"}), list(stream({"do": "grants"})), time.monotonic())
     except DaemonError as error:
         if not patient:
             raise
@@ -99,7 +99,7 @@ def _draw(frame: list[str], drawn: int) -> int:
 
 def _row(grant: Message) -> tuple[object, ...]:
     uses, program, label = (grant.get(name) for name in ("uses", "program", "label"))
-    return grant.get("id"), _left(grant.get("expires_at")), uses, program, label, listing(grant.get("scopes"))
+    return grant.get("id"), _left(grant.get("expires_at")), uses, program, label, join_list(grant.get("scopes"))
 
 
 def _left(until: object) -> str:

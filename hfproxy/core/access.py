@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Self
 
 # What a program sent that no scope could have made right: whoever runs it may want to see it.
-LOOK = "; look at it with: hf-proxy audit --denied"
+SEE_AUDIT = "; look at it with: hf-proxy audit --denied"
 
 
 class Action(StrEnum):
@@ -103,7 +103,7 @@ class Need:
     target: Target
     any_ref: bool = False
 
-    def owned_by(self, user: str) -> Self:
+    def resolved_for(self, user: str) -> Self:
         """Fill in the account's own user where the request named nobody."""
         if self.target.namespace is not None:
             return self
@@ -117,24 +117,24 @@ class Access:
     needs: tuple[Need, ...]
     upstream: str = "hub"
     bill_to: str | None = None
-    reads_only: bool = field(init=False, compare=False)
+    is_read_only: bool = field(init=False, compare=False)
     """Nothing in the world changes by it."""
-    names_owners: bool = field(init=False, compare=False)
+    is_account_independent: bool = field(init=False, compare=False)
     """It is the same whoever makes it."""
 
     def __post_init__(self) -> None:
         if not self.needs:
             msg = "an access without needs says nothing about what it attempts"
             raise ValueError(msg)
-        object.__setattr__(self, "reads_only", all(need.action is Action.READ for need in self.needs))
+        object.__setattr__(self, "is_read_only", all(need.action is Action.READ for need in self.needs))
         named = all(need.target.namespace is not None for need in self.needs)
-        object.__setattr__(self, "names_owners", named and self.bill_to is None)
+        object.__setattr__(self, "is_account_independent", named and self.bill_to is None)
 
-    def owned_by(self, user: str) -> Self:
+    def resolved_for(self, user: str) -> Self:
         """The same access, made by an account of that user; paying for oneself needs no scope."""
-        if self.names_owners:
+        if self.is_account_independent:
             return self
-        needs = tuple(need.owned_by(user) for need in self.needs)
+        needs = tuple(need.resolved_for(user) for need in self.needs)
         if self.bill_to is not None and self.bill_to.lower() != user.lower():
             needs += (Need(Action.BILLING, Target(None, self.bill_to)),)
         return replace(self, needs=needs)
@@ -172,7 +172,7 @@ class Objection:
 
     refusal: Refusal
     why: str
-    passes_in: int | None = None
+    retry_after_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,15 +200,15 @@ class Deny:
     objections: tuple[Objection, ...] = ()
 
     @property
-    def passes_in(self) -> int | None:
+    def retry_after_s(self) -> int | None:
         """Seconds after which the same request may be allowed; None: it will not be."""
-        waits = [no.passes_in for no in self.objections]
+        waits = [no.retry_after_s for no in self.objections]
         return max((wait for wait in waits if wait is not None), default=None) if None not in waits else None
 
 
 Decision = Allow | AllowAnonymous | Deny
 
 
-def one_line(parts: Iterable[str]) -> str:
+def join_reasons(parts: Iterable[str]) -> str:
     """Join reasons without repeating any."""
     return "; ".join(dict.fromkeys(parts))

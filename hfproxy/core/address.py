@@ -22,7 +22,7 @@ from hfproxy.core.access import NEW_PULL_REQUEST
 NOT_IN_A_REF = re.compile(r"[\s~^:?*\[\\]|\.\.|@\{")
 
 # Words that follow a repository id (hub-wire §1.10): in second place they end a one-segment id.
-SUBWORDS = (
+REPO_SUBPATHS = (
     "resolve tree blob raw refs commit commits discussions settings revision preupload paths-info branch tag"
     " super-squash lfs-files treesize compare scan notebook jwt likers like duplicate resource-group leaderboard"
     " safetensors-metadata auth-check user-access-request user-access-report ask-access xet-read-token"
@@ -44,12 +44,12 @@ def _none_of(words: list[str]) -> str:
 
 ID = r"[A-Za-z0-9_](?:(?!\.\.)[A-Za-z0-9._-]){0,95}(?<![.-])(?<!(?i:\.git))"
 NAMESPACE = rf"(?P<ns>{_none_of(NOT_NAMESPACES)}{ID})"
-PLACES = {
+PLACEHOLDERS = {
     "{T}": r"(?P<type>models|datasets|spaces|kernels)",
     "{S}": r"(?P<type>spaces)",
     "{W}": r"(?:(?P<type>datasets|spaces|kernels)/)?",
-    "{R}": rf"{NAMESPACE}(?:/(?P<name>{_none_of(SUBWORDS)}{ID}))?",
-    "{B}": rf"(?P<type>buckets)/{NAMESPACE}/(?P<name>{_none_of(SUBWORDS)}{ID})",
+    "{R}": rf"{NAMESPACE}(?:/(?P<name>{_none_of(REPO_SUBPATHS)}{ID}))?",
+    "{B}": rf"(?P<type>buckets)/{NAMESPACE}/(?P<name>{_none_of(REPO_SUBPATHS)}{ID})",
     "{buckets}": r"(?P<type>buckets)",
     "{ns}": NAMESPACE,
     "{rev}": r"(?P<rev>refs/(?:pr/[0-9]+|convert/\w+)|(?!refs/)[^/]+)",
@@ -64,7 +64,7 @@ PLACES = {
 }
 
 
-class Pattern:
+class PathPattern:
     """A row's path, and the addresses that it fits.
 
     The expression is made for the first address that has all its words: to make those of the whole table took longer
@@ -75,8 +75,8 @@ class Pattern:
 
     def __init__(self, path: str) -> None:
         self._parts = re.split(r"(\{\w+\})", path)
-        self._words = [part for part in self._parts if part and part not in PLACES]
-        self._begin = "" if self._parts[0] in PLACES else self._parts[0]
+        self._words = [part for part in self._parts if part and part not in PLACEHOLDERS]
+        self._begin = "" if self._parts[0] in PLACEHOLDERS else self._parts[0]
         self._expression: re.Pattern[str] | None = None
 
     def fullmatch(self, address: str) -> re.Match[str] | None:
@@ -86,10 +86,10 @@ class Pattern:
         if self._expression is None:
             if not all(word in address for word in self._words):
                 return None
-            self._expression = re.compile("".join(PLACES.get(part, re.escape(part)) for part in self._parts))
+            self._expression = re.compile("".join(PLACEHOLDERS.get(part, re.escape(part)) for part in self._parts))
         return self._expression.fullmatch(address)
 
 
-def names_a_ref(text: str) -> bool:
+def is_ref_name(text: str) -> bool:
     """Whether a text can be the name of a ref or a commit, and of one only."""
     return bool(text) and text != NEW_PULL_REQUEST and not NOT_IN_A_REF.search(text)

@@ -15,7 +15,7 @@ from hfproxy.core.access import Deny, Refusal
 
 # What a form or a script without preflight may send cross-site (Fetch standard, CORS-safelisted types).
 SIMPLE_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
-OWN_SITES = frozenset({"none", "same-origin"})
+SAME_ORIGIN_SITES = frozenset({"none", "same-origin"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ class Listener:
 
     hosts: tuple[str, ...]
     container: bool = False
-    given: frozenset[tuple[str, ...]] = field(init=False)
+    allowed_hosts: frozenset[tuple[str, ...]] = field(init=False)
     """The values of `Host` that are good here: one, and one of these."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "given", frozenset((host,) for host in self.hosts))
+        object.__setattr__(self, "allowed_hosts", frozenset((host,) for host in self.hosts))
 
     @property
     def endpoint(self) -> str:
@@ -53,14 +53,14 @@ Pairs = Iterable[tuple[str, str]]
 
 
 @dataclass(frozen=True)
-class Inbound:
+class RequestHeaders:
     """The headers of a request, by lower-case name, every occurrence. What can be said of them is worked out once:
     clients send the same ones all the time (`daemon.plain`)."""
 
     fields: dict[str, tuple[str, ...]]
 
     @classmethod
-    def of(cls, headers: Pairs) -> "Inbound":
+    def of(cls, headers: Pairs) -> "RequestHeaders":
         """Gather headers as they came."""
         fields: dict[str, tuple[str, ...]] = {}
         for name, value in headers:
@@ -86,14 +86,14 @@ class Inbound:
         return self.one("x-hf-bill-to") or None
 
     @cached_property
-    def is_of_a_browser(self) -> bool:
+    def has_browser_headers(self) -> bool:
         """Whether it has a header that browsers send by themselves and cannot be told to leave out."""
         return any(name == "origin" or name.startswith("sec-fetch-") for name in self.fields)
 
     @cached_property
-    def of_a_page(self) -> Deny | None:
+    def browser_refusal(self) -> Deny | None:
         """Why it looks as if a web page had sent it; None: it does not."""
-        if self.all("origin") or not set(self.all("sec-fetch-site")) <= OWN_SITES:
+        if self.all("origin") or not set(self.all("sec-fetch-site")) <= SAME_ORIGIN_SITES:
             return Deny(
                 Refusal.ORIGIN, "hf-proxy does not serve web pages; use it from a program: hf-proxy exec -- CMD"
             )
@@ -103,7 +103,7 @@ class Inbound:
         return None
 
     @cached_property
-    def presented(self) -> str | Deny | None:
+    def credential(self) -> str | Deny | None:
         """The credential: `Bearer CRED`, or the password of `Basic`. None: there is none."""
         given = self.all("authorization")
         if not given:
@@ -111,13 +111,13 @@ class Inbound:
         return (_bearer(given[0]) if len(given) == 1 else None) or _malformed()
 
 
-def admit(inbound: Inbound, listener: Listener) -> Deny | None:
+def admit(inbound: RequestHeaders, listener: Listener) -> Deny | None:
     """Refuse what a browser or another host name brought here; None means that the request may go on."""
-    if inbound.fields.get("host") not in listener.given:
+    if inbound.fields.get("host") not in listener.allowed_hosts:
         return Deny(
             Refusal.HOST, f"this is hf-proxy; it answers to {' and '.join(listener.hosts)} only: set HF_ENDPOINT"
         )
-    return inbound.of_a_page
+    return inbound.browser_refusal
 
 
 def _bearer(authorization: str) -> str | None:
@@ -147,6 +147,6 @@ def _malformed() -> Deny:
     )
 
 
-def is_navigation(method: str, inbound: Inbound) -> bool:
+def is_navigation(method: str, inbound: RequestHeaders) -> bool:
     """Whether a person's browser opened one of our addresses, to be shown the same page on the Hub."""
     return method == "GET" and not inbound.all("authorization") and "text/html" in inbound.accept

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable
 
 from hfproxy.core.access import Action, Need, RepoType, Target, everything_of
-from hfproxy.core.address import names_a_ref
-from hfproxy.core.bodies import JSON, LFS_JSON, NDJSON, Body, BodyError, Object
+from hfproxy.core.address import is_ref_name
+from hfproxy.core.bodies import JSON, LFS_JSON, NDJSON, BodyError, BodySpec, Object
 
 ID = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 TYPES = {kind.value.removesuffix("s"): kind for kind in RepoType}
@@ -34,53 +34,53 @@ SCHEDULE_KEYS = frozenset("jobSpec schedule suspend concurrency".split())
 WEBHOOK_KEYS = frozenset("watched url domains secret secrets job jobSourceId".split())
 
 
-def creates(_: Target | None, body: Object) -> tuple[Need, ...]:
+def needs_of_create(_: Target | None, body: Object) -> tuple[Need, ...]:
     """`POST /api/repos/create`. No `type` means a model; visibility is part of creating."""
-    _only(body, CREATE_KEYS)
+    _reject_unknown(body, CREATE_KEYS)
     target = _named(body)
     if target.type is RepoType.BUCKETS:
         raise BodyError("a bucket is created at /api/buckets")
-    return (Need(Action.CREATE, target), *_furnished(target, body))
+    return (Need(Action.CREATE, target), *_space_extras(target, body))
 
 
-def deletes(_: Target | None, body: Object) -> tuple[Need, ...]:
+def needs_of_delete(_: Target | None, body: Object) -> tuple[Need, ...]:
     """`DELETE /api/repos/delete`."""
-    _only(body, DELETE_KEYS)
+    _reject_unknown(body, DELETE_KEYS)
     return (Need(Action.DELETE, _named(body)),)
 
 
-def moves(_: Target | None, body: Object) -> tuple[Need, ...]:
+def needs_of_move(_: Target | None, body: Object) -> tuple[Need, ...]:
     """`POST /api/repos/move`: away from one place and to another."""
-    _only(body, MOVE_KEYS)
+    _reject_unknown(body, MOVE_KEYS)
     kind = _type_or_model(body.get("type"))
     return tuple(Need(Action.MOVE, _repo(kind, end, body.get(end))) for end in ("fromRepo", "toRepo"))
 
 
-def duplicates(source: Target | None, body: Object) -> tuple[Need, ...]:
+def needs_of_duplicate(source: Target | None, body: Object) -> tuple[Need, ...]:
     """`POST /api/{T}/{R}/duplicate`. Anything but private could publish what the source keeps to itself."""
-    _only(body, DUPLICATE_KEYS)
-    origin = _in_path(source)
+    _reject_unknown(body, DUPLICATE_KEYS)
+    origin = _require_target(source)
     target = _repo(origin.type, "repository", body.get("repository"))
     publishes = body.get("visibility") not in (None, "private") or body.get("private") not in (None, True)
     return (
         Need(Action.READ, origin),
         Need(Action.CREATE, target),
         *([Need(Action.SETTINGS, target)] if publishes else []),
-        *_furnished(target, body),
+        *_space_extras(target, body),
     )
 
 
-def duplicates_files(source: Target | None, body: Object) -> tuple[Need, ...]:
+def needs_of_file_duplicate(source: Target | None, body: Object) -> tuple[Need, ...]:
     """`POST /api/{T}/{R}/lfs-files/duplicate`: read in the path's repository, written in `target`'s."""
-    _only(body, DUPLICATE_FILES_KEYS)
+    _reject_unknown(body, DUPLICATE_FILES_KEYS)
     target = _object("target", body.get("target"))
     written = _repo(_type(target.get("type")), "target.name", target.get("name"))
-    return Need(Action.READ, _in_path(source)), Need(Action.WRITE, written)
+    return Need(Action.READ, _require_target(source)), Need(Action.WRITE, written)
 
 
-def batches(bucket: Target | None, line: Object) -> tuple[Need, ...]:
+def needs_of_batch(bucket: Target | None, line: Object) -> tuple[Need, ...]:
     """One line of `POST /api/{B}/batch` (huggingface_hub 2.4, `_batch_bucket_files`)."""
-    write = Need(Action.WRITE, _in_path(bucket))
+    write = Need(Action.WRITE, _require_target(bucket))
     match line.get("type"):
         case "addFile" | "deleteFile":
             return (write,)
@@ -91,9 +91,9 @@ def batches(bucket: Target | None, line: Object) -> tuple[Need, ...]:
             raise BodyError("'type' must be addFile, copyFile or deleteFile")
 
 
-def branches(branch: Target | None, body: Object) -> tuple[Need, ...]:
+def needs_of_branch(branch: Target | None, body: Object) -> tuple[Need, ...]:
     """`POST /api/{T}/{R}/branch/{rev}`. To overwrite a branch is to lose what was on it."""
-    target = _in_path(branch)
+    target = _require_target(branch)
     start = body.get("startingPoint")
     return (
         Need(Action.WRITE, target),
@@ -102,15 +102,15 @@ def branches(branch: Target | None, body: Object) -> tuple[Need, ...]:
     )
 
 
-def tags(revision: Target | None, body: Object) -> tuple[Need, ...]:
+def needs_of_tag(revision: Target | None, body: Object) -> tuple[Need, ...]:
     """`POST /api/{T}/{R}/tag/{rev}`: the tag is in the body, what it is put on in the path."""
-    target = _in_path(revision)
+    target = _require_target(revision)
     return Need(Action.WRITE, target.at(f"refs/tags/{_ref('tag', body.get('tag'))}")), Need(Action.READ, target)
 
 
-def transfers(repo: Target | None, body: Object) -> tuple[Need, ...]:
+def needs_of_transfer(repo: Target | None, body: Object) -> tuple[Need, ...]:
     """An LFS batch: its `operation` decides; uploaded objects belong to no ref."""
-    target = _in_path(repo)
+    target = _require_target(repo)
     match body.get("operation"):
         case "download":
             return (Need(Action.READ, target),)
@@ -120,53 +120,53 @@ def transfers(repo: Target | None, body: Object) -> tuple[Need, ...]:
             raise BodyError("'operation' must be download or upload")
 
 
-def keeps_secrets(space: Target | None, _: Object) -> tuple[Need, ...]:
+def needs_of_setting(space: Target | None, _: Object) -> tuple[Need, ...]:
     """A Space's secret or variable is set or deleted."""
-    return (Need(Action.SECRETS, _in_path(space)),)
+    return (Need(Action.SECRETS, _require_target(space)),)
 
 
-def mounts(space: Target | None, body: Object) -> tuple[Need, ...]:
+def needs_of_mounts(space: Target | None, body: Object) -> tuple[Need, ...]:
     """`PUT /api/spaces/{R}/volumes`: the Space's code will see what is mounted."""
-    return (Need(Action.RUN, _in_path(space)), *_volumes(body.get("volumes")))
+    return (Need(Action.RUN, _require_target(space)), *_volumes(body.get("volumes")))
 
 
-def runs_job(namespace: Target | None, body: Object) -> tuple[Need, ...]:
+def needs_of_job(namespace: Target | None, body: Object) -> tuple[Need, ...]:
     """`POST /api/jobs/{ns}`: a Space's image is read, volumes are read or written."""
-    _only(body, JOB_KEYS)
+    _reject_unknown(body, JOB_KEYS)
     space = body.get("spaceId")
     return (
-        Need(Action.JOBS, _in_path(namespace)),
+        Need(Action.JOBS, _require_target(namespace)),
         *([] if space is None else [Need(Action.READ, _repo(RepoType.SPACES, "spaceId", space))]),
         *_volumes(body.get("volumes")),
     )
 
 
-def schedules_job(namespace: Target | None, body: Object) -> tuple[Need, ...]:
+def needs_of_schedule(namespace: Target | None, body: Object) -> tuple[Need, ...]:
     """`POST /api/scheduled-jobs/{ns}`: as the job that it will start."""
-    _only(body, SCHEDULE_KEYS)
-    return runs_job(namespace, _object("jobSpec", body.get("jobSpec")))
+    _reject_unknown(body, SCHEDULE_KEYS)
+    return needs_of_job(namespace, _object("jobSpec", body.get("jobSpec")))
 
 
-def watches(_: Target | None, body: Object) -> tuple[Need, ...]:
+def needs_of_webhook(_: Target | None, body: Object) -> tuple[Need, ...]:
     """A webhook tells what happens in what it watches, and may start a job."""
-    _only(body, WEBHOOK_KEYS)
+    _reject_unknown(body, WEBHOOK_KEYS)
     own = Target(None, None)
     job = body.get("job")
     return (
         Need(Action.WEBHOOKS, own),
-        *(_watched(one) for one in _objects("watched", body.get("watched"))),
+        *(_watched_repos(one) for one in _objects("watched", body.get("watched"))),
         *([Need(Action.JOBS, own)] if body.get("jobSourceId") is not None else []),
-        *([] if job is None else runs_job(own, _object("job", job))),
+        *([] if job is None else needs_of_job(own, _object("job", job))),
     )
 
 
-def collects(_: Target | None, body: Object) -> tuple[Need, ...]:
+def needs_of_collection(_: Target | None, body: Object) -> tuple[Need, ...]:
     """`POST /api/collections`: the namespace is in the body."""
     namespace = body.get("namespace")
     return (Need(Action.COLLECTIONS, Target(None, None if namespace is None else _id("namespace", namespace))),)
 
 
-def _furnished(target: Target, body: Object) -> Iterable[Need]:
+def _space_extras(target: Target, body: Object) -> Iterable[Need]:
     """What may come along with a new Space: secrets, hardware that costs money, other repositories' content."""
     if body.get("secrets") or body.get("variables"):
         yield Need(Action.SECRETS, target)
@@ -189,7 +189,7 @@ def _volume(volume: Object) -> Need:
     return Need(Action.READ, source if revision is None else source.at(_ref("revision", revision)))
 
 
-def _watched(one: Object) -> Need:
+def _watched_repos(one: Object) -> Need:
     kind, name = one.get("type"), one.get("name")
     if kind in ("user", "org"):
         return Need(Action.READ, everything_of(_id("name", name)))
@@ -224,7 +224,7 @@ def _repo(kind: RepoType | None, field: str, value: object) -> Target:
     return Target(kind, namespace[0] if namespace else None, name)
 
 
-def _in_path(target: Target | None) -> Target:
+def _require_target(target: Target | None) -> Target:
     if target is None:
         raise BodyError("there is no repository in its address")
     return target
@@ -237,7 +237,7 @@ def _id(field: str, value: object) -> str:
 
 
 def _ref(field: str, value: object) -> str:
-    if not isinstance(value, str) or not names_a_ref(value):
+    if not isinstance(value, str) or not is_ref_name(value):
         raise BodyError(f"'{field}' is not the name of a ref or a commit")
     return value
 
@@ -254,25 +254,25 @@ def _objects(field: str, value: object) -> list[Object]:
     return [_object(field, one) for one in value]
 
 
-def _only(body: Object, known: frozenset[str]) -> None:
+def _reject_unknown(body: Object, known: frozenset[str]) -> None:
     unknown = sorted(set(body) - known)
     if unknown:
         raise BodyError(f"unknown field '{ascii(unknown[0][:60])[1:-1]}'")
 
 
 MIB = 1024 * 1024
-CREATE = Body(JSON, 16 * MIB, creates)  # `files` may hold a small Space whole
-DELETE = Body(JSON, MIB, deletes)
-MOVE = Body(JSON, MIB, moves)
-DUPLICATE = Body(JSON, MIB, duplicates)
-DUPLICATE_FILES = Body(JSON, MIB, duplicates_files)
-BATCH = Body(NDJSON, 8 * MIB, batches)  # at most 1,000 lines (hub-wire §9)
-BRANCH = Body(JSON, MIB, branches)
-TAG = Body(JSON, MIB, tags)
-SETTING = Body(JSON, MIB, keeps_secrets)
-MOUNT = Body(JSON, MIB, mounts)
-JOB = Body(JSON, MIB, runs_job)
-SCHEDULE = Body(JSON, MIB, schedules_job)
-WEBHOOK = Body(JSON, MIB, watches)
-COLLECTION = Body(JSON, MIB, collects)
-TRANSFER = Body(LFS_JSON, 4 * MIB, transfers)
+CREATE = BodySpec(JSON, 16 * MIB, needs_of_create)  # `files` may hold a small Space whole
+DELETE = BodySpec(JSON, MIB, needs_of_delete)
+MOVE = BodySpec(JSON, MIB, needs_of_move)
+DUPLICATE = BodySpec(JSON, MIB, needs_of_duplicate)
+DUPLICATE_FILES = BodySpec(JSON, MIB, needs_of_file_duplicate)
+BATCH = BodySpec(NDJSON, 8 * MIB, needs_of_batch)  # at most 1,000 lines (hub-wire §9)
+BRANCH = BodySpec(JSON, MIB, needs_of_branch)
+TAG = BodySpec(JSON, MIB, needs_of_tag)
+SETTING = BodySpec(JSON, MIB, needs_of_setting)
+MOUNT = BodySpec(JSON, MIB, needs_of_mounts)
+JOB = BodySpec(JSON, MIB, needs_of_job)
+SCHEDULE = BodySpec(JSON, MIB, needs_of_schedule)
+WEBHOOK = BodySpec(JSON, MIB, needs_of_webhook)
+COLLECTION = BodySpec(JSON, MIB, needs_of_collection)
+TRANSFER = BodySpec(LFS_JSON, 4 * MIB, needs_of_transfer)

@@ -11,7 +11,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 
-class Brief(NamedTuple):
+class GrantSummary(NamedTuple):
     """What has to be known of a grant that is not read yet. `pid`: the process that it is bound to."""
 
     id: str
@@ -21,10 +21,10 @@ class Brief(NamedTuple):
     pid: int | None
 
 
-class Asleep:
+class UnloadedGrants:
     """Briefs, found by id, by parent and by end."""
 
-    def __init__(self, briefs: Iterable[Brief] = ()) -> None:
+    def __init__(self, briefs: Iterable[GrantSummary] = ()) -> None:
         """The oldest first."""
         self._by_id = {brief.id: brief for brief in briefs}
         self._by_end = deque(sorted(self._by_id.values(), key=attrgetter("expires_at")))
@@ -45,7 +45,7 @@ class Asleep:
         """How many are a user's; None: everybody's."""
         return len(self._by_id) if uid is None else self._owned[uid]
 
-    def line(self, grant_id: str) -> list[Brief]:
+    def ancestors(self, grant_id: str) -> list[GrantSummary]:
         """One, what it was minted from, and so on up, as far as they are asleep."""
         found, brief = [], self._by_id.get(grant_id)
         while brief is not None:
@@ -53,11 +53,11 @@ class Asleep:
             brief = None if brief.parent is None else self._by_id.get(brief.parent)
         return found
 
-    def below(self, grant_id: str) -> tuple[str, ...]:
+    def children(self, grant_id: str) -> tuple[str, ...]:
         """What was minted from one, itself asleep or not."""
         return tuple(one for one in self._below.get(grant_id, ()) if one in self._by_id)
 
-    def over(self, at: int) -> tuple[str, ...]:
+    def due(self, at: int) -> tuple[str, ...]:
         """Those that are over at this second, for as long as they are asleep."""
         while self._by_end and self._by_end[0].id not in self._by_id:
             self._by_end.popleft()
@@ -66,6 +66,6 @@ class Asleep:
         first = takewhile(lambda brief: at >= brief.expires_at, self._by_end)
         return tuple(brief.id for brief in first if brief.id in self._by_id)
 
-    def woken(self, grant_id: str) -> None:
+    def remove(self, grant_id: str) -> None:
         """It is not asleep any more, and will never be again."""
         self._owned[self._by_id.pop(grant_id).uid] -= 1

@@ -34,7 +34,7 @@ ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
 Event = Mapping[str, object]
 
 
-class Kind(StrEnum):
+class EventKind(StrEnum):
     """What can happen. New kinds may come; these keep their meaning."""
 
     MINTED = "minted"
@@ -55,57 +55,57 @@ class Kind(StrEnum):
     ALLOWED = "allowed"
 
 
-class Head(NamedTuple):
+class ChainHead(NamedTuple):
     """Where the chain stands: the number of lines and the hash of the last."""
 
     seq: int = 0
     hash: str = START
 
 
-def members(event: Event) -> str:
+def encode_fields(event: Event) -> str:
     """What there is to say of an event, in JSON without the braces; None is left out."""
     return ENCODER.encode({name: value for name, value in event.items() if value is not None})[1:-1]
 
 
-def seal(event: Event | str, head: Head, key: bytes | None = None) -> tuple[bytes, Head]:
+def append_link(event: Event | str, head: ChainHead, key: bytes | None = None) -> tuple[bytes, ChainHead]:
     """Write an event as the line that follows `head`; returns the line with its newline, and the new head.
 
     The event may be given as its `members`. `key` is what the line is MACed with; None: there is none.
     """
-    seq, said = head.seq + 1, event if isinstance(event, str) else members(event)
+    seq, said = head.seq + 1, event if isinstance(event, str) else encode_fields(event)
     body = f'{{"seq":{seq}{"," if said else ""}{said},"prev":"{head.hash}"'.encode("ascii")
     hashed = hashlib.sha256(body)
     vouched = b"" if key is None else f',"mac":"{mac(hashed.digest(), key)}"'.encode("ascii")
     hashed.update(vouched)
     digest = hashed.hexdigest()
-    return b'%b%b,"hash":"%b"}\n' % (body, vouched, digest.encode("ascii")), Head(seq, digest)
+    return b'%b%b,"hash":"%b"}\n' % (body, vouched, digest.encode("ascii")), ChainHead(seq, digest)
 
 
 def mac(digest: bytes, key: bytes) -> str:
     """What a line is MACed with; `digest` is the SHA-256 of what it says."""
-    begun = _begun(key).copy()
+    begun = _keyed_mac(key).copy()
     begun.update(digest)
-    return f"{name_of(key)}:{begun.hexdigest()}"
+    return f"{key_id(key)}:{begun.hexdigest()}"
 
 
-def fits(digest: str, claimed: str, key: bytes) -> bool:
+def mac_matches(digest: str, claimed: str, key: bytes) -> bool:
     """Whether a line, given by the hexadecimal digest of what it says, was MACed so with this key."""
     return hmac.compare_digest(mac(bytes.fromhex(digest), key).encode(), claimed.encode())
 
 
 @lru_cache(maxsize=1)
-def _begun(key: bytes) -> hmac.HMAC:
+def _keyed_mac(key: bytes) -> hmac.HMAC:
     """What every MAC with a key begins with; half of the work."""
     return hmac.new(key, digestmod="sha256")
 
 
 @lru_cache(maxsize=1)
-def name_of(key: bytes) -> str:
+def key_id(key: bytes) -> str:
     """16 hexadecimal digits that tell keys apart and say nothing about them. No digest has this length of input."""
     return hmac.digest(key, b"the key of a journal", "sha256").hex()[:16]
 
 
-def unseal(line: bytes) -> dict[str, object]:
+def verify_link(line: bytes) -> dict[str, object]:
     """Check that a line is as it was sealed, and read it.
 
     Raises:
@@ -124,14 +124,14 @@ def unseal(line: bytes) -> dict[str, object]:
     return event
 
 
-def standing(line: bytes) -> Head:
+def head_after(line: bytes) -> ChainHead:
     """Where the chain stands after a line, judged by that line alone.
 
     Raises:
         JournalError: it is not a sealed line.
     """
-    event = unseal(line)
+    event = verify_link(line)
     seq, digest = event.get("seq"), event.get("hash")
     if type(seq) is not int or not isinstance(digest, str):
         raise JournalError("it has no number")
-    return Head(seq, digest)
+    return ChainHead(seq, digest)

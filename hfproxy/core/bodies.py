@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hfproxy.core import credential
-from hfproxy.core.access import LOOK, Deny, Need, Refusal, Target
+from hfproxy.core.access import SEE_AUDIT, Deny, Need, Refusal, Target
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
@@ -23,7 +23,7 @@ class BodyError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
+class BodySpec:
     """How a route's body is read: its content type, its limit in bytes, and what it asks for.
 
     `asks` gets the target of the path (None where the path names none) and one decoded object: the body, or each of
@@ -32,28 +32,30 @@ class Body:
 
     content_type: str
     limit: int
-    asks: Callable[[Target | None, Object], tuple[Need, ...]]
+    derive: Callable[[Target | None, Object], tuple[Need, ...]]
 
 
-def needs(body: Body, target: Target | None, raw: bytes, content_type: str, encoding: str) -> tuple[Need, ...] | Deny:
+def parse_needs(
+    body: BodySpec, target: Target | None, raw: bytes, content_type: str, encoding: str
+) -> tuple[Need, ...] | Deny:
     """What a body asks for, read strictly; `bad_body` if it could be read in two ways."""
     try:
         objects = _objects(body, raw, content_type, encoding)
         _no_credential_in(objects)
-        found = [need for one in objects for need in body.asks(target, one)]
+        found = [need for one in objects for need in body.derive(target, one)]
     except BodyError as error:
-        return refused(str(error))
+        return bad_body(str(error))
     except RecursionError:
-        return refused("it is nested too deep")
+        return bad_body("it is nested too deep")
     return tuple(dict.fromkeys(found))
 
 
-def refused(why: str) -> Deny:
+def bad_body(why: str) -> Deny:
     """No to a body, with the reason."""
-    return Deny(Refusal.BAD_BODY, f"this request's body is refused: {why}{LOOK}")
+    return Deny(Refusal.BAD_BODY, f"this request's body is refused: {why}{SEE_AUDIT}")
 
 
-def _objects(body: Body, raw: bytes, content_type: str, encoding: str) -> list[Object]:
+def _objects(body: BodySpec, raw: bytes, content_type: str, encoding: str) -> list[Object]:
     given, *parameters = (part.strip().lower() for part in content_type.split(";"))
     if given != body.content_type or parameters not in ([], ["charset=utf-8"]):
         raise BodyError(f"its Content-Type must be {body.content_type}")
@@ -66,7 +68,7 @@ def _objects(body: Body, raw: bytes, content_type: str, encoding: str) -> list[O
 
 def _object(raw: bytes) -> Object:
     try:
-        decoded = json.loads(raw.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+        decoded = json.loads(raw.decode("utf-8"), object_pairs_hook=_reject_duplicate_keys, parse_constant=_no_constant)
     except BodyError:
         raise
     except ValueError:
@@ -76,7 +78,7 @@ def _object(raw: bytes) -> Object:
     return decoded
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def _reject_duplicate_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
     if len(dict(pairs)) != len(pairs):
         raise BodyError("a key appears twice")
     return dict(pairs)
@@ -88,7 +90,7 @@ def _no_constant(name: str) -> None:
 
 def _no_credential_in(objects: list[Object]) -> None:
     """A scoped credential is worthless on the Hub's machines; sending one there is a mistake (trap 14)."""
-    if credential.SHAPE.search(json.dumps(objects)):
+    if credential.PATTERN.search(json.dumps(objects)):
         raise BodyError(
             "it holds an hf-proxy credential, which works on this machine only; give the Space or job a fine-grained"
             " token of its own, made at https://huggingface.co/settings/tokens"

@@ -25,19 +25,19 @@ from operator import attrgetter
 
 from hfproxy.core import credential
 from hfproxy.core.access import Access, Decision, Deny, Objection, Refusal
-from hfproxy.core.asleep import Asleep, Brief
-from hfproxy.core.caveats import MINUTE, Caveat, Expires, InScopes, MaxBytes, MaxRate, MaxUses, Moment
-from hfproxy.core.decision import AGAIN, decide
+from hfproxy.core.asleep import GrantSummary, UnloadedGrants
+from hfproxy.core.caveats import MINUTE, Caveat, Expires, InScopes, MaxBytes, MaxRate, MaxUses, Usage
+from hfproxy.core.decision import RUN_AGAIN, decide
 from hfproxy.core.scope import Scope
 from hfproxy.errors import RefusedError, StoreError
 
 # Ended credentials that are still told apart from unknown ones; the oldest are forgotten first.
-REMEMBERED = 10_000
-Inside = frozenset[str]
-WARNED = 600
+MAX_ENDED = 10_000
+MatchingTrees = frozenset[str]
+WARN_BEFORE_S = 600
 COUNTING = (MaxUses, MaxRate, MaxBytes)
 # No user has this uid (credentials(7)): a grant of nobody's can be used by nobody.
-NOBODY = -1
+NO_UID = -1
 
 
 class Bind(StrEnum):
@@ -49,7 +49,7 @@ class Bind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class GrantTerms:
     """What is asked of `mint`. `ttl` in seconds; `program` is a base name, never a command line.
 
     `pid` and `start` name the process it is bound to; with `ambient` the tree of that process needs no credential, and
@@ -75,7 +75,7 @@ class Order:
     login: str = ""
     named: bool = False
     learns: bool = False
-    uid: int = NOBODY
+    uid: int = NO_UID
     container: bool = False
 
 
@@ -85,16 +85,16 @@ class Grant:
 
     id: str
     digest: bytes
-    order: Order
+    terms: GrantTerms
     caveats: tuple[Caveat, ...]
     minted_at: int
     expires_at: int
     uses: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
-    is_rated: bool = field(init=False)
+    is_rate_limited: bool = field(init=False)
     """Whether it is asked how often it was used lately."""
-    above: "tuple[Grant, ...]" = field(init=False, default=(), compare=False, repr=False)
+    ancestors: "tuple[Grant, ...]" = field(init=False, default=(), compare=False, repr=False)
     """What it was minted from, what that was minted from, and so on."""
     trees: tuple[str, ...] = field(init=False, compare=False)
     """The ids of those of all these that are bound to a tree of processes."""
@@ -103,37 +103,37 @@ class Grant:
     _recent: deque[int] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
-        self.is_rated = any(isinstance(caveat, MaxRate) for caveat in self.caveats)
-        self.trees = (self.id,) if self.order.bind is Bind.TREE else ()
+        self.is_rate_limited = any(isinstance(caveat, MaxRate) for caveat in self.caveats)
+        self.trees = (self.id,) if self.terms.bind is Bind.TREE else ()
         self.is_limited = any(isinstance(caveat, COUNTING) for caveat in self.caveats)
 
-    def belongs(self, parent: "Grant") -> None:
+    def set_parent(self, parent: "Grant") -> None:
         """Say once what it was minted from."""
-        self.above = (parent, *parent.above)
+        self.ancestors = (parent, *parent.ancestors)
         self.trees += parent.trees
         self.is_limited = self.is_limited or parent.is_limited
 
-    def moment(self, at: int, *, inside: bool) -> Moment:
+    def usage_at(self, at: int, *, inside: bool) -> Usage:
         """What its caveats are asked about."""
         while self._recent and self._recent[0] <= at - MINUTE:
             self._recent.popleft()
-        return Moment(at, self.uses, len(self._recent), self.bytes_up, self.bytes_down, inside)
+        return Usage(at, self.uses, len(self._recent), self.bytes_up, self.bytes_down, inside)
 
     @property
-    def brief(self) -> Brief:
+    def brief(self) -> GrantSummary:
         """What is known of it while it is asleep."""
-        return Brief(self.id, self.expires_at, self.order.parent, self.order.uid, self.order.pid)
+        return GrantSummary(self.id, self.expires_at, self.terms.parent, self.terms.uid, self.terms.pid)
 
-    def kept_from(self, uid: int) -> Deny | None:
+    def refusal_for(self, uid: int) -> Deny | None:
         """Why a user may not use it, however they came by its credential; None for its owner."""
-        return None if uid == self.order.uid else NOT_YOURS
+        return None if uid == self.terms.uid else NOT_YOURS
 
     @property
-    def lately(self) -> list[tuple[int, int]]:
+    def recent_uses(self) -> list[tuple[int, int]]:
         """When it was used in the last minute, and how often in each second; empty where nothing asks for it."""
         return list(Counter(self._recent).items())
 
-    def used_lately(self, seconds: Sequence[tuple[int, int]]) -> None:
+    def recent_use_count(self, seconds: Sequence[tuple[int, int]]) -> None:
         """Take over what an earlier daemon counted.
 
         Raises:
@@ -147,7 +147,7 @@ class Grant:
     def warning(self, at: int) -> str | None:
         """What its holder should know in the last tenth of its life, ten minutes at most; None before."""
         left = self.expires_at - at
-        if left > min(WARNED, (self.expires_at - self.minted_at) // 10):
+        if left > min(WARN_BEFORE_S, (self.expires_at - self.minted_at) // 10):
             return None
         how = f"let it live on: hf-proxy renew {self.id} --ttl 1h"
         return f"this hf-proxy credential ends in {max(left, 0)} seconds; {how}"
@@ -155,7 +155,7 @@ class Grant:
     def use(self, at: int) -> None:
         """Count an allowed request. When it was is kept only where a caveat asks for it."""
         self.uses += 1
-        if self.is_rated:
+        if self.is_rate_limited:
             self._recent.append(at)
 
 
@@ -172,10 +172,10 @@ class Broker:
     _by_digest: dict[bytes, Grant] = field(default_factory=dict)
     _children: dict[str, dict[str, None]] = field(default_factory=dict)
     _ended: OrderedDict[bytes, Refusal] = field(default_factory=OrderedDict)
-    _asleep: Asleep = field(default_factory=Asleep)
+    _asleep: UnloadedGrants = field(default_factory=UnloadedGrants)
     _read: Callable[[str], Grant | None] = field(default=lambda _: None)
 
-    def mint(self, order: Order, entropy: bytes, at: int) -> tuple[Grant, str]:
+    def mint(self, order: GrantTerms, entropy: bytes, at: int) -> tuple[Grant, str]:
         """Make a grant and the credential that stands for it.
 
         Raises:
@@ -188,24 +188,24 @@ class Broker:
         expires_at = at + order.ttl
         if order.parent is not None:
             parent = self.grant(order.parent)
-            if parent.kept_from(order.uid):
+            if parent.refusal_for(order.uid):
                 raise _no_grant(order.parent)
             expires_at = min(expires_at, parent.expires_at)
-        bearer = credential.make(entropy)
+        bearer = credential.encode(entropy)
         digest = credential.digest(bearer)
         caveats = (Expires(expires_at), InScopes(order.scopes, order.strict), *order.caveats)
         grant = Grant(id_of(digest), digest, order, caveats, at, expires_at)
-        self._take_in(grant)
+        self._add(grant)
         return grant, bearer
 
-    def restore(self, briefs: Iterable[Brief], read: Callable[[str], Grant | None]) -> None:
+    def restore(self, briefs: Iterable[GrantSummary], read: Callable[[str], Grant | None]) -> None:
         """Know what an earlier daemon minted, the oldest first. `read` gives the grant of an id as it was then, when it
         is first asked for; None: it is not to be understood, and so neither it nor what was minted from it is a grant.
         What `read` raises, whoever asked gets, and may ask again.
         """
-        self._asleep, self._read = Asleep(briefs), read
+        self._asleep, self._read = UnloadedGrants(briefs), read
 
-    def recall(self, digest: bytes, how: Refusal) -> None:
+    def remember_ended(self, digest: bytes, how: Refusal) -> None:
         """Tell a credential that ended before apart from one never seen."""
         self._ended[digest] = how
 
@@ -218,10 +218,10 @@ class Broker:
             RefusedError: there is no such grant, or it is over already.
         """
         grant = self.grant(grant_id)
-        if at >= grant.expires_at and not grant.order.renews:
+        if at >= grant.expires_at and not grant.terms.renews:
             raise RefusedError(f"grant '{grant_id[:64]}' has expired; get a new one: hf-proxy exec -- CMD")
-        if grant.order.parent is not None:
-            expires_at = min(expires_at, self.grant(grant.order.parent).expires_at)
+        if grant.terms.parent is not None:
+            expires_at = min(expires_at, self.grant(grant.terms.parent).expires_at)
         grant.expires_at = expires_at
         grant.caveats = (Expires(expires_at), *grant.caveats[1:])
         return grant
@@ -231,13 +231,13 @@ class Broker:
         top = self.find(grant_id)
         found = [] if top is None else [top]
         for one in found:  # grows while it is walked
-            self._wake_to_end(self._asleep.below(one.id))
+            self._load_to_end(self._asleep.children(one.id))
             found += [self._grants[child] for child in self._children.get(one.id, ())]
         return tuple(found)
 
     def find(self, grant_id: str) -> Grant | None:
         """The living grant of that id; None: there is none."""
-        self._wake([grant_id])
+        self._load([grant_id])
         return self._grants.get(grant_id)
 
     def grant(self, grant_id: str) -> Grant:
@@ -251,22 +251,22 @@ class Broker:
             raise _no_grant(grant_id)
         return grant
 
-    def is_living(self, grant: Grant) -> bool:
+    def is_alive(self, grant: Grant) -> bool:
         """Whether it has not ended; only then all above it are there."""
         return self._by_digest.get(grant.digest) is grant
 
     def grants(self) -> tuple[Grant, ...]:
         """All living grants, the oldest first; those of one second in any order."""
-        self._wake(self._asleep.ids())
+        self._load(self._asleep.ids())
         return tuple(sorted(self._grants.values(), key=attrgetter("minted_at")))
 
-    def awake(self) -> tuple[Grant, ...]:
+    def loaded(self) -> tuple[Grant, ...]:
         """Those that somebody has asked for: only they are used, and only under them anything runs."""
         return tuple(self._grants.values())
 
     def count(self, uid: int | None = None) -> int:
         """How many are alive, a user's or all; none is read for that."""
-        awake = len(self._grants) if uid is None else sum(one.order.uid == uid for one in self._grants.values())
+        awake = len(self._grants) if uid is None else sum(one.terms.uid == uid for one in self._grants.values())
         return awake + self._asleep.count(uid)
 
     def verify(self, bearer: str, at: int) -> Grant | Deny:
@@ -274,60 +274,60 @@ class Broker:
         digest = credential.digest(bearer)
         grant = self._by_digest.get(digest)
         if grant is None:
-            self._wake([id_of(digest)])
+            self._load([id_of(digest)])
             grant = self._by_digest.get(digest)
         if grant is None or not hmac.compare_digest(grant.digest, digest):
-            return _dead(self._ended.get(digest, Refusal.UNKNOWN_CREDENTIAL))
+            return _ended_refusal(self._ended.get(digest, Refusal.UNKNOWN_CREDENTIAL))
         if at >= grant.expires_at:
-            return _dead(Refusal.EXPIRED)
+            return _ended_refusal(Refusal.EXPIRED)
         return grant
 
-    def authorize(self, grant: Grant, access: Access, at: int, inside: Inside = frozenset()) -> Decision:
+    def authorize(self, grant: Grant, access: Access, at: int, inside: MatchingTrees = frozenset()) -> Decision:
         """The decision, and where it is not a no, the use is counted."""
-        decision = self.consider(grant, access, at, inside)
+        decision = self.evaluate(grant, access, at, inside)
         if not isinstance(decision, Deny):
-            for ancestor in (grant, *grant.above):
+            for ancestor in (grant, *grant.ancestors):
                 ancestor.use(at)
         return decision
 
-    def consider(self, grant: Grant, access: Access, at: int, inside: Inside = frozenset()) -> Decision:
+    def evaluate(self, grant: Grant, access: Access, at: int, inside: MatchingTrees = frozenset()) -> Decision:
         """Collect every objection to every need; none means yes. Nothing is counted.
 
         `inside`: the ids of those grants bound to a tree of processes that the request comes from.
         """
-        if not self.is_living(grant):
-            return _dead(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
+        if not self.is_alive(grant):
+            return _ended_refusal(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
         objections: list[Objection] = []
-        for ancestor in (grant, *grant.above):
-            moment = ancestor.moment(at, inside=ancestor.id in inside)
+        for ancestor in (grant, *grant.ancestors):
+            moment = ancestor.usage_at(at, inside=ancestor.id in inside)
             for caveat in ancestor.caveats:
                 objections += caveat.prohibits(access, moment)
-        return decide(access, tuple(objections), bound=grant.order.bind is not Bind.NONE)
+        return decide(access, tuple(objections), bound=grant.terms.bind is not Bind.NONE)
 
-    def spend(self, grant: Grant, *, up: int = 0, down: int = 0) -> Deny | None:
+    def count_bytes(self, grant: Grant, *, up: int = 0, down: int = 0) -> Deny | None:
         """Count bytes that are about to pass, for the grant and all above; if they may not, none is counted."""
-        deny = self.room(grant, up=up, down=down)
+        deny = self.check_bytes(grant, up=up, down=down)
         if deny is None:
-            for ancestor in (grant, *grant.above):
+            for ancestor in (grant, *grant.ancestors):
                 ancestor.bytes_up += up
                 ancestor.bytes_down += down
         return deny
 
-    def room(self, grant: Grant, *, up: int = 0, down: int = 0) -> Deny | None:
+    def check_bytes(self, grant: Grant, *, up: int = 0, down: int = 0) -> Deny | None:
         """Whether so many bytes more would be within every limit, and the grant still lives."""
-        if not self.is_living(grant):
-            return _dead(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
-        for ancestor in (grant, *grant.above) if grant.is_limited else ():
+        if not self.is_alive(grant):
+            return _ended_refusal(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
+        for ancestor in (grant, *grant.ancestors) if grant.is_limited else ():
             for caveat in ancestor.caveats:
                 if isinstance(caveat, MaxBytes) and not caveat.admits(
                     ancestor.bytes_up + up, ancestor.bytes_down + down
                 ):
-                    return Deny(Refusal.LIMIT, caveat.objection.why + AGAIN, (caveat.objection,))
+                    return Deny(Refusal.LIMIT, caveat.objection.why + RUN_AGAIN, (caveat.objection,))
         return None
 
     def lineage(self, grant: Grant) -> tuple[Grant, ...]:
         """The grant, its parent, and so on up. A parent lives as long as its children: `revoke`."""
-        return (grant, *grant.above)
+        return (grant, *grant.ancestors)
 
     def revoke(self, grant_id: str) -> tuple[Grant, ...]:
         """End a grant and all that were minted from it. Returns those that ended; none if it had already."""
@@ -335,33 +335,33 @@ class Broker:
 
     def expire(self, at: int) -> tuple[Grant, ...]:
         """End what is over at this second. Returns those that ended."""
-        self._wake_to_end(self._asleep.over(at))
+        self._load_to_end(self._asleep.due(at))
         over = [grant.id for grant in self._grants.values() if at >= grant.expires_at]
         return tuple(ended for grant_id in over for ended in self._end(grant_id, Refusal.EXPIRED))
 
-    def _wake(self, grant_ids: Iterable[str]) -> None:
+    def _load(self, grant_ids: Iterable[str]) -> None:
         """Read those that are asleep, each after what it was minted from."""
         for grant_id in grant_ids:
-            for brief in reversed(self._asleep.line(grant_id)):
+            for brief in reversed(self._asleep.ancestors(grant_id)):
                 grant = self._read(brief.id)
-                self._asleep.woken(brief.id)
+                self._asleep.remove(brief.id)
                 is_rooted = brief.parent is None or brief.parent in self._grants
                 if grant is not None and grant.brief == brief and is_rooted:
-                    self._take_in(grant)
+                    self._add(grant)
 
-    def _wake_to_end(self, grant_ids: Iterable[str]) -> None:
+    def _load_to_end(self, grant_ids: Iterable[str]) -> None:
         """The same for what ends. What cannot be read holds up no end: it cannot be used either, and once what it was
         minted from is gone, never."""
         for grant_id in grant_ids:
             with suppress(StoreError):
-                self._wake([grant_id])
+                self._load([grant_id])
 
-    def _take_in(self, grant: Grant) -> None:
+    def _add(self, grant: Grant) -> None:
         self._grants[grant.id] = grant
         self._by_digest[grant.digest] = grant
-        if grant.order.parent is not None:
-            self._children.setdefault(grant.order.parent, {})[grant.id] = None
-            grant.belongs(self._grants[grant.order.parent])
+        if grant.terms.parent is not None:
+            self._children.setdefault(grant.terms.parent, {})[grant.id] = None
+            grant.set_parent(self._grants[grant.terms.parent])
 
     def _end(self, grant_id: str, how: Refusal) -> tuple[Grant, ...]:
         return tuple(self._forget(grant.id, how) for grant in reversed(self.subtree(grant_id)))
@@ -370,9 +370,9 @@ class Broker:
         grant = self._grants.pop(grant_id)
         del self._by_digest[grant.digest]
         self._children.pop(grant_id, None)
-        self._children.get(grant.order.parent or "", {}).pop(grant_id, None)
+        self._children.get(grant.terms.parent or "", {}).pop(grant_id, None)
         self._ended[grant.digest] = how
-        if len(self._ended) > REMEMBERED:
+        if len(self._ended) > MAX_ENDED:
             self._ended.popitem(last=False)
         return grant
 
@@ -387,7 +387,7 @@ def _no_grant(grant_id: str) -> RefusedError:
     return RefusedError(f"no living grant '{grant_id[:64]}'; see: hf-proxy grants")
 
 
-def _dead(refusal: Refusal) -> Deny:
+def _ended_refusal(refusal: Refusal) -> Deny:
     why = {
         Refusal.EXPIRED: "this hf-proxy credential has expired; get a new one: hf-proxy exec -- CMD",
         Refusal.REVOKED: "this hf-proxy credential was revoked; get a new one: hf-proxy exec -- CMD",

@@ -14,7 +14,7 @@ from hfproxy.core.scope import Scope, scope_for
 MINUTE = 60
 
 
-class Moment(NamedTuple):
+class Usage(NamedTuple):
     """When an access is attempted and what the grant has been used for so far.
 
     `at` in seconds since the epoch. The rest is of the grant whose caveat is asked (what a child does counts for its
@@ -25,10 +25,10 @@ class Moment(NamedTuple):
 
     at: int
     uses: int = 0
-    lately: int = 0
+    last_minute: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
-    inside: bool = False
+    in_tree: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class InScopes:
 
     scopes: tuple[Scope, ...]
     strict: bool = False
-    said: ClassVar[str] = "is not in the credential's scope"
+    objection_text: ClassVar[str] = "is not in the credential's scope"
 
-    def prohibits(self, access: Access, moment: Moment) -> tuple[Objection, ...]:
+    def prohibits(self, access: Access, moment: Usage) -> tuple[Objection, ...]:
         objections: tuple[Objection, ...] = ()
         for need in access.needs:
             for scope in self.scopes:
@@ -52,14 +52,14 @@ class InScopes:
     def _objection(self, need: Need) -> Objection:
         reads_strictly = self.strict and need.action is Action.READ
         refusal = Refusal.STRICT if reads_strictly else Refusal.SCOPE
-        return Objection(refusal, f"'{scope_for(need)}' {self.said}")
+        return Objection(refusal, f"'{scope_for(need)}' {self.objection_text}")
 
 
 @dataclass(frozen=True, slots=True)
 class Ceiling(InScopes):
     """The scopes of the config's `[grants] ceiling`, which no grant may exceed."""
 
-    said: ClassVar[str] = "is above the [grants] ceiling of config.toml"
+    objection_text: ClassVar[str] = "is above the [grants] ceiling of config.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Expires:
 
     at: int
 
-    def prohibits(self, access: Access, moment: Moment) -> tuple[Objection, ...]:
+    def prohibits(self, access: Access, moment: Usage) -> tuple[Objection, ...]:
         if moment.at < self.at:
             return ()
         return (Objection(Refusal.EXPIRED, "the credential has expired"),)
@@ -78,8 +78,8 @@ class Expires:
 class InTree:
     """Only for processes that descend from the one the grant is bound to."""
 
-    def prohibits(self, access: Access, moment: Moment) -> tuple[Objection, ...]:
-        if moment.inside:
+    def prohibits(self, access: Access, moment: Usage) -> tuple[Objection, ...]:
+        if moment.in_tree:
             return ()
         return (Objection(Refusal.HOLDER, "the credential is for the processes of another command only"),)
 
@@ -90,7 +90,7 @@ class MaxUses:
 
     uses: int
 
-    def prohibits(self, access: Access, moment: Moment) -> tuple[Objection, ...]:
+    def prohibits(self, access: Access, moment: Usage) -> tuple[Objection, ...]:
         if moment.uses < self.uses:
             return ()
         return (Objection(Refusal.LIMIT, f"the credential's {self.uses} uses are used up"),)
@@ -102,8 +102,8 @@ class MaxRate:
 
     per_minute: int
 
-    def prohibits(self, access: Access, moment: Moment) -> tuple[Objection, ...]:
-        if moment.lately < self.per_minute:
+    def prohibits(self, access: Access, moment: Usage) -> tuple[Objection, ...]:
+        if moment.last_minute < self.per_minute:
             return ()
         return (Objection(Refusal.LIMIT, f"the credential allows {self.per_minute} requests a minute", MINUTE),)
 
@@ -118,8 +118,8 @@ class MaxBytes:
     up: int | None = None
     down: int | None = None
 
-    def prohibits(self, access: Access, moment: Moment) -> tuple[Objection, ...]:
-        up = 0 if access.reads_only else 1
+    def prohibits(self, access: Access, moment: Usage) -> tuple[Objection, ...]:
+        up = 0 if access.is_read_only else 1
         return () if self.admits(moment.bytes_up + up, moment.bytes_down + 1) else (self.objection,)
 
     def admits(self, up: int, down: int) -> bool:

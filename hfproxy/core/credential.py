@@ -13,10 +13,10 @@ ENTROPY_BYTES = 24
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 # 62**33 > 2**192, so 33 digits hold 24 bytes.
 DIGITS = 33
-SHAPE = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{DIGITS}}}")
+PATTERN = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{DIGITS}}}")
 
 
-def make(entropy: bytes) -> str:
+def encode(entropy: bytes) -> str:
     """Spell 24 random bytes as a credential.
 
     Raises:
@@ -39,4 +39,4 @@ def digest(credential: str) -> bytes:
 
 def is_credential(text: str) -> bool:
     """Whether a string has the shape of one of ours (it may still be unknown)."""
-    return SHAPE.fullmatch(text) is not None
+    return PATTERN.fullmatch(text) is not None

@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-from hfproxy.core.access import Access, Allow, AllowAnonymous, Decision, Deny, Objection, Refusal, one_line
+from hfproxy.core.access import Access, Allow, AllowAnonymous, Decision, Deny, Objection, Refusal, join_reasons
 from hfproxy.core.scope import scope_for
 
-WAIT = "; wait a minute, or ask for more: hf-proxy exec --max-rate N"
-AGAIN = "; run the command again under: hf-proxy exec"
+RETRY_LATER = "; wait a minute, or ask for more: hf-proxy exec --max-rate N"
+RUN_AGAIN = "; run the command again under: hf-proxy exec"
 
 
 def decide(access: Access, objections: tuple[Objection, ...], *, bound: bool = False) -> Decision:
@@ -20,8 +20,8 @@ def decide(access: Access, objections: tuple[Objection, ...], *, bound: bool = F
     others = [no.refusal for no in objections if no.refusal is not Refusal.SCOPE]
     # What no other scope would help against comes first.
     others.sort(key=lambda refusal: refusal is Refusal.STRICT)
-    deny = Deny(others[0] if others else Refusal.SCOPE, one_line(no.why for no in objections), objections)
-    if not others and access.reads_only:
+    deny = Deny(others[0] if others else Refusal.SCOPE, join_reasons(no.why for no in objections), objections)
+    if not others and access.is_read_only:
         return AllowAnonymous(
             objections, f"{deny.why}, so hf-proxy asked without your token{advice(access, deny, bound=bound)}"
         )
@@ -30,10 +30,10 @@ def decide(access: Access, objections: tuple[Objection, ...], *, bound: bool = F
 
 def advice(access: Access, deny: Deny, *, bound: bool) -> str:
     """The command that would allow it. From inside of a command that a grant is bound to it could only ask for less."""
-    if deny.passes_in is not None:
-        return WAIT
+    if deny.retry_after_s is not None:
+        return RETRY_LATER
     if deny.refusal not in {Refusal.SCOPE, Refusal.STRICT}:
-        return AGAIN
+        return RUN_AGAIN
     scopes = dict.fromkeys(f"--scope {scope_for(need)}" for need in access.needs)
     outside = ", outside of this command" if bound else ""
     return f"; allow it with: hf-proxy exec {' '.join(scopes)} -- CMD{outside}"

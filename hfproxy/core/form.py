@@ -5,25 +5,25 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from hfproxy.core.access import Action
-from hfproxy.core.report import Entry, Touch, touches
+from hfproxy.core.report import Entry, TouchedPlace, touched_places
 from hfproxy.core.whoami import PERMISSIONS, WRITES
 
 # What the form offers for everywhere at once, beside the rights in a namespace.
 GLOBAL = frozenset({"discussion.write"})
 # Actions whose rights have no known word in the form.
-BY_HAND = frozenset({Action.PROFILE, Action.ORG})
+NOT_IN_FORM = frozenset({Action.PROFILE, Action.ORG})
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class TokenForm:
     """The form's address; what it asks for, in words; and the actions that a person has to tick by hand."""
 
     url: str
-    said: tuple[str, ...]
-    by_hand: tuple[str, ...]
+    summary: tuple[str, ...]
+    not_in_form: tuple[str, ...]
 
 
-def form(origin: str, account: str, user: str, orgs: Iterable[str], entries: Iterable[Entry]) -> Form:
+def prefilled_form(origin: str, account: str, user: str, orgs: Iterable[str], entries: Iterable[Entry]) -> TokenForm:
     """What a token needs that is to do what this account's token did.
 
     Args:
@@ -33,7 +33,7 @@ def form(origin: str, account: str, user: str, orgs: Iterable[str], entries: Ite
         orgs: The organisations that the user is a member of.
         entries: The journal's, as `hf-proxy audit --json` gives them.
     """
-    used = {touch for entry in entries if _spent(entry, account) for touch in touches(entry)}
+    used = {touch for entry in entries if _default_owner(entry, account) for touch in touched_places(entry)}
     spelled = {org.lower(): org for org in orgs}
     mine = {"", user.lower()}
     shared = {one for one in used if one.namespace in spelled}
@@ -45,18 +45,18 @@ def form(origin: str, account: str, user: str, orgs: Iterable[str], entries: Ite
         *(("globalPermissions", right) for right in _rights(elsewhere) if right in GLOBAL),
         *([("canReadGatedRepos", "true")] if any(one.action == Action.READ for one in elsewhere) else []),
     ]
-    return Form(
+    return TokenForm(
         f"{origin}/settings/tokens/new?{urlencode([('tokenType', 'fineGrained'), *query])}",
         tuple(f"{name}={value}" for name, value in query),
-        tuple(sorted({one.action for one in used} & BY_HAND)),
+        tuple(sorted({one.action for one in used} & NOT_IN_FORM)),
     )
 
 
-def _spent(entry: Mapping[str, object], account: str) -> bool:
+def _default_owner(entry: Mapping[str, object], account: str) -> bool:
     """Whether the account's token went to the Hub for this."""
     return entry.get("decision") == "allow" and entry.get("account") == account
 
 
-def _rights(used: Iterable[Touch]) -> list[str]:
-    known = [Action(one.action) for one in used if one.action in set(Action) - BY_HAND]
+def _rights(used: Iterable[TouchedPlace]) -> list[str]:
+    known = [Action(one.action) for one in used if one.action in set(Action) - NOT_IN_FORM]
     return sorted({right for action in known for right in PERMISSIONS.get(action, WRITES)})

@@ -7,11 +7,11 @@ what identifies somebody, and what would let the upstream speak for us.
 from collections.abc import Callable, Iterable
 from functools import cached_property, lru_cache
 
-from hfproxy.core.access import LOOK
+from hfproxy.core.access import SEE_AUDIT
 from hfproxy.errors import UpstreamError
 
 Headers = tuple[tuple[str, str], ...]
-AS_IT_CAME = ("utf-8", "surrogateescape")  # how aiohttp reads header bytes, so that they leave as they came
+WIRE_CODEC = ("utf-8", "surrogateescape")  # how aiohttp reads header bytes, so that they leave as they came
 
 HOP_BY_HOP = frozenset(
     {
@@ -27,7 +27,7 @@ HOP_BY_HOP = frozenset(
     }
 )
 # gradio_client copies its token to x-hf-authorization, which no redirect strips (hub-wire §2).
-NEVER_UP = HOP_BY_HOP | {
+DROPPED_UPSTREAM = HOP_BY_HOP | {
     "authorization",
     "x-hf-authorization",
     "cookie",
@@ -43,7 +43,7 @@ NEVER_UP = HOP_BY_HOP | {
 }
 NEVER_UP_PREFIXES = ("x-forwarded-", "x-hf-proxy-", "sec-fetch-")
 # Cookies would give a session to whoever reads the reply; CORS headers would open us to web pages.
-NEVER_DOWN = HOP_BY_HOP | {
+DROPPED_DOWNSTREAM = HOP_BY_HOP | {
     "set-cookie",
     "set-cookie2",
     "alt-svc",
@@ -56,7 +56,7 @@ FRAMING = frozenset({"content-length"})
 REMEMBERED = 256
 
 
-class Upward:
+class UpstreamHeaders:
     """What of a client's headers goes to the Hub, never an `Authorization`; `lines` is how it looks on the wire.
 
     The same ones come all the time, so one object is made for all requests with them (`daemon.plain`), and what is made
@@ -66,34 +66,34 @@ class Upward:
     def __init__(self, pairs: Headers) -> None:
         """Raises as `lines`."""
         self.pairs = tuple(pair for pair in pairs if pair[0].lower() != "authorization")
-        self.lines = lines(self.pairs)
+        self.serialize = serialize(self.pairs)
 
     @cached_property
-    def readable(self) -> "Upward":
+    def inspectable(self) -> "UpstreamHeaders":
         """The same, asking for no compression but the one that we can look into (`core.leak`)."""
-        return Upward(
+        return UpstreamHeaders(
             tuple(
                 (name, _readable(value) if name.lower() == "accept-encoding" else value) for name, value in self.pairs
             )
         )
 
     @cached_property
-    def uncompressed(self) -> "Upward":
+    def uncompressed(self) -> "UpstreamHeaders":
         """The same, asking for no compression at all."""
-        return Upward(replaced(self.pairs, "Accept-Encoding", "identity"))
+        return UpstreamHeaders(with_header(self.pairs, "Accept-Encoding", "identity"))
 
 
-def upward(headers: Iterable[tuple[str, str]]) -> Upward:
+def to_upstream(headers: Iterable[tuple[str, str]]) -> UpstreamHeaders:
     """What of a client's request goes to the Hub. The token is not added here but in `daemon.upstream`."""
-    return Upward(_one_spelling(_crossing(headers, _may_go_up)))
+    return UpstreamHeaders(_one_spelling(_forwardable(headers, _may_go_up)))
 
 
-def downward(headers: Iterable[tuple[str, str]]) -> Headers:
+def to_client(headers: Iterable[tuple[str, str]]) -> Headers:
     """What of the Hub's answer goes to the client."""
-    return _crossing(headers, may_come_down, FRAMING)
+    return _forwardable(headers, may_come_down, FRAMING)
 
 
-def by_name(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+def merged(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Every field by its lower-case name, where several are one list (RFC 9110 §5.3)."""
     fields: dict[str, str] = {}
     for name, value in headers:
@@ -102,13 +102,13 @@ def by_name(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return fields
 
 
-def replaced(headers: Iterable[tuple[str, str]], name: str, value: str) -> Headers:
+def with_header(headers: Iterable[tuple[str, str]], name: str, value: str) -> Headers:
     """The same headers with one of them set to this value only."""
     lowered = name.lower()
     return (*[pair for pair in headers if pair[0].lower() != lowered], (name, value))
 
 
-def lines(headers: Headers) -> str:
+def serialize(headers: Headers) -> str:
     """Headers as they are sent, each with the end of its line.
 
     Raises:
@@ -116,7 +116,7 @@ def lines(headers: Headers) -> str:
     """
     text = "".join([f"{name}: {value}\r\n" for name, value in headers])
     if text.count("\n") != len(headers) or text.count("\r") != len(headers):
-        raise UpstreamError(f"a header is more than one line, so it was not passed on{LOOK}")
+        raise UpstreamError(f"a header is more than one line, so it was not passed on{SEE_AUDIT}")
     return text
 
 
@@ -130,7 +130,7 @@ def _one_spelling(headers: Headers) -> Headers:
     return tuple((spelled.setdefault(name.lower(), name), value) for name, value in headers)
 
 
-def _crossing(
+def _forwardable(
     headers: Iterable[tuple[str, str]], may: Callable[[str], bool], anyway: frozenset[str] = frozenset()
 ) -> Headers:
     """Those whose names may cross, and that are not named as belonging to the connection, or cross `anyway`."""
@@ -150,10 +150,10 @@ def _is_connection(name: str) -> bool:
 
 @lru_cache(maxsize=REMEMBERED)
 def _may_go_up(name: str) -> bool:
-    return name.lower() not in NEVER_UP and not name.lower().startswith(NEVER_UP_PREFIXES)
+    return name.lower() not in DROPPED_UPSTREAM and not name.lower().startswith(NEVER_UP_PREFIXES)
 
 
 @lru_cache(maxsize=REMEMBERED)
 def may_come_down(name: str) -> bool:
     """Whether a header of an answer goes to the client, unless its `Connection` names it."""
-    return name.lower() not in NEVER_DOWN and not name.lower().startswith(NEVER_DOWN_PREFIXES)
+    return name.lower() not in DROPPED_DOWNSTREAM and not name.lower().startswith(NEVER_DOWN_PREFIXES)

@@ -6,24 +6,24 @@ import zlib
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
-def needles(token: str) -> tuple[bytes, ...]:
+def patterns(token: str) -> tuple[bytes, ...]:
     """The token as it may appear: raw, and in base64 at each of its three alignments, both alphabets."""
     plain = token.encode()
-    encoded = [_inner(plain, shift) for shift in range(3)]
+    encoded = [_aligned_base64(plain, shift) for shift in range(3)]
     return tuple({plain, *encoded, *(part.translate(URL_SAFE) for part in encoded)})
 
 
 URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
-def _inner(plain: bytes, shift: int) -> bytes:
+def _aligned_base64(plain: bytes, shift: int) -> bytes:
     """Base64 of something that holds `plain` `shift` bytes in: the digits that depend on `plain` alone."""
     digits = base64.b64encode(b"\0" * shift + plain).rstrip(b"=")
     last = len(digits) if (shift + len(plain)) % 3 == 0 else -1
     return digits[(0, 2, 3)[shift] : last]
 
 
-def found(needles: tuple[bytes, ...], data: bytes) -> bool:
+def occurs(needles: tuple[bytes, ...], data: bytes) -> bool:
     """Whether any of them occurs."""
     for needle in needles:
         if needle in data:
@@ -31,7 +31,7 @@ def found(needles: tuple[bytes, ...], data: bytes) -> bool:
     return False
 
 
-def plain(body: bytes, content_encoding: str, limit: int) -> bytes | None:
+def decompressed(body: bytes, content_encoding: str, limit: int) -> bytes | None:
     """A body without its gzip, at most `limit` bytes of it; None where it cannot be looked into."""
     codings = [coding.strip().lower() for coding in content_encoding.split(",")]
     match [coding for coding in codings if coding not in {"", "identity"}]:

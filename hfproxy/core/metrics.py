@@ -21,7 +21,7 @@ Sample = tuple[str, Labels, float]
 
 
 @dataclass(slots=True)
-class Counts:
+class Counters:
     """Since the daemon's start. `requests`: by decision and action; `answers`: of the Hub, by class of status."""
 
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)

@@ -141,7 +141,7 @@ class PackReader:
         self.parents[commit] = tuple(_parents(content))
 
 
-def leads_to(parents: Mapping[str, tuple[str, ...]], new: str, old: str) -> bool:
+def is_ancestor(parents: Mapping[str, tuple[str, ...]], new: str, old: str) -> bool:
     """Whether `new` descends from `old`, by these commits alone."""
     seen, waiting = {new}, [new]
     while waiting:

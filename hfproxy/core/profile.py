@@ -12,7 +12,7 @@ from typing import Final
 
 from hfproxy.core import scope
 from hfproxy.core.access import NEW_PULL_REQUEST, Action, Need, Target
-from hfproxy.core.audit import Kind
+from hfproxy.core.audit import EventKind
 from hfproxy.core.scope import Scope, scope_for
 from hfproxy.errors import UsageError
 
@@ -22,7 +22,7 @@ MANY: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class LeastScopes:
     """Scopes, sorted, none of which could be left out; and what they leave open.
 
     `requests` counts what was decided, `searches` those that asked for everything of a kind. `beyond` is what was
@@ -42,9 +42,9 @@ class Profile:
         return {one: count for one, count in named.items() if count >= MANY}
 
 
-def learn(entries: Iterable[Entry]) -> Profile:
+def from_entries(entries: Iterable[Entry]) -> LeastScopes:
     """What the entries of one grant, and of those that were made from it, add up to."""
-    decided = [entry for entry in entries if entry.get("kind") == Kind.DECIDED]
+    decided = [entry for entry in entries if entry.get("kind") == EventKind.DECIDED]
     needs = [need for entry in decided for need in _needs(entry)]
     beyond = [
         f"{entry.get('method')} {entry.get('target')} ({entry.get('refusal')})"
@@ -52,8 +52,8 @@ def learn(entries: Iterable[Entry]) -> Profile:
         if entry.get("decision") == "deny" and not entry.get("action")
     ]
     more = [entry.get("more_needs") for entry in decided]
-    return Profile(
-        smallest(need for need in needs if not _searches(need)),
+    return LeastScopes(
+        minimal_scopes(need for need in needs if not _searches(need)),
         len(decided),
         sum(map(_searches, needs)),
         tuple(dict.fromkeys(beyond)),
@@ -61,10 +61,10 @@ def learn(entries: Iterable[Entry]) -> Profile:
     )
 
 
-def smallest(needs: Iterable[Need]) -> tuple[Scope, ...]:
+def minimal_scopes(needs: Iterable[Need]) -> tuple[Scope, ...]:
     """The scopes that admit all of these needs and no more than has to be; without any of them one need is lost."""
     wanted = set(needs)
-    offered = sorted({_least(need) for need in wanted}, key=str)
+    offered = sorted({_without_redundant(need) for need in wanted}, key=str)
     admitted_by = {need: {one for one in offered if one.admits(need)} for need in wanted}
     for one in offered:
         resting_on_it = [by for by in admitted_by.values() if one in by]
@@ -74,7 +74,7 @@ def smallest(needs: Iterable[Need]) -> tuple[Scope, ...]:
     return tuple(sorted(set().union(*admitted_by.values()), key=str))
 
 
-def _least(need: Need) -> Scope:
+def _without_redundant(need: Need) -> Scope:
     opens = need.action is Action.WRITE and need.target.ref == NEW_PULL_REQUEST
     found = scope_for(need)
     return Scope(Action.DISCUSS, found.type, found.namespace, found.name) if opens else found

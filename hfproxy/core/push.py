@@ -9,10 +9,10 @@ import re
 from dataclasses import dataclass, field
 from itertools import dropwhile
 
-from hfproxy.core.access import LOOK, Action, Deny, Need, Refusal, Target
-from hfproxy.core.address import names_a_ref
+from hfproxy.core.access import SEE_AUDIT, Action, Deny, Need, Refusal, Target
+from hfproxy.core.address import is_ref_name
 
-NOTHING = "0" * 40
+ZERO_ID = "0" * 40
 LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
 COMMAND = re.compile(r"([0-9a-f]{40}) ([0-9a-f]{40}) ([!-~\x80-\U0010ffff]+)")
 OF_REPOSITORIES = ("refs/heads/", "refs/tags/", "refs/pr/")
@@ -24,7 +24,7 @@ MAX_SAID_BYTES = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class RefUpdate:
     """One ref is to go from `old` to `new`; a commit of zeros stands for none."""
 
     old: str
@@ -34,23 +34,23 @@ class Command:
     @property
     def may_lose_history(self) -> bool:
         """A branch is moved: harmless if the new commit descends from the old one, which the pack may prove."""
-        return NOTHING not in {self.old, self.new} and not self.ref.startswith("refs/tags/")
+        return ZERO_ID not in {self.old, self.new} and not self.ref.startswith("refs/tags/")
 
     def needs(self, target: Target, *, proven: bool) -> tuple[Need, ...]:
         """Deleting a ref and moving a tag lose history; so does moving a branch, unless the contrary was `proven`."""
         target = target.at(self.ref)
-        if self.new == NOTHING:
+        if self.new == ZERO_ID:
             return (Need(Action.DELETE, target),)
-        if self.old == NOTHING or (proven and self.may_lose_history):
+        if self.old == ZERO_ID or (proven and self.may_lose_history):
             return (Need(Action.WRITE, target),)
         return Need(Action.WRITE, target), Need(Action.DELETE, target)
 
 
 @dataclass(frozen=True, slots=True)
-class Commands:
+class RefUpdates:
     """The command list of a push. Without any it is a probe, by which git finds out whether it may push at all."""
 
-    all: tuple[Command, ...]
+    all: tuple[RefUpdate, ...]
     capabilities: frozenset[str]
 
     @property
@@ -59,18 +59,18 @@ class Commands:
         refs = [command.ref for command in self.all]
         if any(word.startswith("object-format=") and word != "object-format=sha1" for word in self.capabilities):
             return _refused("only SHA-1 repositories are understood")
-        if not all(ref.startswith(OF_REPOSITORIES) and names_a_ref(ref) for ref in refs):
+        if not all(ref.startswith(OF_REPOSITORIES) and is_ref_name(ref) for ref in refs):
             return _refused("only branches, tags and pull requests can be pushed")
         if len(set(refs)) != len(refs):
             return _refused("a ref appears twice in it")
         return None
 
     @property
-    def doubtful(self) -> frozenset[Command]:
+    def unproven(self) -> frozenset[RefUpdate]:
         """Those that the pack could prove to be harmless."""
         return frozenset(command for command in self.all if command.may_lose_history)
 
-    def needs(self, target: Target, proven: frozenset[Command] = frozenset()) -> tuple[Need, ...]:
+    def needs(self, target: Target, proven: frozenset[RefUpdate] = frozenset()) -> tuple[Need, ...]:
         """What the push does to a repository."""
         if not self.all:
             return (Need(Action.WRITE, target, any_ref=True),)
@@ -100,14 +100,14 @@ def _packet(data: bytes) -> bytes:
 
 
 @dataclass(slots=True)
-class CommandReader:
+class RefUpdateReader:
     """Reads the command list as it comes in, in pieces of any size."""
 
     _buffer: bytes = b""
     _lines: list[bytes] = field(default_factory=list)
     _size: int = 0
 
-    def feed(self, data: bytes) -> Commands | Deny | None:
+    def feed(self, data: bytes) -> RefUpdates | Deny | None:
         """Take more of the body; None as long as the list has not ended."""
         self._buffer += data
         while len(self._buffer) >= len(FLUSH):
@@ -132,7 +132,7 @@ class CommandReader:
         return self._buffer[len(FLUSH) :]
 
 
-def _commands(lines: list[bytes]) -> Commands | Deny:
+def _commands(lines: list[bytes]) -> RefUpdates | Deny:
     """A shallow clone says first where it ends; then come the commands, the first of them with the capabilities."""
     commands = list(dropwhile(SHALLOW.fullmatch, lines))
     first, _, said = (commands[0] if commands else b"").partition(b"\0")
@@ -141,9 +141,9 @@ def _commands(lines: list[bytes]) -> Commands | Deny:
         match = COMMAND.fullmatch(line.decode("utf-8", "replace").removesuffix("\n"))
         if not match:
             return _refused("it is signed, or not a list of ref updates")
-        found.append(Command(*match.groups()))
-    return Commands(tuple(found), frozenset(said.decode("utf-8", "replace").split()))
+        found.append(RefUpdate(*match.groups()))
+    return RefUpdates(tuple(found), frozenset(said.decode("utf-8", "replace").split()))
 
 
 def _refused(why: str) -> Deny:
-    return Deny(Refusal.BAD_BODY, f"this push is refused: {why}{LOOK}")
+    return Deny(Refusal.BAD_BODY, f"this push is refused: {why}{SEE_AUDIT}")

@@ -11,18 +11,20 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hfproxy.core.access import Action, RepoType
-from hfproxy.core.audit import Kind
+from hfproxy.core.audit import EventKind
 
 Entry = Mapping[str, object]
 SAFE: Final = frozenset({"GET", "HEAD"})
 # What happened to accounts as a whole.
-EVENTS: Final = frozenset({Kind.LOGIN, Kind.LOGOUT, Kind.ROTATED, Kind.LOCKDOWN, Kind.REVOKED_UPSTREAM})
-ENDS: Final = frozenset({Kind.REVOKED, Kind.EXPIRED})
+EVENTS: Final = frozenset(
+    {EventKind.LOGIN, EventKind.LOGOUT, EventKind.ROTATED, EventKind.LOCKDOWN, EventKind.REVOKED_UPSTREAM}
+)
+ENDS: Final = frozenset({EventKind.REVOKED, EventKind.EXPIRED})
 MINUTE: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Touch:
+class TouchedPlace:
     """One action on one place: `TYPE/ns/name`, a namespace, or "" where none is named."""
 
     action: str
@@ -64,7 +66,7 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Holder:
+class Subject:
     """A grant, or an account with all its grants: in sum, at each place, and what happened in each minute."""
 
     total: Tally = field(default_factory=Tally)
@@ -75,25 +77,25 @@ class Holder:
 
     def decided(self, entry: Entry) -> None:
         """Count a request that was allowed or refused."""
-        at, met = _at(entry), touches(entry)
+        at, met = _at(entry), touched_places(entry)
         self.grants.add(_text(entry.get("grant")))
-        self.total.count(_what(entry, met[0].action), at)
-        self.minutes[at // MINUTE, _what(entry, met[0].action)] += 1
+        self.total.count(_tally_column(entry, met[0].action), at)
+        self.minutes[at // MINUTE, _tally_column(entry, met[0].action)] += 1
         for touch in met:
             self.actions[touch.action] += 1
-            self._place(touch).count(_what(entry, touch.action), at)
+            self._place(touch).count(_tally_column(entry, touch.action), at)
 
     def completed(self, entry: Entry) -> None:
         """Add what passed, once, at the first place."""
         self.total.complete(entry)
-        self._place(touches(entry)[0]).complete(entry)
+        self._place(touched_places(entry)[0]).complete(entry)
 
-    def _place(self, touch: Touch) -> Tally:
+    def _place(self, touch: TouchedPlace) -> Tally:
         return self.places.setdefault(touch.place or f"({touch.action or 'of no repository'})", Tally())
 
 
 @dataclass(slots=True)
-class Grant:
+class GrantActivity:
     """What the journal says of a grant, and what was done by it. `ended` is how."""
 
     id: str
@@ -105,18 +107,18 @@ class Grant:
     minted_at: int | None = None
     ended_at: int | None = None
     ended: str = ""
-    did: Holder = field(default_factory=Holder)
+    did: Subject = field(default_factory=Subject)
 
 
 @dataclass(slots=True)
-class Report:
+class JournalReport:
     """All of it, between two moments."""
 
     since: int | None
     first: int | None = None
     last: int | None = None
-    grants: dict[str, Grant] = field(default_factory=dict)
-    accounts: dict[str, Holder] = field(default_factory=dict)
+    grants: dict[str, GrantActivity] = field(default_factory=dict)
+    accounts: dict[str, Subject] = field(default_factory=dict)
     events: list[tuple[int, str, str]] = field(default_factory=list)
     strangers: Counter[str] = field(default_factory=Counter)
 
@@ -126,13 +128,13 @@ class Report:
         return sorted({program for program in using if program})
 
 
-def fold(entries: Iterable[Entry], since: int | None = None) -> Report:
+def summarize(entries: Iterable[Entry], since: int | None = None) -> JournalReport:
     """Sum up the journal, as `hf-proxy audit --json` gives it, oldest first.
 
     With `since` requests before that moment are left out, and grants that had ended by then; of those that had not, all
     of the journal is needed to know what they are.
     """
-    report = Report(since)
+    report = JournalReport(since)
     for entry in entries:
         _take(report, entry)
     if since is not None:
@@ -142,17 +144,17 @@ def fold(entries: Iterable[Entry], since: int | None = None) -> Report:
     return report
 
 
-def touches(entry: Entry) -> tuple[Touch, ...]:
+def touched_places(entry: Entry) -> tuple[TouchedPlace, ...]:
     """What a request needed, at least one: `needs` where the journal has them, else `action` and `repo`."""
     needs = entry.get("needs")
     if isinstance(needs, list) and needs:
-        return tuple(Touch(*str(need).partition(":")[::2]) for need in needs)
-    return (Touch(_text(entry.get("action")), _text(entry.get("repo"))),)
+        return tuple(TouchedPlace(*str(need).partition(":")[::2]) for need in needs)
+    return (TouchedPlace(_text(entry.get("action")), _text(entry.get("repo"))),)
 
 
-def _take(report: Report, entry: Entry) -> None:
+def _take(report: JournalReport, entry: Entry) -> None:
     kind, at = _text(entry.get("kind")), _at(entry)
-    if kind == Kind.MINTED:
+    if kind == EventKind.MINTED:
         _minted(report, entry)
     elif kind in ENDS:
         grant = _grant(report, entry)
@@ -164,17 +166,17 @@ def _take(report: Report, entry: Entry) -> None:
     report.last = at if report.last is None else max(report.last, at)
     if kind in EVENTS:
         report.events.append((at, kind, _text(entry.get("account"))))
-    elif kind == Kind.DENIED_UNKNOWN:
+    elif kind == EventKind.DENIED_UNKNOWN:
         report.strangers[_text(entry.get("refusal"))] += _number(entry.get("count"))
-    elif kind in {Kind.DECIDED, Kind.COMPLETED} and entry.get("grant"):
+    elif kind in {EventKind.DECIDED, EventKind.COMPLETED} and entry.get("grant"):
         grant = _grant(report, entry)
         # Another account's token may be spent than the grant's own.
         name = _text(entry.get("account")) or grant.account
-        for holder in (grant.did, report.accounts.setdefault(name, Holder())):
-            (holder.decided if kind == Kind.DECIDED else holder.completed)(entry)
+        for holder in (grant.did, report.accounts.setdefault(name, Subject())):
+            (holder.decided if kind == EventKind.DECIDED else holder.completed)(entry)
 
 
-def _minted(report: Report, entry: Entry) -> None:
+def _minted(report: JournalReport, entry: Entry) -> None:
     grant = _grant(report, entry)
     grant.account = _text(entry.get("account"))
     scopes = entry.get("scopes")
@@ -183,12 +185,12 @@ def _minted(report: Report, entry: Entry) -> None:
     grant.minted_at = _at(entry)
 
 
-def _grant(report: Report, entry: Entry) -> Grant:
+def _grant(report: JournalReport, entry: Entry) -> GrantActivity:
     grant_id = _text(entry.get("grant"))
-    return report.grants.setdefault(grant_id, Grant(grant_id, account=_text(entry.get("account"))))
+    return report.grants.setdefault(grant_id, GrantActivity(grant_id, account=_text(entry.get("account"))))
 
 
-def _what(entry: Entry, action: str) -> str:
+def _tally_column(entry: Entry, action: str) -> str:
     """Which of a tally's counts. To look at settings, or at the names of secrets, is to read."""
     decision = _text(entry.get("decision"))
     if decision in {"deny", "anonymous"}:

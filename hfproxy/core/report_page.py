@@ -7,8 +7,8 @@ well: a mistake in the escaping would be ugly, and no more.
 from html import escape
 from typing import Final
 
-from hfproxy.core.report import Grant, Holder, Report, Tally
-from hfproxy.core.timeline import COLOURS, drawn, timeline, utc
+from hfproxy.core.report import GrantActivity, JournalReport, Subject, Tally
+from hfproxy.core.timeline import COLOURS, chart_rows, render_svg, utc
 
 STYLE: Final = """
 body{font:14px/1.5 system-ui,sans-serif;color:#1d2630;max-width:1160px;margin:2em auto;padding:0 1em}
@@ -26,7 +26,7 @@ COUNTS: Final = ("read", "changed", "secrets_set", "anonymous", "refused", "fail
 HEADINGS: Final = {"secrets_set": "secrets set", "anonymous": "without token", "bytes_up": "up", "bytes_down": "down"}
 
 
-def page(report: Report) -> str:
+def render_html(report: JournalReport) -> str:
     """The whole HTML document."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -35,35 +35,35 @@ def page(report: Report) -> str:
         f"<h1>What was accessed</h1><p>{_span(report)}</p>{_picture(report)}"
         f"<h2>Accounts</h2>{''.join(_account(report, name, did) for name, did in sorted(report.accounts.items()))}"
         f"<h2>Grants</h2>{''.join(map(_grant, report.grants.values()))}"
-        f"<h2>Other events</h2>{_events(report)}{_strangers(report)}</body></html>\n"
+        f"<h2>Other events</h2>{_events(report)}{_unidentified(report)}</body></html>\n"
     )
 
 
-def _span(report: Report) -> str:
+def _span(report: JournalReport) -> str:
     if report.first is None:
         return "The journal holds nothing of this time."
     return f"From {_moment(report.first)} to {_moment(report.last)}, all times UTC."
 
 
-def _picture(report: Report) -> str:
-    picture = timeline(report)
+def _picture(report: JournalReport) -> str:
+    picture = render_svg(report)
     if not picture:
         return ""
     key = "".join(
         f'<span><i class="dot" style="background:{colour}"></i>{_heading(what)}</span>'
         for what, colour in COLOURS.items()
     )
-    left = len(report.grants) - len(drawn(report))
+    left = len(report.grants) - len(chart_rows(report))
     more = f'<p class="quiet">{left} grants that did less are not drawn.</p>' if left else ""
     return f'<p class="key">{key}</p>{picture}{more}'
 
 
-def _account(report: Report, name: str, did: Holder) -> str:
+def _account(report: JournalReport, name: str, did: Subject) -> str:
     programs = ", ".join(report.programs(name)) or "unknown programs"
     return f"<h3>{escape(name)}</h3><p>Used by {escape(programs)}.</p>{_places(did)}"
 
 
-def _grant(grant: Grant) -> str:
+def _grant(grant: GrantActivity) -> str:
     title = " ".join(filter(None, (grant.id, grant.program, grant.label and f"“{grant.label}”")))
     life = [
         f"account {grant.account}",
@@ -78,7 +78,7 @@ def _grant(grant: Grant) -> str:
     )
 
 
-def _places(did: Holder) -> str:
+def _places(did: Subject) -> str:
     if not did.places:
         return '<p class="quiet">It sent nothing.</p>'
     head = "".join(f'<th class="n">{_heading(count)}</th>' for count in COUNTS)
@@ -99,7 +99,7 @@ def _count(what: str, number: int) -> str:
     return f"{number / 1000**power:.1f} {' kMGT'[power]}B"
 
 
-def _events(report: Report) -> str:
+def _events(report: JournalReport) -> str:
     rows = "".join(
         f"<tr><td>{_moment(at)}</td><td>{escape(kind)}</td><td>{escape(account)}</td></tr>"
         for at, kind, account in report.events
@@ -107,7 +107,7 @@ def _events(report: Report) -> str:
     return f"<table>{rows}</table>" if rows else '<p class="quiet">None.</p>'
 
 
-def _strangers(report: Report) -> str:
+def _unidentified(report: JournalReport) -> str:
     said = ", ".join(f"{count} {escape(refusal)}" for refusal, count in sorted(report.strangers.items()))
     return f"<p>Refused without a known credential: {said}.</p>" if said else ""
 

@@ -15,7 +15,7 @@ from hfproxy.core.headers import Headers
 
 # What the Hub calls itself in its answers, whatever origin it was asked under (hub-wire §2).
 HUB_HOSTS = frozenset({"huggingface.co", "hub-ci.huggingface.co", "hf.co"})
-NAMING_HUB = frozenset({"location", "link", "x-xet-refresh-route"})
+URL_HEADERS = frozenset({"location", "link", "x-xet-refresh-route"})
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LINK_URL = re.compile(r"<([^<>]*)>")
 # `//host` and `/\host` are other hosts to a browser, so such a path is never made relative.
@@ -23,18 +23,18 @@ OWN_PATH = re.compile(r"/(?![\t\r\n]*[/\\])")
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class UrlMap:
     """Both ends of the proxy: the Hub's configured origin and our own, both without a trailing slash."""
 
     hub: str
     proxy: str
 
-    def relative(self, url: str) -> str:
+    def to_relative(self, url: str) -> str:
         """A Hub URL without scheme and host; any other as it is."""
         path = self._hub_path(url)
         return url if path is None else path
 
-    def absolute(self, url: str) -> str:
+    def to_proxy(self, url: str) -> str:
         """A Hub URL, or one relative to it, as the proxy's; any other as it is."""
         path = url if OWN_PATH.match(url) else self._hub_path(url)
         return url if path is None else self.proxy + path
@@ -79,24 +79,24 @@ def same_origin(one: str, other: str) -> bool:
     return _origin(one) is not None and _origin(one) == _origin(other)
 
 
-def headers(answer: Headers, places: Places) -> Headers:
+def headers(answer: Headers, places: UrlMap) -> Headers:
     """Rewrite those of an answer's headers that may name the Hub (`NAMING_HUB`)."""
     return tuple((name, _header(name.lower(), value, places)) for name, value in answer)
 
 
-def _header(name: str, value: str, places: Places) -> str:
+def _header(name: str, value: str, places: UrlMap) -> str:
     match name:
         case "location":
-            return places.relative(value)
+            return places.to_relative(value)
         case "link":
-            return LINK_URL.sub(lambda found: f"<{places.absolute(found[1])}>", value)
+            return LINK_URL.sub(lambda found: f"<{places.to_proxy(found[1])}>", value)
         case "x-xet-refresh-route":
-            return places.absolute(value) if places.is_hub(value) else value
+            return places.to_proxy(value) if places.is_hub(value) else value
         case _:
             return value
 
 
-def lfs_batch(body: bytes, places: Places, credential: str) -> bytes:
+def lfs_batch(body: bytes, places: UrlMap, credential: str) -> bytes:
     """Point the Hub's own hrefs of an LFS batch answer at the proxy, with the client's credential.
 
     A href to storage is left alone, header and all: it is what the client asked for. A body that is not
@@ -117,11 +117,11 @@ def _actions(entry: object) -> list[dict[str, object]]:
     return [action for action in found.values() if isinstance(action, dict)] if isinstance(found, dict) else []
 
 
-def _lfs_action(action: dict[str, object], places: Places, credential: str) -> bool:
+def _lfs_action(action: dict[str, object], places: UrlMap, credential: str) -> bool:
     href = action.get("href")
     if not isinstance(href, str) or not places.is_hub(href):
         return False
-    action["href"] = places.absolute(href)
+    action["href"] = places.to_proxy(href)
     header = action.get("header")
     if isinstance(header, dict):
         for name in [name for name in header if name.lower() == "authorization"]:
@@ -134,7 +134,7 @@ def basic(credential: str) -> str:
     return "Basic " + base64.b64encode(f"hf_user:{credential}".encode()).decode()
 
 
-def xet_fileinfo(body: bytes, places: Places) -> bytes:
+def xet_fileinfo(body: bytes, places: UrlMap) -> bytes:
     """Point the `refreshUrl` of a xet-fileinfo answer at the proxy; the CAS host stays."""
     try:
         answer = json.loads(body)
@@ -143,5 +143,5 @@ def xet_fileinfo(body: bytes, places: Places) -> bytes:
         return body
     if not isinstance(refresh, str) or not places.is_hub(refresh):
         return body
-    answer["refreshUrl"] = places.absolute(refresh)
+    answer["refreshUrl"] = places.to_proxy(refresh)
     return json.dumps(answer, separators=(",", ":")).encode()

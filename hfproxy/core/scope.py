@@ -61,7 +61,7 @@ class Scope:
             and (self.ref is None or self._covers_ref(self.ref, need))
         )
 
-    def reaches(self, namespace: str) -> bool:
+    def covers_namespace(self, namespace: str) -> bool:
         """Whether anything of a namespace is covered."""
         return _id_matches(self.namespace, namespace)
 

@@ -21,7 +21,7 @@ OF_REPOSITORIES = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Purse:
+class AccountRights:
     """One account, as far as it matters here.
 
     `owner` is whatever two accounts of the same user in the same place have in common; `rights` of a fine-grained token
@@ -34,18 +34,18 @@ class Purse:
     rights: tuple[str, ...] = ()
 
 
-def choose(access: Access, own: str, held: Mapping[str, Purse], rules: Mapping[str, str]) -> str:
+def choose(access: Access, default: str, held: Mapping[str, AccountRights], rules: Mapping[str, str]) -> str:
     """The account whose token is to be spent. `own` is the grant's; `rules` are namespace → account, in lower case."""
-    chosen = (_by_rule(access, rules) if rules else None) or own
+    chosen = (_by_rule(access, rules) if rules else None) or default
     if chosen not in held:
-        return own
+        return default
     if len(held) == 1:
         return chosen
     beside = [purse for purse in held.values() if purse.owner == held[chosen].owner]
     if len(beside) == 1:
         return chosen
-    able = [purse for purse in beside if _can(purse, access)]
-    return min(able, key=_power).name if able else chosen
+    able = [purse for purse in beside if _suffices(purse, access)]
+    return min(able, key=_privilege).name if able else chosen
 
 
 def _by_rule(access: Access, rules: Mapping[str, str]) -> str | None:
@@ -54,9 +54,9 @@ def _by_rule(access: Access, rules: Mapping[str, str]) -> str | None:
     return named.pop() if len(named) == 1 else None
 
 
-def _can(purse: Purse, access: Access) -> bool:
+def _suffices(purse: AccountRights, access: Access) -> bool:
     if purse.role == READ:
-        return access.reads_only
+        return access.is_read_only
     return purse.role == FINE_GRAINED and all(_covers(purse.rights, need) for need in access.needs)
 
 
@@ -79,7 +79,7 @@ def _permissions(right: str) -> set[str]:
     return {word.strip() for word in right.partition(":")[2].split(",")}
 
 
-def _power(purse: Purse) -> tuple[bool, bool, str]:
+def _privilege(purse: AccountRights) -> tuple[bool, bool, str]:
     """One that cannot write comes first, then one that is fine-grained; names make the choice the same each time."""
     writes = purse.role not in {READ, FINE_GRAINED} or any(WRITES & _permissions(right) for right in purse.rights)
     return writes, purse.role != FINE_GRAINED, purse.name

@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from hfproxy.core import scope
-from hfproxy.core.broker import Bind, Grant, Order, id_of
+from hfproxy.core.broker import Bind, Grant, GrantTerms, id_of
 from hfproxy.core.caveats import Caveat, Ceiling, Expires, InScopes, InTree, MaxBytes, MaxRate, MaxUses
 from hfproxy.core.scope import Scope
 from hfproxy.errors import StoreError, UsageError
@@ -27,9 +27,11 @@ NAMES: Final = {kind: name for name, kind in KINDS.items()}
 COUNTED: Final = ("uses", "bytes_up", "bytes_down")
 
 
-def spell(grant: Grant) -> str:
+def encode(grant: Grant) -> str:
     """A grant as one JSON object."""
-    order = {field.name: _plain(getattr(grant.order, field.name)) for field in fields(Order) if field.name != "caveats"}
+    order = {
+        field.name: _plain(getattr(grant.terms, field.name)) for field in fields(GrantTerms) if field.name != "caveats"
+    }
     return json.dumps(
         {
             "digest": grant.digest.hex(),
@@ -38,12 +40,12 @@ def spell(grant: Grant) -> str:
             "minted_at": grant.minted_at,
             "expires_at": grant.expires_at,
             **{name: getattr(grant, name) for name in COUNTED},
-            "lately": grant.lately,
+            "lately": grant.recent_uses,
         }
     )
 
 
-def read(text: str) -> Grant:
+def decode(text: str) -> Grant:
     """The grant that was spelled.
 
     Raises:
@@ -57,17 +59,17 @@ def read(text: str) -> Grant:
         uses, up, down = (_number(found[name]) for name in COUNTED)
         grant = Grant(id_of(digest), digest, _order(found["order"], caveats), caveats, *times, uses, up, down)
         # The first version of the store did not have it.
-        grant.used_lately([(_number(at), _number(count)) for at, count in found.get("lately", ())])
+        grant.recent_use_count([(_number(at), _number(count)) for at, count in found.get("lately", ())])
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError, UsageError):
         raise StoreError("a grant in it is not one that this version wrote") from None
-    if len(digest) != 32 or not grant.order.scopes or caveats[:2] != _first(grant):
+    if len(digest) != 32 or not grant.terms.scopes or caveats[:2] != _first(grant):
         raise StoreError("a grant in it contradicts itself")
     return grant
 
 
 def _first(grant: Grant) -> tuple[Caveat, ...]:
     """The two caveats that every grant begins with: its end and its scopes."""
-    return Expires(grant.expires_at), InScopes(grant.order.scopes, grant.order.strict)
+    return Expires(grant.expires_at), InScopes(grant.terms.scopes, grant.terms.strict)
 
 
 def _plain(value: object) -> object:
@@ -90,9 +92,9 @@ def _read_caveat(found: Any) -> Caveat:
     return KINDS[name](**members)
 
 
-def _order(found: dict[str, Any], caveats: tuple[Caveat, ...]) -> Order:
+def _order(found: dict[str, Any], caveats: tuple[Caveat, ...]) -> GrantTerms:
     scopes = tuple(map(scope.parse, found["scopes"]))
-    return Order(**{**found, "scopes": scopes, "bind": Bind(found["bind"]), "caveats": caveats[2:]})
+    return GrantTerms(**{**found, "scopes": scopes, "bind": Bind(found["bind"]), "caveats": caveats[2:]})
 
 
 def _number(value: object) -> int:

@@ -16,10 +16,10 @@ from enum import Enum, auto
 
 from hfproxy.core import asks
 from hfproxy.core.access import Action, Need, Target, catalogue, everything_of
-from hfproxy.core.bodies import Body
+from hfproxy.core.bodies import BodySpec
 
 
-class Answer(Enum):
+class ResponseKind(Enum):
     """How a route answers, for what may be rewritten in it, and how a refusal is worded to its clients."""
 
     API = auto()  # JSON or text
@@ -29,23 +29,23 @@ class Answer(Enum):
     GIT = auto()  # git's own protocol
 
 
-class Special(Enum):
+class SpecialRoute(Enum):
     """Routes that no scope decides."""
 
     WHOAMI = auto()  # answered here, from the grant
     TELEMETRY = auto()  # answered here, with nothing
-    KEYLESS = auto()  # clients call it without a credential; forwarded without token
+    UNAUTHENTICATED = auto()  # clients call it without a credential; forwarded without token
     MINTING = auto()  # its answer holds a live credential, or it changes tokens
 
 
-class Push(Enum):
+class ReceivePack(Enum):
     """What a push does is in its command list, and in the pack behind it: `core.push`."""
 
     COMMANDS = auto()
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PathMatch:
     """What an address says: whose or which repository at which ref, a second ref, and its query's policy keys."""
 
     target: Target | None
@@ -53,7 +53,7 @@ class Found:
     other: str | None = None
 
 
-Needs = Callable[[Found], tuple[Need, ...]]
+Needs = Callable[[PathMatch], tuple[Need, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,66 +62,66 @@ class Route:
 
     methods: str
     path: str
-    takes: Needs | Body | Push | Special
+    derives: Needs | BodySpec | ReceivePack | SpecialRoute
     source: str
-    answer: Answer = Answer.API
+    answer: ResponseKind = ResponseKind.API
     policy: frozenset[str] = frozenset()  # the policy keys it may have
 
 
 OWN = Target(None, None)
 
 
-def does(action: Action) -> Needs:
+def on_target(action: Action) -> Needs:
     """The action on what the path names, at its revision where it has one; without any, on the account's own user."""
     return lambda found: (Need(action, found.target or OWN),)
 
 
-def own(action: Action) -> Needs:
+def on_account(action: Action) -> Needs:
     """The action on the account itself, whatever repository the path names."""
     return lambda _: (Need(action, OWN),)
 
 
-def compares(found: Found) -> tuple[Need, ...]:
+def compares(found: PathMatch) -> tuple[Need, ...]:
     """What differs between two revisions tells of both."""
     target = found.target or OWN
     return Need(Action.READ, target), Need(Action.READ, target.at(found.other or ""))
 
 
-def uploads_lfs(found: Found) -> tuple[Need, ...]:
+def uploads_lfs(found: PathMatch) -> tuple[Need, ...]:
     """A write whose objects belong to no ref."""
     return (Need(Action.WRITE, found.target or OWN, any_ref=True),)
 
 
-def commits(found: Found) -> tuple[Need, ...]:
+def commits(found: PathMatch) -> tuple[Need, ...]:
     """A hot reload patches the running Space as well: that runs code."""
     return (*WRITE(found), *(RUN(found) if ("hot_reload", "1") in found.policy else ()))
 
 
-def searches(found: Found) -> tuple[Need, ...]:
+def searches(found: PathMatch) -> tuple[Need, ...]:
     """A catalogue lists what everybody has."""
     return (Need(Action.READ, catalogue(found.target.type if found.target else None)),)
 
 
-def lists_namespace(found: Found) -> tuple[Need, ...]:
+def lists_namespace(found: PathMatch) -> tuple[Need, ...]:
     """All repositories of a namespace."""
     target = found.target or OWN
     return (Need(Action.READ, everything_of(target.namespace or "", target.type)),)
 
 
-def negotiates(found: Found) -> tuple[Need, ...]:
+def negotiates(found: PathMatch) -> tuple[Need, ...]:
     """git asks for the refs before it fetches or pushes; to push, the right to write to any of them will do."""
     return uploads_lfs(found) if ("service", "git-receive-pack") in found.policy else READ(found)
 
 
 READ, WRITE, DISCUSS, MERGE, DELETE, SETTINGS, SECRETS, RUN = map(
-    does, map(Action, "read write discuss merge delete settings secrets run".split())
+    on_target, map(Action, "read write discuss merge delete settings secrets run".split())
 )
 CREATE, JOBS, ENDPOINTS, WEBHOOKS, COLLECTIONS, PROFILE, BILLING, ORG = map(
-    does, map(Action, "create jobs endpoints webhooks collections profile billing org".split())
+    on_target, map(Action, "create jobs endpoints webhooks collections profile billing org".split())
 )
 PR = frozenset({"create_pr"})
 SERVICE = frozenset({"service"})
-FILE, EVENTS, LFS, GIT = Answer.FILE, Answer.EVENTS, Answer.LFS, Answer.GIT
+FILE, EVENTS, LFS, GIT = ResponseKind.FILE, ResponseKind.EVENTS, ResponseKind.LFS, ResponseKind.GIT
 ANY = "GET HEAD POST PUT PATCH DELETE"
 
 ROUTES = (
@@ -183,12 +183,12 @@ ROUTES = (
     Route("GET", "/api/{T}/{R}/user-access-request/{id}", SETTINGS, "api"),  # who asked, with their addresses
     Route("POST", "/api/{T}/{R}/user-access-request/{id}", SETTINGS, "api"),
     Route("GET", "/{W}{R}/user-access-report", SETTINGS, "api"),
-    Route("POST", "/{W}{R}/ask-access", own(Action.PROFILE), "api"),
-    Route("DELETE", "/api/{T}/{R}/like", own(Action.PROFILE), "§1.2"),
+    Route("POST", "/{W}{R}/ask-access", on_account(Action.PROFILE), "api"),
+    Route("DELETE", "/api/{T}/{R}/like", on_account(Action.PROFILE), "§1.2"),
     # git and git-lfs
     Route("GET", "/{W}{R}{git}/info/refs", negotiates, "git", GIT, SERVICE),
     Route("POST", "/{W}{R}{git}/git-upload-pack", READ, "git", GIT),
-    Route("POST", "/{W}{R}{git}/git-receive-pack", Push.COMMANDS, "git", GIT),
+    Route("POST", "/{W}{R}{git}/git-receive-pack", ReceivePack.COMMANDS, "git", GIT),
     Route("POST", "/{W}{R}{git}/info/lfs/objects/batch", asks.TRANSFER, "git", LFS),
     Route("POST", "/{W}{R}{git}/info/lfs/objects/verify", uploads_lfs, "§2", LFS),
     Route("GET", "/{W}{R}{git}/info/lfs/locks", READ, "git", LFS),
@@ -360,21 +360,21 @@ ROUTES = (
     Route("GET", "/api/agentic/provisioning/health", searches, "api"),
     Route("GET", "/api/agentic/provisioning/services", searches, "api"),
     # Answered here, or forwarded without token (design §4)
-    Route("GET", "/api/whoami-v2", Special.WHOAMI, "api"),
-    Route("HEAD", "/api/telemetry/{path}", Special.TELEMETRY, "§1.2"),
-    Route("POST", "/api/complete_multipart", Special.KEYLESS, "§2"),
-    Route("POST", "/api/validate-yaml", Special.KEYLESS, "§1.2"),
-    Route("GET", "/api/agent-harnesses", Special.KEYLESS, "api"),
+    Route("GET", "/api/whoami-v2", SpecialRoute.WHOAMI, "api"),
+    Route("HEAD", "/api/telemetry/{path}", SpecialRoute.TELEMETRY, "§1.2"),
+    Route("POST", "/api/complete_multipart", SpecialRoute.UNAUTHENTICATED, "§2"),
+    Route("POST", "/api/validate-yaml", SpecialRoute.UNAUTHENTICATED, "§1.2"),
+    Route("GET", "/api/agent-harnesses", SpecialRoute.UNAUTHENTICATED, "api"),
     # Never (design §6): each hands out a credential that nobody here could take back, or changes tokens
-    Route("GET HEAD POST", "/api/{T}/{R}/jwt", Special.MINTING, "api"),
-    Route("GET HEAD POST", "/api/registry/token", Special.MINTING, "api"),
-    Route(ANY, "/oauth/{path}", Special.MINTING, "api"),
-    Route("POST", "/api/credentials/revoke", Special.MINTING, "api"),
-    Route(ANY, "/api/organizations/{id}/service-accounts", Special.MINTING, "api"),
-    Route(ANY, "/api/organizations/{id}/service-accounts/{path}", Special.MINTING, "api"),
-    Route("POST", "/api/organizations/{id}/settings/tokens/{path}", Special.MINTING, "api"),
-    Route("POST", "/api/agentic/provisioning/account_requests", Special.MINTING, "api"),
-    Route("POST", "/api/agentic/provisioning/deep_links", Special.MINTING, "api"),
-    Route("POST", "/api/agentic/provisioning/resources", Special.MINTING, "api"),
-    Route("GET POST", "/api/agentic/provisioning/resources/{path}", Special.MINTING, "api"),
+    Route("GET HEAD POST", "/api/{T}/{R}/jwt", SpecialRoute.MINTING, "api"),
+    Route("GET HEAD POST", "/api/registry/token", SpecialRoute.MINTING, "api"),
+    Route(ANY, "/oauth/{path}", SpecialRoute.MINTING, "api"),
+    Route("POST", "/api/credentials/revoke", SpecialRoute.MINTING, "api"),
+    Route(ANY, "/api/organizations/{id}/service-accounts", SpecialRoute.MINTING, "api"),
+    Route(ANY, "/api/organizations/{id}/service-accounts/{path}", SpecialRoute.MINTING, "api"),
+    Route("POST", "/api/organizations/{id}/settings/tokens/{path}", SpecialRoute.MINTING, "api"),
+    Route("POST", "/api/agentic/provisioning/account_requests", SpecialRoute.MINTING, "api"),
+    Route("POST", "/api/agentic/provisioning/deep_links", SpecialRoute.MINTING, "api"),
+    Route("POST", "/api/agentic/provisioning/resources", SpecialRoute.MINTING, "api"),
+    Route("GET POST", "/api/agentic/provisioning/resources/{path}", SpecialRoute.MINTING, "api"),
 )

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote, unquote_to_bytes
 
-from hfproxy.core.access import LOOK, Deny, Refusal
+from hfproxy.core.access import SEE_AUDIT, Deny, Refusal
 
 # Query keys that change what a request does (hub-wire §1.5, §5), with the only value each may have.
 # `_method` is what some web frameworks take as another method.
@@ -25,7 +25,7 @@ BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # Encoded control characters and backslash: nowhere.
 BAD_BYTE = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff]|5[Cc])")
 # An escaped escape of a character that means something in a path.
-DOUBLE = re.compile(r"%(?:25)+(?:2[EeFf]|5[Cc]|00)")
+DOUBLE_ENCODED = re.compile(r"%(?:25)+(?:2[EeFf]|5[Cc]|00)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class RequestTarget:
     policy: tuple[tuple[str, str], ...]
 
 
-def read(raw: str) -> RequestTarget | Deny:
+def parse(raw: str) -> RequestTarget | Deny:
     """Take a raw request target apart, or refuse it as `bad_target`."""
     if not PRINTABLE.fullmatch(raw) or BAD_ESCAPE.search(raw) or BAD_BYTE.search(raw):
         return _refused("it holds characters that no Hub address needs")
     path, question, query = raw.partition("?")
-    if DOUBLE.search(path):
+    if DOUBLE_ENCODED.search(path):
         return _refused("it is encoded twice")
     if question and not query:
         return _refused("its query is empty")
@@ -65,7 +65,7 @@ def _policy(query: str) -> tuple[tuple[str, str], ...] | Deny:
     found: dict[str, str] = {}
     for pair in re.split("[&;]", query):
         key, _, value = pair.partition("=")
-        meant = _meant(key)
+        meant = _lenient_key(key)
         if meant not in POLICY_KEYS:
             continue
         if key != meant or key in found or value not in POLICY_KEYS[key]:
@@ -74,11 +74,11 @@ def _policy(query: str) -> tuple[tuple[str, str], ...] | Deny:
     return tuple(found.items())
 
 
-def _meant(key: str) -> str:
+def _lenient_key(key: str) -> str:
     """The key a lenient parser might take this for: decoded, without brackets, in lower case."""
     plain = unquote_to_bytes(key.replace("+", " ")).decode("utf-8", "replace")
     return re.split(r"[\[\].]", plain.strip().lower().lstrip("["))[0]
 
 
 def _refused(why: str) -> Deny:
-    return Deny(Refusal.BAD_TARGET, f"this address is refused as it stands: {why}{LOOK}")
+    return Deny(Refusal.BAD_TARGET, f"this address is refused as it stands: {why}{SEE_AUDIT}")

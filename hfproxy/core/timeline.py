@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
-from hfproxy.core.report import MINUTE, Grant, Report
+from hfproxy.core.report import MINUTE, GrantActivity, JournalReport
 
 WIDTH: Final = 1100
 LEFT: Final = 260
@@ -28,9 +28,9 @@ COLOURS: Final = {
 }
 
 
-def timeline(report: Report) -> str:
+def render_svg(report: JournalReport) -> str:
     """The picture; "" where nothing happened."""
-    shown = drawn(report)
+    shown = chart_rows(report)
     if report.first is None or report.last is None or not shown:
         return ""
     scale = _Scale(report.first, report.last)
@@ -44,7 +44,7 @@ def timeline(report: Report) -> str:
     )
 
 
-def drawn(report: Report) -> list[Grant]:
+def chart_rows(report: JournalReport) -> list[GrantActivity]:
     """The grants that get a row, the oldest first."""
     busiest = sorted(report.grants.values(), key=lambda grant: -sum(grant.did.minutes.values()))[:MOST_ROWS]
     return sorted(busiest, key=lambda grant: grant.minted_at or 0)
@@ -61,7 +61,7 @@ class _Scale:
         return round(LEFT + share * (WIDTH - LEFT - 20), 1)
 
 
-def _row(grant: Grant, y: int, scale: _Scale) -> str:
+def _row(grant: GrantActivity, y: int, scale: _Scale) -> str:
     begin, end = scale.x(grant.minted_at or scale.first), scale.x(grant.ended_at or scale.last)
     middle = y + ROW / 2
     name = " ".join(filter(None, (grant.id[:8], grant.program, grant.label)))
@@ -72,7 +72,7 @@ def _row(grant: Grant, y: int, scale: _Scale) -> str:
     )
 
 
-def _marks(grant: Grant, y: float, scale: _Scale) -> str:
+def _marks(grant: GrantActivity, y: float, scale: _Scale) -> str:
     """At most one mark a slot and kind, larger the more there was."""
     slots: Counter[tuple[int, str]] = Counter()
     width = (scale.last - scale.first) / SLOTS

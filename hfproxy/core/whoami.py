@@ -45,7 +45,7 @@ class Identity:
     orgs: tuple[tuple[str, str], ...]  # (name, id)
 
 
-def answer(who: Identity, grant: Grant) -> dict[str, object]:
+def whoami_json(who: Identity, grant: Grant) -> dict[str, object]:
     """The JSON of `GET /api/whoami-v2` for a grant."""
     return {
         "type": "user",
@@ -56,18 +56,18 @@ def answer(who: Identity, grant: Grant) -> dict[str, object]:
         "isPro": False,
         "canPay": False,
         "periodEnd": None,
-        "orgs": [_org(name, org_id) for name, org_id in who.orgs if _in_scope(name, grant.order.scopes)],
+        "orgs": [_org(name, org_id) for name, org_id in who.orgs if _in_scope(name, grant.terms.scopes)],
         "auth": {
             "type": "access_token",
             "expiresAt": _time(grant.expires_at),
             "accessToken": {
-                "displayName": f"hf-proxy {grant.order.label or grant.id}",
+                "displayName": f"hf-proxy {grant.terms.label or grant.id}",
                 "role": "fineGrained",
                 "createdAt": _time(grant.minted_at),
                 "fineGrained": {
                     "canReadGatedRepos": True,
                     "global": [],
-                    "scoped": [_scoped(scope, who.user) for scope in grant.order.scopes],
+                    "scoped": [_scoped(scope, who.user) for scope in grant.terms.scopes],
                 },
             },
         },
@@ -75,7 +75,7 @@ def answer(who: Identity, grant: Grant) -> dict[str, object]:
 
 
 def _in_scope(org: str, scopes: tuple[Scope, ...]) -> bool:
-    return any(scope.reaches(org) for scope in scopes)
+    return any(scope.covers_namespace(org) for scope in scopes)
 
 
 def _org(name: str, org_id: str) -> dict[str, object]:

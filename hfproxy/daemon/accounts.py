@@ -18,9 +18,9 @@ from typing import NamedTuple
 import msgspec
 
 from hfproxy.core import leak
-from hfproxy.core.spending import Purse
+from hfproxy.core.spending import AccountRights
 from hfproxy.core.whoami import Identity
-from hfproxy.daemon.aside import aside
+from hfproxy.daemon.aside import run_in_daemon_thread
 from hfproxy.errors import AccountError, RefusedError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault import Vault
@@ -32,7 +32,7 @@ LOCKED = "the vault is locked; run: hf-proxy unlock"
 CLASSIC_ROLES = frozenset({"read", "write", "god"})
 
 
-class Key(NamedTuple):
+class AccountKey(NamedTuple):
     """Which account: the uid whose it is, and what that user calls it."""
 
     uid: int
@@ -64,9 +64,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     uid: int = msgspec.field(default_factory=os.getuid)
 
     @property
-    def key(self) -> Key:
+    def key(self) -> AccountKey:
         """What it is found by."""
-        return Key(self.uid, self.name)
+        return AccountKey(self.uid, self.name)
 
     @property
     def revoked(self) -> str | None:
@@ -84,9 +84,9 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return self.user, self.user_id, self.origin
 
     @property
-    def purse(self) -> Purse:
+    def rights(self) -> AccountRights:
         """For the choice of whose token is spent."""
-        return Purse(self.name, self.owner, self.role, self.scopes)
+        return AccountRights(self.name, self.owner, self.role, self.scopes)
 
     @property
     def identity(self) -> Identity:
@@ -116,7 +116,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-class Held:
+class AccountToken:
     """An account with its token, and the refresh token that came with that, of which no use is made."""
 
     def __init__(self, account: Account, token: Secret, refresh: Secret | None = None) -> None:
@@ -125,9 +125,9 @@ class Held:
         self.refresh = refresh
 
     @cached_property
-    def needles(self) -> tuple[bytes, ...]:
+    def echo_patterns(self) -> tuple[bytes, ...]:
         """How the token would look in an answer that repeats it."""
-        return leak.needles(self.token.reveal())
+        return leak.patterns(self.token.reveal())
 
 
 class _Stored(msgspec.Struct, frozen=True):
@@ -142,63 +142,63 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     journal_key: str | None = None
 
 
-class Accounts:
+class AccountRegistry:
     """The open vault. One change at a time."""
 
-    def __init__(self, vault: Vault, before_shut: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, vault: Vault, on_close: Callable[[], None] = lambda: None) -> None:
         """`before_shut` is called whenever it is shut, while there still is a journal key; it must not fail."""
-        self.vault, self._before_shut = vault, before_shut
-        self._held: Mapping[Key, Held] | None = None
-        self._purses: dict[int, Mapping[str, Purse]] = {}
+        self.vault, self._on_close = vault, on_close
+        self._tokens: Mapping[AccountKey, AccountToken] | None = None
+        self._rights: dict[int, Mapping[str, AccountRights]] = {}
         self._journal_key: Secret | None = None
-        self._shut = False
-        self._barred: set[int] = set()
-        self._times_shut = 0
+        self._forgotten = False
+        self._suspended: set[int] = set()
+        self._close_count = 0
         self._changing = asyncio.Lock()
-        self._opening: asyncio.Task[Mapping[Key, Held]] | None = None
+        self._opening: asyncio.Task[Mapping[AccountKey, AccountToken]] | None = None
 
     @property
     def opened(self) -> bool:
         """Whether the vault has been read, so that what is known of it is what it holds."""
-        return self._held is not None
+        return self._tokens is not None
 
     @property
     def locked(self) -> bool:
         """Whether nothing can be used until `unlock`."""
-        return self._shut or self.vault.locked
+        return self._forgotten or self.vault.locked
 
     def locked_to(self, uid: int) -> bool:
         """Whether a user can use nothing: everybody, or this one alone."""
-        return self.locked or uid in self._barred
+        return self.locked or uid in self._suspended
 
-    def get(self, key: Key) -> Held | None:
+    def get(self, key: AccountKey) -> AccountToken | None:
         """The account, if the vault has been opened and holds it. Never waits."""
-        return None if self._held is None or key.uid in self._barred else self._held.get(key)
+        return None if self._tokens is None or key.uid in self._suspended else self._tokens.get(key)
 
     @property
     def journal_key(self) -> Secret | None:
         """What journal lines are MACed with; None while the vault is not open, and before anything was put into it."""
         return self._journal_key
 
-    def purses(self, uid: int) -> Mapping[str, Purse]:
+    def usable(self, uid: int) -> Mapping[str, AccountRights]:
         """A user's accounts whose tokens may be spent now. Never waits."""
-        if uid not in self._purses:
+        if uid not in self._rights:
             held = self._of(uid).items()
-            self._purses[uid] = {name: one.account.purse for name, one in held if one.account.revoked_at is None}
-        return self._purses[uid]
+            self._rights[uid] = {name: one.account.rights for name, one in held if one.account.revoked_at is None}
+        return self._rights[uid]
 
     def known(self, uid: int) -> list[Account]:
         """What has been read of a user's accounts so far; empty until the vault is opened."""
         return [held.account for held in self._of(uid).values()]
 
-    async def open(self, uid: int) -> Mapping[str, Held]:
+    async def load(self, uid: int) -> Mapping[str, AccountToken]:
         """A user's accounts, by their names; raises as `everything`."""
-        await self.everything()
-        if uid in self._barred:
+        await self.load_all()
+        if uid in self._suspended:
             raise VaultLockedError(LOCKED)
         return self._of(uid)
 
-    async def everything(self) -> Mapping[Key, Held]:
+    async def load_all(self) -> Mapping[AccountKey, AccountToken]:
         """Read the vault, unless that was done; may wait for a person at a keyring prompt.
 
         Whoever comes while it is being read gets what comes of that: one prompt, and one failure, for all of them.
@@ -210,13 +210,13 @@ class Accounts:
             self._opening = asyncio.create_task(self._open())
         return await asyncio.shield(self._opening)
 
-    async def choose(self, uid: int, name: str | None) -> Account:
+    async def select(self, uid: int, name: str | None) -> Account:
         """A user's account of that name, or `default`, or the only one there is.
 
         Raises:
             AccountError: there is none such.
         """
-        held = await self.open(uid)
+        held = await self.load(uid)
         if name is None and DEFAULT not in held and len(held) > 1:
             raise AccountError(f"there are several accounts; choose one: --account {'|'.join(sorted(held))}")
         found = held.get(name or DEFAULT) or (next(iter(held.values()), None) if name is None else None)
@@ -225,24 +225,24 @@ class Accounts:
             raise AccountError(f"{what}; run: hf-proxy login" + (f" --account {name}" if held and name else ""))
         return found.account
 
-    async def put(self, held: Held) -> None:
+    async def put(self, held: AccountToken) -> None:
         """Store an account, in place of one of the same name."""
         async with self._changing:
             known, key = await self._read(), held.account.key
-            await self._write({**known, key: _continued(held, known.get(key))})
+            await self._write({**known, key: _inherit_login(held, known.get(key))})
 
-    async def mark_revoked(self, held: Held, at: int) -> bool:
+    async def mark_revoked(self, held: AccountToken, at: int) -> bool:
         """Note that the Hub no longer accepts a token; False if the account has another one by now, or is gone."""
         async with self._changing:
             known = await self._read()
             there = known.get(held.account.key)
             if there is None or there.token != held.token:
                 return False
-            marked = Held(msgspec.structs.replace(there.account, revoked_at=at), there.token, there.refresh)
+            marked = AccountToken(msgspec.structs.replace(there.account, revoked_at=at), there.token, there.refresh)
             await self._write({**known, there.account.key: marked})
             return True
 
-    async def remove(self, key: Key) -> None:
+    async def remove(self, key: AccountKey) -> None:
         """Forget an account and its token.
 
         Raises:
@@ -262,13 +262,13 @@ class Accounts:
             RefusedError: somebody locked it in the meantime.
         """
         if passphrase is None:
-            await self._unlock(self.vault.wake)
+            await self._unlock(self.vault.user_is_present)
         else:
             await self._unlock(self.vault.unlock, passphrase)
 
-    async def resume(self, key: Secret) -> None:
+    async def unlock_with_key(self, key: Secret) -> None:
         """The same with the key that an earlier daemon had; raises as `unlock`."""
-        await self._unlock(self.vault.resume, key)
+        await self._unlock(self.vault.unlock_with_key, key)
 
     async def seal(self, passphrase: Secret, *, undo: bool = False) -> None:
         """Put what the vault holds under a passphrase, or with `undo` in the clear again.
@@ -280,96 +280,96 @@ class Accounts:
         async with self._changing:
             if not undo:
                 await self._read()
-            await aside(self.vault.unseal if undo else self.vault.seal, passphrase)
+            await run_in_daemon_thread(self.vault.unseal if undo else self.vault.seal, passphrase)
 
-    def bar(self, uid: int) -> None:
+    def suspend(self, uid: int) -> None:
         """Give one user nothing any more, until `admit`."""
-        self._barred.add(uid)
-        self._purses.clear()
+        self._suspended.add(uid)
+        self._rights.clear()
 
-    def admit(self, uid: int) -> None:
+    def reinstate(self, uid: int) -> None:
         """Serve a user again who was barred."""
-        self._barred.discard(uid)
-        self._purses.clear()
+        self._suspended.discard(uid)
+        self._rights.clear()
 
-    def shut(self) -> Mapping[Key, Held] | None:
+    def forget_tokens(self) -> Mapping[AccountKey, AccountToken] | None:
         """Forget every token until `unlock`, and wait for nobody; returns what was open, None if nothing was."""
-        if not self._shut:
-            self._before_shut()
-        held = self._held
-        self._held, self._purses, self._journal_key, self._shut = None, {}, None, True
-        self._times_shut += 1
+        if not self._forgotten:
+            self._on_close()
+        held = self._tokens
+        self._tokens, self._rights, self._journal_key, self._forgotten = None, {}, None, True
+        self._close_count += 1
         return held
 
     def lock(self) -> None:
         """The same, and close the vault."""
-        self.shut()
+        self.forget_tokens()
         self.vault.lock()
 
-    async def look(self) -> Mapping[Key, Held]:
+    async def read_while_locked(self) -> Mapping[AccountKey, AccountToken]:
         """What the vault holds, though it may be shut: for what has to be done about tokens that are not to be used.
 
         Raises:
             VaultError: it is sealed, absent or damaged.
         """
         async with self._changing:
-            return self._held or _parse(await aside(self.vault.read))[0]
+            return self._tokens or _parse(await run_in_daemon_thread(self.vault.read))[0]
 
-    async def _open(self) -> Mapping[Key, Held]:
+    async def _open(self) -> Mapping[AccountKey, AccountToken]:
         async with self._changing:
             return await self._read()
 
     async def _unlock(self, way: Callable[..., None], *means: Secret) -> None:
         async with self._changing:
-            before = self._times_shut
-            await aside(way, *means)
-            if self._times_shut != before:
+            before = self._close_count
+            await run_in_daemon_thread(way, *means)
+            if self._close_count != before:
                 self.vault.lock()
                 raise RefusedError("it was locked again in the meantime; run: hf-proxy unlock")
-            self._shut = False
+            self._forgotten = False
             await self._read()
 
-    async def reread(self, key: Key) -> Held | None:
+    async def read_back(self, key: AccountKey) -> AccountToken | None:
         """An account as the vault itself gives it back, whatever is remembered here; raises as `open`."""
         async with self._changing:
             if self.locked:
                 raise VaultLockedError(LOCKED)
-            return _parse(await aside(self.vault.read))[0].get(key)
+            return _parse(await run_in_daemon_thread(self.vault.read))[0].get(key)
 
-    def _of(self, uid: int) -> dict[str, Held]:
+    def _of(self, uid: int) -> dict[str, AccountToken]:
         """What is open of a user's accounts, by their names."""
-        if self._held is None or uid in self._barred:
+        if self._tokens is None or uid in self._suspended:
             return {}
-        return {key.name: held for key, held in self._held.items() if key.uid == uid}
+        return {key.name: held for key, held in self._tokens.items() if key.uid == uid}
 
-    async def _read(self) -> Mapping[Key, Held]:
+    async def _read(self) -> Mapping[AccountKey, AccountToken]:
         if self.locked:
             raise VaultLockedError(LOCKED)
-        if self._held is not None:
-            return self._held
-        return self._keep(*_parse(await aside(self.vault.read)))
+        if self._tokens is not None:
+            return self._tokens
+        return self._keep(*_parse(await run_in_daemon_thread(self.vault.read)))
 
-    async def _write(self, held: dict[Key, Held]) -> None:
+    async def _write(self, held: dict[AccountKey, AccountToken]) -> None:
         key = self._journal_key or Secret(secrets.token_hex(KEY_BYTES))
-        await aside(self.vault.write, _print(held, key))
+        await run_in_daemon_thread(self.vault.write, _print(held, key))
         self._keep(held, key)
 
-    def _keep(self, held: Mapping[Key, Held], key: Secret | None) -> Mapping[Key, Held]:
-        if self._shut:  # while the vault took its time
+    def _keep(self, held: Mapping[AccountKey, AccountToken], key: Secret | None) -> Mapping[AccountKey, AccountToken]:
+        if self._forgotten:  # while the vault took its time
             raise VaultLockedError(LOCKED)
-        self._held, self._journal_key = held, key
-        self._purses = {}
+        self._tokens, self._journal_key = held, key
+        self._rights = {}
         return held
 
 
-def _continued(held: Held, before: Held | None) -> Held:
+def _inherit_login(held: AccountToken, before: AccountToken | None) -> AccountToken:
     """Another token of the same user in the same place goes on with what was granted; anything else begins anew."""
     same = before is not None and before.account.owner == held.account.owner
     login = before.account.login if before is not None and same else secrets.token_hex(8)
-    return Held(msgspec.structs.replace(held.account, login=login), held.token, held.refresh)
+    return AccountToken(msgspec.structs.replace(held.account, login=login), held.token, held.refresh)
 
 
-def _parse(document: Secret | None) -> tuple[dict[Key, Held], Secret | None]:
+def _parse(document: Secret | None) -> tuple[dict[AccountKey, AccountToken], Secret | None]:
     if document is None:
         return {}, None
     try:
@@ -378,18 +378,18 @@ def _parse(document: Secret | None) -> tuple[dict[Key, Held], Secret | None]:
         raise VaultError(
             "what the vault holds was not written by this hf-proxy; update it, or set another vault.backend"
         ) from None
-    held = {one.account.key: _held(one) for one in stored.accounts}
+    held = {one.account.key: _token_of(one) for one in stored.accounts}
     return held, Secret(stored.journal_key) if stored.journal_key else None
 
 
-def _held(one: _Stored) -> Held:
-    return Held(one.account, Secret(one.token), None if one.refresh is None else Secret(one.refresh))
+def _token_of(one: _Stored) -> AccountToken:
+    return AccountToken(one.account, Secret(one.token), None if one.refresh is None else Secret(one.refresh))
 
 
-def _stored(one: Held) -> _Stored:
+def _stored(one: AccountToken) -> _Stored:
     return _Stored(one.account, one.token.reveal(), None if one.refresh is None else one.refresh.reveal())
 
 
-def _print(held: Mapping[Key, Held], key: Secret) -> Secret:
+def _print(held: Mapping[AccountKey, AccountToken], key: Secret) -> Secret:
     stored = tuple(map(_stored, held.values()))
     return Secret(msgspec.json.encode(_Document(1, stored, key.reveal())).decode())

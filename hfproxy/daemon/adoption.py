@@ -13,29 +13,29 @@ from itertools import count
 import msgspec
 
 from hfproxy import wire
-from hfproxy.core.audit import Kind
+from hfproxy.core.audit import EventKind
 from hfproxy.daemon import identity
-from hfproxy.daemon.accounts import DEFAULT, Accounts, Held, Key
+from hfproxy.daemon.accounts import DEFAULT, AccountKey, AccountRegistry, AccountToken
 from hfproxy.daemon.clock import now
-from hfproxy.daemon.journal import Journal
-from hfproxy.daemon.upstream import Upstream
+from hfproxy.daemon.journal import JournalWriter
+from hfproxy.daemon.upstream import UpstreamClient
 from hfproxy.errors import AccountError, RefusedError, VaultError
 from hfproxy.secret import Secret
 
-PASSING = (
+VAULT_IS_VOLATILE = (
     "this vault ends with the daemon, and the token would too; choose another backend under [vault] in config.toml"
 )
-LOST = "the vault does not give back what was put into it, so the token stays where it is; try: hf-proxy login"
+NOT_READ_BACK = "the vault does not give back what was put into it, so the token stays where it is; try: hf-proxy login"
 
 
-class Adoption:
+class TokenImporter:
     """Serves `adopt` of the control plane."""
 
-    def __init__(self, accounts: Accounts, journal: Journal, upstream: Upstream) -> None:
+    def __init__(self, accounts: AccountRegistry, journal: JournalWriter, upstream: UpstreamClient) -> None:
         self._accounts, self._journal, self._upstream = accounts, journal, upstream
         self._one_at_a_time = asyncio.Lock()  # two who bring the same token would be given a name each
 
-    async def serve(self, uid: int, token: Secret, refresh: Secret | None, *, dry: bool) -> wire.Message:
+    async def import_token(self, uid: int, token: Secret, refresh: Secret | None, *, dry: bool) -> wire.Message:
         """Store a token of a user, unless it is there; with `dry` only say whose it is, and where it is or would be.
 
         Raises:
@@ -44,9 +44,9 @@ class Adoption:
             UpstreamError: the Hub cannot be asked whose the token is; nothing was changed.
         """
         if not dry and self._accounts.vault.name == "memory":
-            raise RefusedError(PASSING)
+            raise RefusedError(VAULT_IS_VOLATILE)
         async with self._one_at_a_time:
-            known = await self._accounts.open(uid)
+            known = await self._accounts.load(uid)
             there = next((held for held in known.values() if held.token == token), None)
             try:
                 held = there or await self._identified(uid, token, known)
@@ -55,23 +55,27 @@ class Adoption:
             answer = _shown(held, there=there is not None)
             return answer if dry else {**answer, **await self._kept(held, refresh, known)}
 
-    async def _identified(self, uid: int, token: Secret, known: Mapping[str, Held]) -> Held:
-        held = await identity.identify(self._upstream, Key(uid, DEFAULT), token)
-        return Held(msgspec.structs.replace(held.account, name=_free(held.account.user, known)), token)
+    async def _identified(self, uid: int, token: Secret, known: Mapping[str, AccountToken]) -> AccountToken:
+        held = await identity.identify(self._upstream, AccountKey(uid, DEFAULT), token)
+        return AccountToken(msgspec.structs.replace(held.account, name=_free_name(held.account.user, known)), token)
 
-    async def _kept(self, held: Held, refresh: Secret | None, known: Mapping[str, Held]) -> wire.Message:
+    async def _kept(
+        self, held: AccountToken, refresh: Secret | None, known: Mapping[str, AccountToken]
+    ) -> wire.Message:
         """Put it into the vault, and say what the vault then has."""
         key, wanted = held.account.key, refresh or held.refresh
         if key.name not in known or wanted != held.refresh:
-            await self._journal.record({"at": now(), "kind": Kind.LOGIN.value, "uid": key.uid, "account": key.name})
-            await self._accounts.put(Held(held.account, held.token, wanted))
-        again = await self._accounts.reread(key)
+            await self._journal.append_durably(
+                {"at": now(), "kind": EventKind.LOGIN.value, "uid": key.uid, "account": key.name}
+            )
+            await self._accounts.put(AccountToken(held.account, held.token, wanted))
+        again = await self._accounts.read_back(key)
         if again is None:
-            raise VaultError(LOST)
+            raise VaultError(NOT_READ_BACK)
         return {"digest": _digest(again.token), "refresh": None if again.refresh is None else _digest(again.refresh)}
 
 
-def _free(user: str, known: Mapping[str, Held]) -> str:
+def _free_name(user: str, known: Mapping[str, AccountToken]) -> str:
     """A name for one more account: `default`, or the user's, or that with a number."""
     if DEFAULT not in known:
         return DEFAULT
@@ -80,7 +84,7 @@ def _free(user: str, known: Mapping[str, Held]) -> str:
     return plain if plain not in known else next(name for name in numbered if name not in known)
 
 
-def _shown(held: Held, *, there: bool) -> wire.Message:
+def _shown(held: AccountToken, *, there: bool) -> wire.Message:
     account = held.account
     return {"account": account.name, "user": account.user, "role": account.role, "there": there, "dead": False}
 

@@ -13,12 +13,12 @@ T = TypeVar("T")
 P = ParamSpec("P")
 
 
-async def aside(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+async def run_in_daemon_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """What the call returns or raises. Whoever is cancelled while waiting leaves it to itself."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, error: BaseException | None) -> None:
+    def resolve(result: T | None, error: BaseException | None) -> None:
         if done.cancelled():
             return
         if error is None:
@@ -33,7 +33,7 @@ async def aside(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         except BaseException as raised:  # noqa: BLE001  (it is raised again, where it is waited for)
             error = raised
         with suppress(RuntimeError):  # the daemon has ended
-            loop.call_soon_threadsafe(settle, result, error)
+            loop.call_soon_threadsafe(resolve, result, error)
 
     threading.Thread(target=run, name=call.__name__, daemon=True).start()
     return await done

@@ -16,30 +16,30 @@ from typing import Final
 
 import structlog
 
-from hfproxy.daemon.entrance import Entrance
+from hfproxy.daemon.entrance import HttpListener
 from hfproxy.daemon.service import BACKLOG
 from hfproxy.errors import StartError
 
 log = structlog.get_logger()
-LOOK_SECONDS: Final = 1
+CHECK_SECONDS: Final = 1
 SIOCGIFCONF: Final = 0x8912  # netdevice(7): struct ifreq is a name of 16 bytes and, in 24 more, a struct sockaddr_in
 IFREQ_BYTES: Final = 40
 MOST: Final = 1024
 INTERFACES: Final = Path("/sys/class/net")
-ELSE: Final = "name the address of docker0 or the like: listen.bridge in config.toml"
+ADVICE: Final = "name the address of docker0 or the like: listen.bridge in config.toml"
 
 
-class Bridge:
+class ContainerListener:
     """The entrance for containers, open as long as its bridge is there: engines make one and take it away."""
 
-    def __init__(self, host: str, port: int, enter: Callable[[socket.socket], Entrance]) -> None:
+    def __init__(self, host: str, port: int, make_listener: Callable[[socket.socket], HttpListener]) -> None:
         """`enter` makes an entrance of a listening socket."""
-        self._host, self._port, self._enter = host, port, enter
-        self._entrance: Entrance | None = None
+        self._host, self._port, self._enter = host, port, make_listener
+        self._active: HttpListener | None = None
         self._index = 0
-        self._leaving = False
+        self._draining = False
 
-    async def open(self) -> None:
+    async def start(self) -> None:
         """Look whether the bridge is there, and open or close.
 
         Raises:
@@ -48,49 +48,49 @@ class Bridge:
         interface = _interface(self._host)
         index = 0 if interface is None else socket.if_nametoindex(interface)
         if index != self._index:  # another one under the old name is not what the socket was bound to
-            await self.close(0)
+            await self.drain(0)
         if interface is None:
             return
         try:
-            _check(interface, self._host)
+            _check_is_closed_bridge(interface, self._host)
         except StartError:
-            await self.close(0)
+            await self.drain(0)
             raise
-        if self._entrance is None:
-            self._entrance = self._enter(_listen(self._host, self._port, interface))
+        if self._active is None:
+            self._active = self._enter(_listen(self._host, self._port, interface))
             self._index = index
-            await self._entrance.open()
+            await self._active.start()
 
-    async def keep(self) -> None:
+    async def watch_interface(self) -> None:
         """Look every second, for as long as the daemon runs."""
         said = ""
-        while not self._leaving:
+        while not self._draining:
             try:
-                await self.open()
+                await self.start()
                 why = ""
             except (StartError, OSError) as error:  # an interface may go while it is looked at
                 why = str(error)
             if why not in {"", said}:
                 log.warning("bridge_closed", reason=why)
             said = why
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)
 
-    def refuse_new(self) -> None:
+    def stop_accepting(self) -> None:
         """As an Entrance."""
-        self._leaving = True
-        if self._entrance is not None:
-            self._entrance.refuse_new()
+        self._draining = True
+        if self._active is not None:
+            self._active.stop_accepting()
 
-    async def settle(self) -> None:
+    async def serve_accepted(self) -> None:
         """As an Entrance."""
-        if self._entrance is not None:
-            await self._entrance.settle()
+        if self._active is not None:
+            await self._active.serve_accepted()
 
-    async def close(self, seconds: float) -> None:
+    async def drain(self, seconds: float) -> None:
         """As an Entrance, but that it may be opened again."""
-        entrance, self._entrance, self._index = self._entrance, None, 0
+        entrance, self._active, self._index = self._active, None, 0
         if entrance is not None:
-            await entrance.close(seconds)
+            await entrance.drain(seconds)
 
 
 def _listen(host: str, port: int, interface: str) -> socket.socket:
@@ -121,12 +121,12 @@ def _interface(host: str) -> str | None:
     return None
 
 
-def _check(interface: str, host: str) -> None:
+def _check_is_closed_bridge(interface: str, host: str) -> None:
     if not (INTERFACES / interface / "bridge").is_dir():
-        raise StartError(f"listen.bridge {host} is of {interface}, which is no bridge: others could get in; {ELSE}")
+        raise StartError(f"listen.bridge {host} is of {interface}, which is no bridge: others could get in; {ADVICE}")
     for member in sorted((INTERFACES / interface / "brif").iterdir()):
         place = INTERFACES / member.name
         # What is made for a container (veth, tap) is of no kind and lies on nothing; cards, VLANs, tunnels do.
         kinds = "DEVTYPE=" in (place / "uevent").read_text("ascii")
         if kinds or (place / "device").exists() or any(place.glob("lower_*")):
-            raise StartError(f"{interface} of listen.bridge leads out of this machine by {member.name}; {ELSE}")
+            raise StartError(f"{interface} of listen.bridge leads out of this machine by {member.name}; {ADVICE}")

@@ -11,22 +11,22 @@ from typing import Final
 
 from hfproxy.core.broker import Grant
 from hfproxy.daemon import messages, peers, processes
-from hfproxy.daemon.grants import Grants
+from hfproxy.daemon.grants import GrantRegistry
 from hfproxy.daemon.leases import is_alive
-from hfproxy.daemon.members import reach
+from hfproxy.daemon.members import visible_uid
 from hfproxy.errors import RefusedError
 
 # What is served to a process that runs inside of a grant.
-FROM_INSIDE: Final = (
-    messages.Mint,
-    messages.Grants,
-    messages.Renew,
-    messages.Revoke,
-    messages.Audit,
-    messages.Anchor,
+ALLOWED_INSIDE_GRANT: Final = (
+    messages.MintRequest,
+    messages.GrantsRequest,
+    messages.RenewRequest,
+    messages.RevokeRequest,
+    messages.AuditRequest,
+    messages.AnchorRequest,
 )
-ENDED: Final = RefusedError("the process that asked has ended; run the command again")
-UNSEEN: Final = RefusedError(
+CALLER_EXITED: Final = RefusedError("the process that asked has ended; run the command again")
+CALLER_INVISIBLE: Final = RefusedError(
     "the daemon cannot see your processes (/proc with hidepid, or ProtectProc= in its unit), so it does not know inside"
     " of which grant this runs; see: mount | grep ' /proc '"
 )
@@ -38,54 +38,58 @@ class Caller:
 
     pid: int
     uid: int
-    holder: Grant | None
+    enclosing_grant: Grant | None
 
     @property
-    def whose(self) -> int | None:
+    def visible_uid(self) -> int | None:
         """Whose grants and journal lines are in reach; None: everybody's."""
-        return reach(self.uid)
+        return visible_uid(self.uid)
 
     @property
-    def below(self) -> str | None:
+    def subtree_root(self) -> str | None:
         """The id of that grant; None: everything is in reach."""
-        return None if self.holder is None else self.holder.id
+        return None if self.enclosing_grant is None else self.enclosing_grant.id
 
-    def reach(self, grants: Grants) -> Sequence[Grant]:
+    def visible_grants(self, grants: GrantRegistry) -> Sequence[Grant]:
         """The grants it may see and touch: all of its user's, or from inside of one that one and what came of it."""
-        return grants.owned(self.whose) if self.holder is None else grants.broker.subtree(self.holder.id)
+        return (
+            grants.of_user(self.visible_uid)
+            if self.enclosing_grant is None
+            else grants.broker.subtree(self.enclosing_grant.id)
+        )
 
-    def reaches(self, grants: Grants, grant_id: str) -> bool:
+    def can_see(self, grants: GrantRegistry, grant_id: str) -> bool:
         """Whether a living grant is among them."""
         grant = grants.broker.find(grant_id)
         if grant is None:
             return False
-        if self.holder is None:
-            return self.whose in {None, grant.order.uid}
-        return any(one is self.holder for one in grants.broker.lineage(grant))
+        if self.enclosing_grant is None:
+            return self.visible_uid in {None, grant.terms.uid}
+        return any(one is self.enclosing_grant for one in grants.broker.lineage(grant))
 
 
-def identified(message: messages.Any, connection: socket.socket, grants: Grants) -> Caller:
+def identify(message: messages.ControlRequest, connection: socket.socket, grants: GrantRegistry) -> Caller:
     """Who asks, and inside of which grant. From inside, less is served.
 
     Raises:
         RefusedError: it has ended, so that this cannot be found out; or it may not ask for this.
     """
-    pid, uid = peers.credentials(connection)
+    pid, uid = peers.unix_peer(connection)
     try:
-        pidfd = peers.handle(connection)
+        pidfd = peers.unix_peer_pidfd(connection)
     except OSError:
-        raise ENDED from None
+        raise CALLER_EXITED from None
     try:
         if processes.find(pid) is None:
-            raise UNSEEN if is_alive(pidfd) else ENDED
-        holder = grants.holder(pid, uid)
+            raise CALLER_INVISIBLE if is_alive(pidfd) else CALLER_EXITED
+        holder = grants.enclosing_grant(pid, uid)
         if not is_alive(pidfd):  # what was looked at may have been another process
-            raise ENDED
+            raise CALLER_EXITED
     finally:
         os.close(pidfd)
-    if holder is not None and not isinstance(message, FROM_INSIDE):
+    if holder is not None and not isinstance(message, ALLOWED_INSIDE_GRANT):
         raise RefusedError(
             f"this was run inside of grant {holder.id}, where one can only ask for less; run it outside of"
-            f" {holder.order.program or 'that command'}: hf-proxy {message.__struct_config__.tag}"
+            f" {holder.terms.program or 'that command'}: hf-proxy {message.__struct_config__.tag}"
         )
     return Caller(pid, uid, holder)

@@ -16,24 +16,24 @@ import structlog
 import hfproxy
 from hfproxy import wire
 from hfproxy.config import duration
-from hfproxy.core.audit import Kind
-from hfproxy.core.metrics import Counts, Family, exposition, gauge
+from hfproxy.core.audit import EventKind
+from hfproxy.core.metrics import Counters, Family, exposition, gauge
 from hfproxy.daemon import examination, identity, messages, peers
-from hfproxy.daemon.accounts import Accounts, Key
-from hfproxy.daemon.adoption import Adoption
-from hfproxy.daemon.caller import Caller, identified
+from hfproxy.daemon.accounts import AccountKey, AccountRegistry
+from hfproxy.daemon.adoption import TokenImporter
+from hfproxy.daemon.caller import Caller, identify
 from hfproxy.daemon.clock import now
-from hfproxy.daemon.grants import Grants
-from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.grants import GrantRegistry
+from hfproxy.daemon.journal import JournalWriter
 from hfproxy.daemon.lockdown import Lockdown
-from hfproxy.daemon.members import Members, reach
-from hfproxy.daemon.minting import Mint, public
-from hfproxy.daemon.opening import Opener
-from hfproxy.daemon.projects import Projects
-from hfproxy.daemon.reading import entries
-from hfproxy.daemon.recall import Outcome
-from hfproxy.daemon.rotation import Rotation
-from hfproxy.daemon.upstream import Upstream
+from hfproxy.daemon.members import AllowedUsers, visible_uid
+from hfproxy.daemon.minting import GrantIssuer, grant_json
+from hfproxy.daemon.opening import VaultOpener
+from hfproxy.daemon.projects import ProjectTrust
+from hfproxy.daemon.reading import query
+from hfproxy.daemon.recall import RevocationOutcome
+from hfproxy.daemon.rotation import TokenRotation
+from hfproxy.daemon.upstream import UpstreamClient
 from hfproxy.errors import HFProxyError, PassphraseError, RefusedError, UsageError, VaultLockedError
 from hfproxy.secret import Secret
 
@@ -43,34 +43,34 @@ LINE_SECONDS: Final = 10
 SETTLE_SECONDS: Final = 1
 
 
-class ControlPlane:
+class ControlServer:
     """Serves the control socket."""
 
     def __init__(
         self,
-        members: Members,
+        members: AllowedUsers,
         endpoint: str,
-        accounts: Accounts,
-        opener: Opener,
-        grants: Grants,
-        mint: Mint,
-        journal: Journal,
-        upstream: Upstream,
+        accounts: AccountRegistry,
+        opener: VaultOpener,
+        grants: GrantRegistry,
+        mint: GrantIssuer,
+        journal: JournalWriter,
+        upstream: UpstreamClient,
         lockdown: Lockdown,
-        rotation: Rotation,
-        projects: Projects,
-        counts: Counts,
+        rotation: TokenRotation,
+        projects: ProjectTrust,
+        counts: Counters,
     ) -> None:
         self._members, self._endpoint = members, endpoint
         self._accounts, self._grants, self._mint = accounts, grants, mint
         self._journal, self._upstream = journal, upstream
         self._lockdown, self._rotation, self._counts = lockdown, rotation, counts
         self._opener, self._projects = opener, projects
-        self._adoption = Adoption(accounts, journal, upstream)
+        self._adoption = TokenImporter(accounts, journal, upstream)
         self._started_at = now()
         self._serving: set[asyncio.Task[None]] = set()
 
-    async def settle(self) -> None:
+    async def drain(self) -> None:
         """Once nobody new is let in: finish what was asked. Who follows the journal is not waited for."""
         if self._serving:
             await asyncio.wait(self._serving, timeout=SETTLE_SECONDS)
@@ -83,9 +83,9 @@ class ControlPlane:
             task.add_done_callback(self._serving.discard)
         try:
             connection: socket.socket = writer.get_extra_info("socket")
-            _, uid = peers.credentials(connection)
-            if self._members.admit(uid):
-                async for answer in self._answers(reader, connection):
+            _, uid = peers.unix_peer(connection)
+            if self._members.allows(uid):
+                async for answer in self._replies(reader, connection):
                     writer.write(wire.encode(answer, "backslashreplace"))
                     await writer.drain()
         except (ConnectionError, TimeoutError):
@@ -93,14 +93,14 @@ class ControlPlane:
         finally:
             writer.close()
 
-    async def _answers(self, reader: asyncio.StreamReader, connection: socket.socket) -> AsyncIterator[wire.Message]:
+    async def _replies(self, reader: asyncio.StreamReader, connection: socket.socket) -> AsyncIterator[wire.Message]:
         try:
             async with asyncio.timeout(LINE_SECONDS):
                 message = messages.decode(await _line(reader))
-            if isinstance(message, messages.Status):
-                yield self._status(peers.credentials(connection)[1])
+            if isinstance(message, messages.StatusRequest):
+                yield self._status(peers.unix_peer(connection)[1])
                 return
-            async for answer in self._do(message, identified(message, connection, self._grants)):
+            async for answer in self._dispatch(message, identify(message, connection, self._grants)):
                 yield answer
         except HFProxyError as error:
             yield {"error": str(error), "code": 2 if isinstance(error, UsageError) else 1}
@@ -110,58 +110,60 @@ class ControlPlane:
             log.exception("control_failed")
             yield {"error": "the daemon failed at this; its log says why (please report it)", "code": 1}
 
-    async def _do(  # noqa: C901, PLR0912  (one case a command, and nothing else)
-        self, message: messages.Any, caller: Caller
+    async def _dispatch(  # noqa: C901, PLR0912  (one case a command, and nothing else)
+        self, message: messages.ControlRequest, caller: Caller
     ) -> AsyncIterator[wire.Message]:
         match message:
-            case messages.Metrics():
+            case messages.MetricsRequest():
                 yield {"text": exposition([*self._counts.families(), *self._gauges()])}
-            case messages.Examine():
-                yield await self._examine(caller)
-            case messages.Login():
+            case messages.DoctorRequest():
+                yield await self._doctor(caller)
+            case messages.LoginRequest():
                 yield await self._login(message, caller)
-            case messages.Adopt():
+            case messages.ImportTokenRequest():
                 refresh = None if message.refresh is None else _token(message.refresh)
-                yield await self._adoption.serve(caller.uid, _token(message.token), refresh, dry=message.dry)
-            case messages.Accounts():
-                held = await self._accounts.open(caller.uid)
+                yield await self._adoption.import_token(caller.uid, _token(message.token), refresh, dry=message.dry)
+            case messages.AccountsRequest():
+                held = await self._accounts.load(caller.uid)
                 yield {"accounts": [one.account.public() for one in held.values()]}
-            case messages.Logout():
+            case messages.LogoutRequest():
                 yield await self._logout(message, caller)
-            case messages.Unlock():
+            case messages.UnlockRequest():
                 yield await self._unlock(message, caller)
-            case messages.Seal():
+            case messages.SealRequest():
                 yield await self._seal(message, caller)
-            case messages.Lock():
-                self._grants.cut()
+            case messages.LockRequest():
+                self._grants.abort_transfers()
                 self._accounts.lock()
                 yield {"locked": True}
-            case messages.Lockdown():
-                yield await (self._plan(message, caller) if message.dry else self._lock_down(message, caller))
-            case messages.Rotate():
-                yield await self._rotation.serve(caller.uid, message.account, _token(message.token))
-            case messages.Mint():
-                yield await self._mint.serve(message, caller.pid, caller.uid, caller.holder)
-            case messages.Allow():
-                yield await self._projects.allow(message.project, caller.uid, dry=message.dry)
-            case messages.Forget():
-                yield await self._projects.forget(message.path, caller.uid)
-            case messages.Grants():
-                for grant in caller.reach(self._grants):
-                    yield public(grant)
+            case messages.LockdownRequest():
+                yield await (
+                    self._lockdown_preview(message, caller) if message.dry else self._lock_down(message, caller)
+                )
+            case messages.RotateRequest():
+                yield await self._rotation.rotate(caller.uid, message.account, _token(message.token))
+            case messages.MintRequest():
+                yield await self._mint.issue(message, caller.pid, caller.uid, caller.enclosing_grant)
+            case messages.TrustProjectRequest():
+                yield await self._projects.trust(message.project, caller.uid, dry=message.dry)
+            case messages.UntrustProjectRequest():
+                yield await self._projects.untrust(message.path, caller.uid)
+            case messages.GrantsRequest():
+                for grant in caller.visible_grants(self._grants):
+                    yield grant_json(grant)
                 yield {}
-            case messages.Renew():
+            case messages.RenewRequest():
                 yield await self._renew(message, caller)
-            case messages.Revoke():
+            case messages.RevokeRequest():
                 yield await self._revoke(message, caller)
-            case messages.Audit():
-                async for entry in entries(self._journal, message, caller.below, caller.whose):
+            case messages.AuditRequest():
+                async for entry in query(self._journal, message, caller.subtree_root, caller.visible_uid):
                     yield entry
-            case messages.Anchor():
+            case messages.AnchorRequest():
                 head = await self._journal.flush()
                 yield {"seq": head.seq, "hash": head.hash}
-            case messages.Vouch():
-                key, fit = self._journal.vouch(message.macs)
+            case messages.CheckMacsRequest():
+                key, fit = self._journal.check_macs(message.macs)
                 yield {"key": key, "fit": fit}
 
     def _status(self, uid: int) -> wire.Message:
@@ -175,11 +177,11 @@ class ControlPlane:
             "vault": self._accounts.vault.name,
             "locked": self._accounts.locked_to(uid),
             "opened": self._accounts.opened,
-            "lockdown": self._lockdown.on(uid),
+            "lockdown": self._lockdown.is_active(uid),
             "journal": "failed" if self._journal.failed else "ok",
             "accounts": [{"name": one.name, "user": one.user, "role": one.role} for one in known],
             "profiles": self._mint.profiles,
-            "grants": self._grants.broker.count(reach(uid)),
+            "grants": self._grants.broker.count(visible_uid(uid)),
             "requests": self._counts.total,
             "denied": self._counts.denied,
             "started_at": self._started_at,
@@ -191,40 +193,40 @@ class ControlPlane:
         yield gauge("start_time_seconds", "When the daemon started, in seconds since the epoch", self._started_at)
         yield gauge("grants", "Grants that are alive", self._grants.broker.count())
         yield gauge("vault_locked", "Whether the vault is closed", self._accounts.locked)
-        yield gauge("lockdown", "Whether everything is locked down", self._lockdown.on(os.getuid()))
+        yield gauge("lockdown", "Whether everything is locked down", self._lockdown.is_active(os.getuid()))
         yield gauge(
             "journal_failed", "Whether the journal cannot be written, so that nothing is served", self._journal.failed
         )
         yield gauge("journal_waiting_lines", "Lines of the journal that are not written yet", self._journal.waiting)
 
-    async def _examine(self, caller: Caller) -> wire.Message:
+    async def _doctor(self, caller: Caller) -> wire.Message:
         """Tokens are asked about only where the Hub can be asked and the vault is open."""
-        network = await examination.network(self._upstream)
+        network = await examination.check_hub(self._upstream)
         if network["why"] is not None or self._accounts.locked_to(caller.uid):
             return {"network": network, "tokens": []}
-        held = await self._accounts.open(caller.uid)
-        tokens = await asyncio.gather(*(examination.token(self._upstream, one) for one in held.values()))
+        held = await self._accounts.load(caller.uid)
+        tokens = await asyncio.gather(*(examination.check_token(self._upstream, one) for one in held.values()))
         return {"network": network, "tokens": tokens}
 
-    async def _login(self, message: messages.Login, caller: Caller) -> wire.Message:
-        key = Key(caller.uid, _name(message.account))
-        self._accounts.vault.wake()  # somebody is there who wants to be asked
-        await self._accounts.open(key.uid)  # a locked or absent vault is found before the token is used
+    async def _login(self, message: messages.LoginRequest, caller: Caller) -> wire.Message:
+        key = AccountKey(caller.uid, _name(message.account))
+        self._accounts.vault.user_is_present()  # somebody is there who wants to be asked
+        await self._accounts.load(key.uid)  # a locked or absent vault is found before the token is used
         held = await identity.identify(self._upstream, key, _token(message.token))
-        left = await self._rotation.unrevoked(key)
-        await self._journal.record(_of_account(Kind.LOGIN, key))
+        left = await self._rotation.finish_pending(key)
+        await self._journal.append_durably(_of_account(EventKind.LOGIN, key))
         await self._accounts.put(held)
         return {**held.account.public(), "warnings": [*held.account.warnings, *left]}
 
-    async def _logout(self, message: messages.Logout, caller: Caller) -> wire.Message:
-        account = await self._accounts.choose(caller.uid, message.account)
-        left = await self._rotation.unrevoked(account.key)
-        await self._journal.record(_of_account(Kind.LOGOUT, account.key))
+    async def _logout(self, message: messages.LogoutRequest, caller: Caller) -> wire.Message:
+        account = await self._accounts.select(caller.uid, message.account)
+        left = await self._rotation.finish_pending(account.key)
+        await self._journal.append_durably(_of_account(EventKind.LOGOUT, account.key))
         await self._accounts.remove(account.key)
-        self._grants.cut(*account.key)
+        self._grants.abort_transfers(*account.key)
         return {"account": account.name, "warnings": left}
 
-    async def _unlock(self, message: messages.Unlock, caller: Caller) -> wire.Message:
+    async def _unlock(self, message: messages.UnlockRequest, caller: Caller) -> wire.Message:
         vault = self._accounts.vault
         keep = None if message.keep is None else duration(message.keep)
         passphrase = Secret(message.passphrase) if message.passphrase is not None else None
@@ -234,73 +236,73 @@ class ControlPlane:
         try:
             recalled = await self._lockdown.unlock(passphrase, caller.uid)
         except PassphraseError as error:
-            raise error if message.passphrase is not None else self._opener.wrong() from None
+            raise error if message.passphrase is not None else self._opener.wrong_passphrase() from None
         except VaultLockedError:
             if passphrase is None and vault.locked:  # as it turned out: its mark was gone
                 return closed
             raise
-        self._journal.mark(Kind.UNLOCK)
+        self._journal.append_best_effort(EventKind.UNLOCK)
         if keep is not None:
-            self._opener.keep(keep)
+            self._opener.cache_key(keep)
         return {
             "locked": self._accounts.locked_to(caller.uid),
             "exists": True,
-            "recalled": _shown(recalled, caller.whose),
+            "recalled": _outcomes_json(recalled, caller.visible_uid),
         }
 
-    async def _seal(self, message: messages.Seal, caller: Caller) -> wire.Message:
+    async def _seal(self, message: messages.SealRequest, caller: Caller) -> wire.Message:
         """The vault is everybody's: how it is kept is for those to say who keep it."""
-        if caller.whose is not None:
+        if caller.visible_uid is not None:
             raise RefusedError("only root may seal the vault that all share: sudo hf-proxy vault seal")
         await self._accounts.seal(Secret(message.passphrase), undo=message.undo)
-        self._opener.forget()  # a key that opened what was there before
+        self._opener.drop_cached_key()  # a key that opened what was there before
         return {"vault": self._accounts.vault.name, "locked": self._accounts.locked}
 
-    async def _plan(self, message: messages.Lockdown, caller: Caller) -> wire.Message:
+    async def _lockdown_preview(self, message: messages.LockdownRequest, caller: Caller) -> wire.Message:
         """What a lockdown would do. `tokens` is null where a closed vault hides whose there are."""
-        held = {} if not message.recall else None if self._accounts.locked else await self._accounts.everything()
-        owner = caller.whose if message.account is None else caller.uid
+        held = {} if not message.recall else None if self._accounts.locked else await self._accounts.load_all()
+        owner = caller.visible_uid if message.account is None else caller.uid
         wanted = [
             one.account
             for key, one in (held or {}).items()
             if owner in {None, key.uid} and message.account in {None, key.name}
         ]
         return {
-            "grants": [public(grant) for grant in self._grants.owned(caller.whose)],
+            "grants": [grant_json(grant) for grant in self._grants.of_user(caller.visible_uid)],
             "tokens": None
             if held is None
             else [{"account": one.name, "user": one.user, "origin": one.origin.url} for one in wanted],
         }
 
-    async def _lock_down(self, message: messages.Lockdown, caller: Caller) -> wire.Message:
+    async def _lock_down(self, message: messages.LockdownRequest, caller: Caller) -> wire.Message:
         ended, recalled, recorded = await self._lockdown.engage(
             recall=message.recall, account=message.account, uid=caller.uid
         )
-        return {"ended": ended, "recalled": _shown(recalled, caller.whose), "recorded": recorded}
+        return {"ended": ended, "recalled": _outcomes_json(recalled, caller.visible_uid), "recorded": recorded}
 
-    async def _renew(self, message: messages.Renew, caller: Caller) -> wire.Message:
-        self._one_of(caller, message.id)
-        return public(await self._grants.renew(message.id, self._mint.ttl(message.ttl)))
+    async def _renew(self, message: messages.RenewRequest, caller: Caller) -> wire.Message:
+        self._require_visible(caller, message.id)
+        return grant_json(await self._grants.renew(message.id, self._mint.ttl(message.ttl)))
 
-    async def _revoke(self, message: messages.Revoke, caller: Caller) -> wire.Message:
-        wanted = [grant.id for grant in caller.reach(self._grants)] if message.all else list(message.ids)
+    async def _revoke(self, message: messages.RevokeRequest, caller: Caller) -> wire.Message:
+        wanted = [grant.id for grant in caller.visible_grants(self._grants)] if message.all else list(message.ids)
         if not wanted and not message.all:
             raise UsageError("name the grants to revoke, or --all; see: hf-proxy grants")
         for grant_id in wanted:
-            self._one_of(caller, grant_id)  # all of them exist, or none is touched
+            self._require_visible(caller, grant_id)  # all of them exist, or none is touched
         return {"revoked": await self._grants.revoke(wanted)}
 
-    def _one_of(self, caller: Caller, grant_id: str) -> None:
+    def _require_visible(self, caller: Caller, grant_id: str) -> None:
         """Raises RefusedError, in the same words for one that is not there and one that is out of reach."""
-        if not caller.reaches(self._grants, grant_id):
+        if not caller.can_see(self._grants, grant_id):
             raise RefusedError(f"no living grant '{grant_id[:64]}'; see: hf-proxy grants")
 
 
-def _of_account(kind: Kind, key: Key) -> dict[str, object]:
+def _of_account(kind: EventKind, key: AccountKey) -> dict[str, object]:
     return {"at": now(), "kind": kind.value, "uid": key.uid, "account": key.name}
 
 
-def _shown(outcomes: list[Outcome], whose: int | None) -> list[wire.Message]:
+def _outcomes_json(outcomes: list[RevocationOutcome], whose: int | None) -> list[wire.Message]:
     """What became of tokens, as far as they are the caller's."""
     return [
         {"account": one.account, "state": one.state, "why": one.why}

@@ -16,37 +16,37 @@ from typing import Any, Generic, TypeVar
 Result = TypeVar("Result")
 
 
-class Awaited(Generic[Result]):
+class DirectFuture(Generic[Result]):
     """A result that one waits for, whether in a task or driven; like a future, but for the turn of the loop."""
 
-    __slots__ = ("_error", "_result", "_then", "done")
+    __slots__ = ("_continuation", "_error", "_result", "done")
 
     def __init__(self) -> None:
         self._result: Result | None = None
         self._error: BaseException | None = None
-        self._then: Callable[[], None] | None = None
+        self._continuation: Callable[[], None] | None = None
         self.done = False
 
-    def succeed(self, result: Result) -> None:
+    def set_result(self, result: Result) -> None:
         """Here it is. Whoever waits for it in no task has gone on when this returns."""
         self._result = result
         self._settle()
 
-    def fail(self, error: BaseException) -> None:
+    def set_exception(self, error: BaseException) -> None:
         """There will be none."""
         self._error = error
         self._settle()
 
-    def then(self, go_on: Callable[[], None] | None) -> None:
+    def set_continuation(self, go_on: Callable[[], None] | None) -> None:
         """What is to be done when it is there; None: nobody waits any more."""
-        self._then = go_on
+        self._continuation = go_on
 
     def __await__(self) -> Generator[Any, None, Result]:
         if not self.done and asyncio.current_task() is None:
             yield self
         elif not self.done:
             there = asyncio.get_running_loop().create_future()
-            self._then = lambda: None if there.done() else there.set_result(None)
+            self._continuation = lambda: None if there.done() else there.set_result(None)
             yield from there
         if self._error is not None:
             raise self._error
@@ -54,26 +54,29 @@ class Awaited(Generic[Result]):
 
     def _settle(self) -> None:
         self.done = True
-        then, self._then = self._then, None  # or each would keep the other until garbage is searched for
+        then, self._continuation = (
+            self._continuation,
+            None,
+        )  # or each would keep the other until garbage is searched for
         if then is not None:
             then()
 
 
-class Driven:
+class EagerCoroutine:
     """A coroutine under way. Nothing runs before the first `go_on`."""
 
-    __slots__ = ("_finished", "_task", "_wanted", "_work", "done")
+    __slots__ = ("_awaited", "_coroutine", "_finished", "_task", "done")
 
     def __init__(self, work: Coroutine[Any, None, None]) -> None:
-        self._work = work
-        self._wanted: Awaited[Any] | None = None
+        self._coroutine = work
+        self._awaited: DirectFuture[Any] | None = None
         self._task: asyncio.Task[None] | None = None
         self._finished: asyncio.Future[None] | None = None
         self.done = False
 
-    def go_on(self) -> None:
+    def resume(self) -> None:
         """Run it until it waits for something, or ends. What it raises, this raises."""
-        self._step(self._work.send, None)
+        self._advance(self._coroutine.send, None)
 
     def cancel(self) -> None:
         """Raise CancelledError where it waits."""
@@ -81,17 +84,17 @@ class Driven:
             # Not before its first turn: a task that ends without one has told the work nothing.
             asyncio.get_running_loop().call_soon(self._task.cancel)
         elif not self.done:
-            if self._wanted is not None:
-                self._wanted.then(None)
-            self._step(self._work.throw, asyncio.CancelledError())
+            if self._awaited is not None:
+                self._awaited.set_continuation(None)
+            self._advance(self._coroutine.throw, asyncio.CancelledError())
 
-    async def wait(self, seconds: float) -> None:
+    async def join(self, seconds: float) -> None:
         """Wait for its end, for so long at most."""
         if not self.done:
             self._finished = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._finished], timeout=seconds)
 
-    def _step(self, go: Callable[[Any], Any], given: BaseException | None) -> None:
+    def _advance(self, go: Callable[[Any], Any], given: BaseException | None) -> None:
         try:
             wanted = go(given)
         except (StopIteration, asyncio.CancelledError):
@@ -103,11 +106,11 @@ class Driven:
             self._wait_for(wanted)
 
     def _wait_for(self, wanted: Any) -> None:
-        if type(wanted) is Awaited:
-            self._wanted = wanted
-            wanted.then(self.go_on)
+        if type(wanted) is DirectFuture:
+            self._awaited = wanted
+            wanted.set_continuation(self.resume)
         else:
-            self._task = asyncio.get_running_loop().create_task(_rest(self._work, wanted))
+            self._task = asyncio.get_running_loop().create_task(_finish_as_task(self._coroutine, wanted))
             self._task.add_done_callback(self._end)
 
     def _end(self, _: object = None) -> None:
@@ -116,12 +119,12 @@ class Driven:
             self._finished.set_result(None)
 
 
-async def _rest(work: Coroutine[Any, None, None], wanted: Any) -> None:
-    await _continued(work, wanted)
+async def _finish_as_task(work: Coroutine[Any, None, None], wanted: Any) -> None:
+    await _trampoline(work, wanted)
 
 
 @types.coroutine
-def _continued(work: Coroutine[Any, None, None], wanted: Any) -> Generator[Any, None, None]:
+def _trampoline(work: Coroutine[Any, None, None], wanted: Any) -> Generator[Any, None, None]:
     """What is left of a coroutine that waits for something."""
     while True:
         try:

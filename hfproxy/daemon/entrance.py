@@ -3,36 +3,36 @@
 import asyncio
 import socket
 
-from hfproxy.daemon.proxy import DataPlane
-from hfproxy.daemon.reception import Reception
+from hfproxy.daemon.proxy import ProxyHandler
+from hfproxy.daemon.reception import HttpDispatcher
 from hfproxy.daemon.service import BACKLOG
-from hfproxy.daemon.visitor import Door, Visitor
+from hfproxy.daemon.visitor import ClientConnection, ConnectionLimiter
 
 
-class Entrance:
+class HttpListener:
     """Opened once, and closed in steps: nobody new, then those who have just come, then what is running."""
 
-    def __init__(self, listener: socket.socket, door: Door, plane: DataPlane) -> None:
-        self._listener, self._door = listener, door
-        self._reception = Reception(plane.serve)
+    def __init__(self, listener: socket.socket, door: ConnectionLimiter, plane: ProxyHandler) -> None:
+        self._listener, self._limiter = listener, door
+        self._dispatcher = HttpDispatcher(plane.handle)
         self._server: asyncio.Server | None = None
 
-    async def open(self) -> None:
+    async def start(self) -> None:
         """Begin to serve."""
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: Visitor(self._reception, self._door), sock=self._listener, backlog=BACKLOG
+            lambda: ClientConnection(self._dispatcher, self._limiter), sock=self._listener, backlog=BACKLOG
         )
 
-    def refuse_new(self) -> None:
+    def stop_accepting(self) -> None:
         """Nobody new; who was let in stays."""
         if self._server is not None:
             self._server.close()
 
-    async def settle(self) -> None:
+    async def serve_accepted(self) -> None:
         """Hear those who have just come."""
-        await self._door.settle()
+        await self._limiter.serve_accepted()
 
-    async def close(self, seconds: float) -> None:
+    async def drain(self, seconds: float) -> None:
         """Close, and let what is running go on for so long."""
-        self.refuse_new()
-        await asyncio.gather(self._door.close(seconds), self._reception.shut(seconds))
+        self.stop_accepting()
+        await asyncio.gather(self._limiter.drain(seconds), self._dispatcher.shutdown(seconds))

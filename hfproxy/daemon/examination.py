@@ -12,15 +12,15 @@ from typing import Final
 
 import aiohttp
 
-from hfproxy.core.headers import Upward
-from hfproxy.daemon.accounts import Held
-from hfproxy.daemon.upstream import Upstream
+from hfproxy.core.headers import UpstreamHeaders
+from hfproxy.daemon.accounts import AccountToken
+from hfproxy.daemon.upstream import UpstreamClient
 from hfproxy.errors import AccountError, UpstreamError
 from hfproxy.wire import Message
 
 ANSWER_SECONDS: Final = 10
 TARGET: Final = "/api/whoami-v2"
-HEADERS: Final = Upward(
+HEADERS: Final = UpstreamHeaders(
     (
         ("Accept", "application/json"),
         ("Accept-Encoding", "identity"),
@@ -29,7 +29,7 @@ HEADERS: Final = Upward(
 )
 
 
-async def network(upstream: Upstream) -> Message:
+async def check_hub(upstream: UpstreamClient) -> Message:
     """`{"origin", "why", "ms", "skew"}`: null for `why` where the Hub answers; `skew` in seconds, positive where this
     machine's clock is ahead of the Hub's `Date`, null where there is none."""
     began = time.monotonic()
@@ -38,10 +38,10 @@ async def network(upstream: Upstream) -> Message:
     except UpstreamError as error:
         return {"origin": upstream.origin.url, "why": str(error), "ms": None, "skew": None}
     ms = round((time.monotonic() - began) * 1000)
-    return {"origin": upstream.origin.url, "why": None, "ms": ms, "skew": _skew(date)}
+    return {"origin": upstream.origin.url, "why": None, "ms": ms, "skew": _clock_skew(date)}
 
 
-async def token(upstream: Upstream, held: Held) -> Message:
+async def check_token(upstream: UpstreamClient, held: AccountToken) -> Message:
     """`{"name", "user", "role", "origin", "state", "why", "created_at", "expires_at"}`. State is `good`, `dead`, or
     `unknown` and then `why`; the times are seconds since the epoch, null where the Hub does not say."""
     account = held.account
@@ -59,7 +59,7 @@ async def token(upstream: Upstream, held: Held) -> Message:
     return {**known, **unsaid, "state": "dead" if status == 401 else "unknown", "why": why}
 
 
-async def _ask(upstream: Upstream, held: Held | None) -> tuple[int, str, bytes]:
+async def _ask(upstream: UpstreamClient, held: AccountToken | None) -> tuple[int, str, bytes]:
     """Status, `Date` and body of whoami's answer. Raises UpstreamError, AccountError."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS), await upstream.send("GET", TARGET, HEADERS, None, held) as answer:
@@ -72,7 +72,7 @@ async def _ask(upstream: Upstream, held: Held | None) -> tuple[int, str, bytes]:
         raise UpstreamError(f"{upstream.origin.url} broke off its answer; try again: hf-proxy doctor") from None
 
 
-def _skew(date: str) -> int | None:
+def _clock_skew(date: str) -> int | None:
     try:
         return round(time.time() - parsedate_to_datetime(date).timestamp())
     except ValueError:
@@ -84,14 +84,14 @@ def _times(body: bytes) -> Message:
     try:
         auth = json.loads(body)["auth"]
         return {
-            "created_at": _moment(auth["accessToken"].get("createdAt")),
-            "expires_at": _moment(auth.get("expiresAt")),
+            "created_at": _timestamp(auth["accessToken"].get("createdAt")),
+            "expires_at": _timestamp(auth.get("expiresAt")),
         }
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
 
 
-def _moment(text: object) -> int | None:
+def _timestamp(text: object) -> int | None:
     if not isinstance(text, str):
         return None
     at = datetime.fromisoformat(text)

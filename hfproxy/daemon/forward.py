@@ -2,38 +2,40 @@
 
 from hfproxy.core.access import Allow, Decision, Deny, Refusal
 from hfproxy.core.broker import Broker
-from hfproxy.core.rewrite import Places
-from hfproxy.core.table import Answer
+from hfproxy.core.rewrite import UrlMap
+from hfproxy.core.table import ResponseKind
 from hfproxy.daemon import refusals
-from hfproxy.daemon.accounts import Held
-from hfproxy.daemon.exchange import Exchange, Response
-from hfproxy.daemon.meter import Meter, OverLimitError
-from hfproxy.daemon.record import Recorder
+from hfproxy.daemon.accounts import AccountToken
+from hfproxy.daemon.exchange import Exchange, OutgoingResponse
+from hfproxy.daemon.meter import ByteMeter, OverLimitError
+from hfproxy.daemon.record import RequestRecorder
 from hfproxy.daemon.refusals import UNAUTHORIZED
-from hfproxy.daemon.relay import Relay
-from hfproxy.daemon.standing import Standing
-from hfproxy.daemon.upstream import Upstream
+from hfproxy.daemon.relay import ResponseRelay
+from hfproxy.daemon.standing import TokenHealth
+from hfproxy.daemon.upstream import UpstreamClient
 from hfproxy.errors import AccountError, UpstreamError
 
 
-class Forward:
+class Forwarder:
     """Sends what was allowed, passes the answer on, and writes down how it ended."""
 
     def __init__(
-        self, upstream: Upstream, places: Places, broker: Broker, recorder: Recorder, standing: Standing
+        self, upstream: UpstreamClient, places: UrlMap, broker: Broker, recorder: RequestRecorder, standing: TokenHealth
     ) -> None:
-        self._upstream, self._places, self._broker, self._recorder = upstream, places, broker, recorder
-        self._standing = standing
+        self._upstream, self._urls, self._broker, self._recorder = upstream, places, broker, recorder
+        self._health = standing
 
-    async def serve(self, exchange: Exchange, decision: Decision, held: Held | None) -> Response | Deny:
+    async def forward(
+        self, exchange: Exchange, decision: Decision, held: AccountToken | None
+    ) -> OutgoingResponse | Deny:
         """Forward one request; `held` is whose token must not come back, and is sent if the decision is Allow."""
-        meter = Meter(self._broker, exchange.grant)
+        meter = ByteMeter(self._broker, exchange.grant)
         warning = exchange.grant and exchange.grant.warning(exchange.at)
         more = (("X-HF-Warning", f"hf-proxy; {warning}"),) if warning else ()
-        relay = Relay(exchange, self._places, decision, held, meter, more)
-        outcome: Response | Deny | None = None
+        relay = ResponseRelay(exchange, self._urls, decision, held, meter, more)
+        outcome: OutgoingResponse | Deny | None = None
         try:
-            outcome = await self._exchanged(exchange, relay, held if isinstance(decision, Allow) else None)
+            outcome = await self._send_and_relay(exchange, relay, held if isinstance(decision, Allow) else None)
         except OverLimitError as error:
             outcome = error.deny
         except UpstreamError as error:
@@ -46,22 +48,24 @@ class Forward:
             self._recorder.completed(exchange, status, meter.up, meter.down, None if deny is None else deny.refusal)
         return outcome
 
-    async def _exchanged(self, exchange: Exchange, relay: Relay, token_of: Held | None) -> Response | Deny:
+    async def _send_and_relay(
+        self, exchange: Exchange, relay: ResponseRelay, token: AccountToken | None
+    ) -> OutgoingResponse | Deny:
         request = exchange.request
-        up = request.up
-        if relay.wants_plain:
+        up = request.upstream_headers
+        if relay.needs_identity_encoding:
             up = up.uncompressed
-        elif exchange.answer is Answer.API:
-            up = up.readable
-        body = exchange.outgoing()
+        elif exchange.send_response is ResponseKind.API:
+            up = up.inspectable
+        body = exchange.upstream_body()
         if isinstance(body, bytes):
-            relay.meter.pass_up(len(body))
+            relay.meter.count_up(len(body))
         elif body is not None:
-            body = relay.meter.upward(body)
-        upstream = await self._upstream.send(request.method, request.raw_path, up, body, token_of)
-        if upstream.status == UNAUTHORIZED and token_of is not None:
-            self._standing.doubt(token_of)
+            body = relay.meter.metered(body)
+        upstream = await self._upstream.send(request.method, request.raw_path, up, body, token)
+        if upstream.status == UNAUTHORIZED and token is not None:
+            self._health.suspect(token)
         try:
-            return await relay.pass_on(request, upstream)
+            return await relay.relay(request, upstream)
         finally:
-            await upstream.leave()
+            await upstream.release()

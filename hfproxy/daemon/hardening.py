@@ -24,14 +24,14 @@ PR_SET_DUMPABLE: Final = 4
 OLDEST_AIOHTTP: Final = (3, 14, 4)
 
 
-def clean(environ: Mapping[str, str]) -> dict[str, str]:
+def scrubbed_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment without what could redirect or record a secret."""
     return {name: value for name, value in environ.items() if not name.startswith(DROPPED)}
 
 
 def restart_isolated(arguments: list[str]) -> None:
     """Become `python -I -m hfproxy ARGUMENTS` in a clean environment; returns if that is what this is already."""
-    environ = clean(os.environ)
+    environ = scrubbed_environment(os.environ)
     if sys.flags.isolated and environ == dict(os.environ):
         return
     os.execve(sys.executable, [sys.executable, "-I", "-m", "hfproxy", *arguments], environ)

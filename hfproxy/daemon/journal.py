@@ -23,7 +23,7 @@ import structlog
 
 from hfproxy import durable
 from hfproxy.core import audit
-from hfproxy.core.audit import Event, Head, Kind
+from hfproxy.core.audit import ChainHead, Event, EventKind
 from hfproxy.daemon.clock import now
 from hfproxy.errors import JournalError, RefusedError
 from hfproxy.secret import Secret
@@ -42,11 +42,11 @@ GATHER_SECONDS: Final = 0.05
 class _Batch(NamedTuple):
     data: bytes  # whole lines
     last: int  # the number of the last of them
-    done: asyncio.Future[None] | None = None  # set where somebody waits until they are written
+    written: asyncio.Future[None] | None = None  # set where somebody waits until they are written
     durable: bool = False  # until they are on disk
 
 
-class Journal:
+class JournalWriter:
     """Append-only files of sealed lines, and where their chain stands."""
 
     def __init__(
@@ -80,14 +80,14 @@ class Journal:
         """How many lines are still to be written."""
         return self.head.seq + len(self._noted) - self._in_file
 
-    def members(self, event: Event) -> str:
+    def encode_fields(self, event: Event) -> str:
         """An event, or a part of one, as `note` and `record` take it as well: for what is said again and again.
 
         A line says whose it is, unless that is the daemon's own user, who mostly is the only one.
         """
-        return audit.members({**event, "uid": None} if event.get("uid") == self._own else event)
+        return audit.encode_fields({**event, "uid": None} if event.get("uid") == self._own else event)
 
-    def note(self, event: Event | str) -> None:
+    def append(self, event: Event | str) -> None:
         """Record what needs no waiting for. It is written within milliseconds.
 
         Raises:
@@ -96,33 +96,33 @@ class Journal:
         if self._failed:
             raise _failure()
         if not self._noted and not self._gathered:
-            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._hand_on)
-        self._noted.append(event if isinstance(event, str) else self.members(event))
+            asyncio.get_running_loop().call_later(GATHER_SECONDS, self._submit)
+        self._noted.append(event if isinstance(event, str) else self.encode_fields(event))
 
-    def seal_soon(self) -> None:
+    def schedule_chaining(self) -> None:
         """In the event loop's next turn there is time to seal what was noted."""
-        asyncio.get_running_loop().call_soon(self._seal)
+        asyncio.get_running_loop().call_soon(self._chain_pending)
 
-    def mark(self, kind: Kind) -> None:
+    def append_best_effort(self, kind: EventKind) -> None:
         """Note what is done whether or not it can be written down. It is sealed now: there may be no key afterwards."""
         try:
-            self.note({"at": now(), "kind": kind.value})
-            self._seal()
+            self.append({"at": now(), "kind": kind.value})
+            self._chain_pending()
         except JournalError:
             log.warning("not_recorded", kind=kind.value)
 
-    async def record(self, event: Event | str) -> None:
+    async def append_durably(self, event: Event | str) -> None:
         """Record, and return once it is on disk.
 
         Raises:
             JournalError: it could not be written.
         """
-        self.note(event)
+        self.append(event)
         await self._written(durable=True)
 
-    async def flush(self) -> Head:
+    async def flush(self) -> ChainHead:
         """Wait until everything recorded so far can be read in the file; returns where the chain stands."""
-        self._seal()
+        self._chain_pending()
         head = self.head
         await self._written(durable=False)
         return head
@@ -131,7 +131,7 @@ class Journal:
         """The journal's files, oldest first."""
         return _files(self.directory)
 
-    def vouch(self, macs: Iterable[tuple[str, str]]) -> tuple[str, list[bool]]:
+    def check_macs(self, macs: Iterable[tuple[str, str]]) -> tuple[str, list[bool]]:
         """The name of the key, and of each digest and MAC (`core.audit`) whether that MAC was made with it.
 
         Raises:
@@ -140,21 +140,21 @@ class Journal:
         key = self._key_bytes()
         if key is None:
             raise RefusedError("the journal's key is in the vault, which is not open; run: hf-proxy unlock")
-        return audit.name_of(key), [audit.fits(digest, mac, key) for digest, mac in macs]
+        return audit.key_id(key), [audit.mac_matches(digest, mac, key) for digest, mac in macs]
 
     def close(self) -> None:
         """Write what is waiting and stop."""
-        self._hand_on()
+        self._submit()
         self._queue.put(None)
         self._thread.join()
         os.close(self._file)
 
-    def _seal(self) -> None:
+    def _chain_pending(self) -> None:
         """Seal what was noted since the last time."""
         noted, self._noted = self._noted, []
         key = self._key_bytes() if noted else None
         for event in noted:
-            line, self.head = audit.seal(event, self.head, key)
+            line, self.head = audit.append_link(event, self.head, key)
             self._gathered.append(line)
 
     def _key_bytes(self) -> bytes | None:
@@ -164,25 +164,25 @@ class Journal:
     async def _written(self, *, durable: bool) -> None:
         """Wait for everything that was noted so far."""
         done = asyncio.get_running_loop().create_future()
-        self._hand_on(done, durable=durable)
+        self._submit(done, durable=durable)
         await done
 
-    def _hand_on(self, done: asyncio.Future[None] | None = None, *, durable: bool = False) -> None:
+    def _submit(self, done: asyncio.Future[None] | None = None, *, durable: bool = False) -> None:
         """Give the thread what was gathered."""
-        self._seal()
+        self._chain_pending()
         gathered, self._gathered = self._gathered, []
         if gathered or done is not None:
             self._queue.put(_Batch(b"".join(gathered), self.head.seq, done, durable))
 
     def _write_all(self) -> None:
         """The thread: take what is there, write it in one go, tell who waits."""
-        for batches in self._taken():
+        for batches in self._batches():
             error = self._write(batches)
             for batch in batches:
-                if batch.done is not None:
-                    _tell(batch.done, error)
+                if batch.written is not None:
+                    _resolve(batch.written, error)
 
-    def _taken(self) -> Iterator[list[_Batch]]:
+    def _batches(self) -> Iterator[list[_Batch]]:
         closing = False
         while not closing:
             taken = [self._queue.get()]
@@ -206,20 +206,20 @@ class Journal:
 
     def _append(self, data: bytes) -> None:
         if data and self._size >= self._full_bytes:
-            self._begin_the_next_file()
+            self._rotate()
         self._size += len(data)
         rest = memoryview(data)
         while rest:
             rest = rest[os.write(self._file, rest) :]
 
-    def _begin_the_next_file(self) -> None:
+    def _rotate(self) -> None:
         os.fdatasync(self._file)
         full = self._file
         self._path = self.directory / f"{int(self._path.stem) + 1:08}.jsonl"
         self._file = os.open(self._path, FLAGS | os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._size = 0
         os.close(full)
-        durable.sync(self.directory)
+        durable.sync_directory(self.directory)
 
 
 def _failure() -> JournalError:
@@ -229,7 +229,7 @@ def _failure() -> JournalError:
     )
 
 
-def _tell(done: asyncio.Future[None], error: JournalError | None) -> None:
+def _resolve(done: asyncio.Future[None], error: JournalError | None) -> None:
     def settle() -> None:
         if done.done():
             return
@@ -245,16 +245,16 @@ def _files(directory: Path) -> list[Path]:
     return sorted(directory.glob(NAMES))
 
 
-def _open(directory: Path) -> tuple[Path, int, Head]:
+def _open(directory: Path) -> tuple[Path, int, ChainHead]:
     """Open the newest file and read where the chain stands: in the newest that holds a line."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         *older, newest = _files(directory) or [directory / FIRST]
         file = os.open(newest, FLAGS | os.O_RDWR | os.O_CREAT, 0o600)
         head = _head(file, newest)
-        while head == Head() and older:
+        while head == ChainHead() and older:
             head = _head_of_full(older.pop())
-        durable.sync(directory)
+        durable.sync_directory(directory)
     except OSError as error:
         raise JournalError(
             f"the journal in {directory} cannot be opened ({error.strerror}); see: ls -ld {directory}"
@@ -262,7 +262,7 @@ def _open(directory: Path) -> tuple[Path, int, Head]:
     return newest, file, head
 
 
-def _head(file: int, path: Path) -> Head:
+def _head(file: int, path: Path) -> ChainHead:
     """The head after the last whole line. A torn last line (a crash in mid-write) is cut off.
 
     Raises:
@@ -274,7 +274,7 @@ def _head(file: int, path: Path) -> Head:
     return _standing(last, path)
 
 
-def _head_of_full(path: Path) -> Head:
+def _head_of_full(path: Path) -> ChainHead:
     """The same for a file that another follows, which was on disk as a whole before that one was made."""
     file = os.open(path, FLAGS | os.O_RDONLY)
     try:
@@ -295,11 +295,11 @@ def _end(file: int, path: Path) -> tuple[bytes | None, int]:
     return whole.rpartition(b"\n")[2] if newline else None, len(torn)
 
 
-def _standing(last: bytes | None, path: Path) -> Head:
+def _standing(last: bytes | None, path: Path) -> ChainHead:
     if last is None:
-        return Head()
+        return ChainHead()
     try:
-        return audit.standing(last)
+        return audit.head_after(last)
     except JournalError as error:
         raise _damaged(path, str(error)) from None
 

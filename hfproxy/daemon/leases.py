@@ -22,29 +22,29 @@ from hfproxy.errors import RefusedError
 
 
 @dataclass(slots=True)
-class Tree:
+class ProcessTree:
     """A process and its descendants."""
 
     root: Process
     seen: set[Process] = field(default_factory=set)
-    looking: Lock = field(default_factory=Lock, compare=False, repr=False)
+    refreshing: Lock = field(default_factory=Lock, compare=False, repr=False)
 
-    def look(self) -> None:
+    def refresh(self) -> None:
         """See who is in it now; the dead are forgotten. Raises OSError if that cannot be seen, and forgets nobody."""
-        with self.looking:  # two at a time, and the older would forget what the newer has seen
-            self.seen = processes.descendants({self.root, *self.seen}, processes.everything())
+        with self.refreshing:  # two at a time, and the older would forget what the newer has seen
+            self.seen = processes.descendants({self.root, *self.seen}, processes.all_processes())
 
-    def holds(self, inode: int) -> bool:
+    def owns_socket(self, inode: int) -> bool:
         """Whether one of its processes has this socket. What cannot be looked into does not."""
         for _ in range(2):  # one whose parent ended during the look is seen at the next
-            self.look()
-            if any(_holds(process, inode) for process in self.seen):
+            self.refresh()
+            if any(_owns_socket(process, inode) for process in self.seen):
                 return True
         return False
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class ProcessHandle:
     """A living process, and a handle on it, which says when it has ended."""
 
     process: Process
@@ -57,95 +57,97 @@ class Held:
 
 @dataclass(slots=True)
 class _Lease:
-    held: Held
-    tree: Tree
+    handle: ProcessHandle
+    tree: ProcessTree
 
 
 class Leases:
     """What all bound grants are tied to."""
 
     def __init__(self) -> None:
-        self._held: dict[str, _Lease] = {}
-        self._left: dict[Process, _Lease] = {}
+        self._handles: dict[str, _Lease] = {}
+        self._survivors: dict[Process, _Lease] = {}
 
-    def take(self, grant_id: str, held: Held, ended: Callable[[str], None]) -> None:
+    def attach(self, grant_id: str, held: ProcessHandle, ended: Callable[[str], None]) -> None:
         """Hold a grant to a process: `ended` is called once, with the grant's id, when it is over."""
-        self._held[grant_id] = _Lease(held, Tree(held.process))
-        asyncio.get_running_loop().add_reader(held.pidfd, self._over, grant_id, ended)
+        self._handles[grant_id] = _Lease(held, ProcessTree(held.process))
+        asyncio.get_running_loop().add_reader(held.pidfd, self._on_exit, grant_id, ended)
 
-    def drop(self, grant_id: str) -> None:
+    def detach(self, grant_id: str) -> None:
         """The grant ended otherwise; nothing if it was not bound."""
-        lease = self._held.pop(grant_id, None)
+        lease = self._handles.pop(grant_id, None)
         if lease is not None:
-            asyncio.get_running_loop().remove_reader(lease.held.pidfd)
-            lease.held.close()
+            asyncio.get_running_loop().remove_reader(lease.handle.pidfd)
+            lease.handle.close()
 
-    def leave(self, grant_id: str, gone: Callable[[Process], None]) -> Process | None:
+    def detach_survivor(self, grant_id: str, gone: Callable[[Process], None]) -> Process | None:
         """The grant ended, and its process lives on: it is returned, and `gone` called when it has ended as well."""
-        lease = self._held.pop(grant_id, None)
+        lease = self._handles.pop(grant_id, None)
         if lease is None:
             return None
-        asyncio.get_running_loop().remove_reader(lease.held.pidfd)
-        self.bar(lease.held, gone, lease.tree.seen)
-        return lease.held.process
+        asyncio.get_running_loop().remove_reader(lease.handle.pidfd)
+        self.track_survivor(lease.handle, gone, lease.tree.seen)
+        return lease.handle.process
 
-    def bar(self, held: Held, gone: Callable[[Process], None], seen: Iterable[Process] = ()) -> None:
+    def track_survivor(
+        self, held: ProcessHandle, gone: Callable[[Process], None], seen: Iterable[Process] = ()
+    ) -> None:
         """Know a process, and of its descendants those `seen`, as one whose grant is over."""
-        known = self._left.get(held.process)
+        known = self._survivors.get(held.process)
         if known is not None:
             known.tree.seen |= set(seen)
             held.close()
             return
-        self._left[held.process] = _Lease(held, Tree(held.process, set(seen)))
-        asyncio.get_running_loop().add_reader(held.pidfd, self._gone, held.process, gone)
+        self._survivors[held.process] = _Lease(held, ProcessTree(held.process, set(seen)))
+        asyncio.get_running_loop().add_reader(held.pidfd, self._on_survivor_exit, held.process, gone)
 
-    def is_left(self, process: Process) -> bool:
+    def is_survivor(self, process: Process) -> bool:
         """Whether a process is in what a grant was tied to that is over."""
-        return any(process == one.tree.root or process in one.tree.seen for one in self._left.values())
+        return any(process == one.tree.root or process in one.tree.seen for one in self._survivors.values())
 
-    def left_trees(self) -> tuple[Tree, ...]:
+    def survivor_trees(self) -> tuple[ProcessTree, ...]:
         """Of what is left those that were looked into."""
-        return tuple(one.tree for one in self._left.values() if one.tree.seen)
+        return tuple(one.tree for one in self._survivors.values() if one.tree.seen)
 
     def close(self) -> None:
         """Watch no process any more."""
         for grant_id in self.ids():
-            self.drop(grant_id)
-        for process in tuple(self._left):
-            self._let_go(process)
+            self.detach(grant_id)
+        for process in tuple(self._survivors):
+            self._release(process)
 
     def ids(self) -> tuple[str, ...]:
         """All bound grants."""
-        return tuple(self._held)
+        return tuple(self._handles)
 
-    def tree(self, grant_id: str) -> Tree | None:
+    def tree(self, grant_id: str) -> ProcessTree | None:
         """The process that a grant is tied to, and its descendants."""
-        lease = self._held.get(grant_id)
+        lease = self._handles.get(grant_id)
         return None if lease is None else lease.tree
 
-    def holding(self, process: Process) -> tuple[str, ...]:
+    def grants_of(self, process: Process) -> tuple[str, ...]:
         """The grants that a process holds: it is what they are tied to, or was seen to descend from that."""
         return tuple(
             grant_id
-            for grant_id, lease in self._held.items()
+            for grant_id, lease in self._handles.items()
             if process == lease.tree.root or process in lease.tree.seen
         )
 
-    def _over(self, grant_id: str, ended: Callable[[str], None]) -> None:
-        self.drop(grant_id)
+    def _on_exit(self, grant_id: str, ended: Callable[[str], None]) -> None:
+        self.detach(grant_id)
         ended(grant_id)
 
-    def _gone(self, process: Process, gone: Callable[[Process], None]) -> None:
-        self._let_go(process)
+    def _on_survivor_exit(self, process: Process, gone: Callable[[Process], None]) -> None:
+        self._release(process)
         gone(process)
 
-    def _let_go(self, process: Process) -> None:
-        held = self._left.pop(process).held
+    def _release(self, process: Process) -> None:
+        held = self._survivors.pop(process).handle
         asyncio.get_running_loop().remove_reader(held.pidfd)
         held.close()
 
 
-def _holds(process: Process, inode: int) -> bool:
+def _owns_socket(process: Process, inode: int) -> bool:
     """Its number may be another's while its descriptors are looked at: so it has to be the same one afterwards."""
     if not processes.holds_socket(process.pid, inode):
         return False
@@ -153,7 +155,7 @@ def _holds(process: Process, inode: int) -> bool:
     return born is not None and born.process == process
 
 
-def open_process(pid: int) -> Held:
+def open_process(pid: int) -> ProcessHandle:
     """A living process.
 
     Raises:
@@ -166,7 +168,7 @@ def open_process(pid: int) -> Held:
     try:
         born = processes.find(pid)
         if born is not None and is_alive(pidfd):  # else what was found may already be another one
-            return Held(born.process, pidfd)
+            return ProcessHandle(born.process, pidfd)
     except OSError:
         os.close(pidfd)
         raise _ended() from None

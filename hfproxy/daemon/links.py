@@ -15,29 +15,29 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 
-from hfproxy.core.access import LOOK
-from hfproxy.core.headers import AS_IT_CAME, Upward
-from hfproxy.daemon.one_piece import Link
-from hfproxy.daemon.reply import Reply
+from hfproxy.core.access import SEE_AUDIT
+from hfproxy.core.headers import WIRE_CODEC, UpstreamHeaders
+from hfproxy.daemon.one_piece import UpstreamConnection
+from hfproxy.daemon.reply import UpstreamResponse
 from hfproxy.errors import UpstreamError
 
-SAFE: Final = frozenset({"GET", "HEAD"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 CONNECT_SECONDS: Final = 10
 # Load balancers close what is idle after a minute; what they closed already is asked anew (RFC 9110 §9.2.2).
 IDLE_SECONDS: Final = 55
-FINAL: Final = 200
-BROKEN: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+FIRST_FINAL_STATUS: Final = 200
+CONNECTION_ERRORS: Final = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 
-class Links:
+class ConnectionPool:
     """The connections to one origin."""
 
     def __init__(self, origin: str, tls: ssl.SSLContext) -> None:
         parts = urlsplit(origin)
         self._tls = tls if parts.scheme == "https" else None
         self._host, self._port = parts.hostname or "", parts.port or (443 if self._tls else 80)
-        self._named = parts.netloc
-        self._idle: list[tuple[Link, float]] = []
+        self._host_header = parts.netloc
+        self._idle: list[tuple[UpstreamConnection, float]] = []
         self._loop = asyncio.get_running_loop()
 
     def close(self) -> None:
@@ -45,7 +45,9 @@ class Links:
         while self._idle:
             self._idle.pop()[0].close()
 
-    async def send(self, method: str, raw_target: str, up: Upward, authorization: str | None) -> Reply:
+    async def send(
+        self, method: str, raw_target: str, up: UpstreamHeaders, authorization: str | None
+    ) -> UpstreamResponse:
         """Ask without a body; returns the answer's head.
 
         Raises:
@@ -53,24 +55,24 @@ class Links:
             aiohttp.ClientError, OSError: as its session would.
         """
         asked = self._head(method, raw_target, up, authorization)
-        while (link := self._kept()) is not None:
+        while (link := self._take_idle()) is not None:
             try:
-                return await self._ask(link, method, asked)
-            except BROKEN:
+                return await self._exchange(link, method, asked)
+            except CONNECTION_ERRORS:
                 continue  # it was closed while nobody used it; to read again does no harm
         try:
-            return await self._ask(await self._opened(), method, asked)
-        except BROKEN:
-            return await self._ask(await self._opened(), method, asked)
+            return await self._exchange(await self._connect_in_task(), method, asked)
+        except CONNECTION_ERRORS:
+            return await self._exchange(await self._connect_in_task(), method, asked)
 
-    def _take_back(self, link: Link, whole: bool) -> None:
+    def _release(self, link: UpstreamConnection, whole: bool) -> None:
         """Keep a connection for the next request, if its answer was read to the end and it may be used again."""
         if whole and not link.should_close:
             self._idle.append((link, self._loop.time()))
         else:
             link.abort()
 
-    def _kept(self) -> Link | None:
+    def _take_idle(self) -> UpstreamConnection | None:
         """The connection that was used last: what is left over by a burst grows old at the other end."""
         now = self._loop.time()
         while self._idle and self._idle[0][1] < now - IDLE_SECONDS:
@@ -82,13 +84,13 @@ class Links:
             link.close()
         return None
 
-    async def _opened(self) -> Link:
-        return await self._loop.create_task(self._open())  # whoever asks may be in no task (`daemon.driven`)
+    async def _connect_in_task(self) -> UpstreamConnection:
+        return await self._loop.create_task(self._connect())  # whoever asks may be in no task (`daemon.driven`)
 
-    async def _open(self) -> Link:
+    async def _connect(self) -> UpstreamConnection:
         async with asyncio.timeout(CONNECT_SECONDS):
             _, link = await self._loop.create_connection(
-                lambda: Link(self._loop, self._take_back),
+                lambda: UpstreamConnection(self._loop, self._release),
                 self._host,
                 self._port,
                 ssl=self._tls,
@@ -96,26 +98,26 @@ class Links:
             )
         return link
 
-    def _head(self, method: str, raw_target: str, up: Upward, authorization: str | None) -> bytes:
+    def _head(self, method: str, raw_target: str, up: UpstreamHeaders, authorization: str | None) -> bytes:
         proof = "" if authorization is None else f"Authorization: {authorization}\r\n"
-        text = f"{method} {raw_target} HTTP/1.1\r\nHost: {self._named}\r\n{up.lines}{proof}\r\n"
+        text = f"{method} {raw_target} HTTP/1.1\r\nHost: {self._host_header}\r\n{up.serialize}{proof}\r\n"
         count = len(up.pairs) + (3 if authorization is None else 4)
         if text.count("\n") != count or text.count("\r") != count:
-            raise UpstreamError(f"a header of this request is more than one line; nothing was sent{LOOK}")
-        return text.encode(*AS_IT_CAME)
+            raise UpstreamError(f"a header of this request is more than one line; nothing was sent{SEE_AUDIT}")
+        return text.encode(*WIRE_CODEC)
 
-    async def _ask(self, link: Link, method: str, asked: bytes) -> Reply:
+    async def _exchange(self, link: UpstreamConnection, method: str, asked: bytes) -> UpstreamResponse:
         try:
-            answer = await link.ask(asked, bodiless=method == "HEAD")
+            answer = await link.send_request(asked, bodiless=method == "HEAD")
             if answer is None:
                 message, content = await link.read()
-                while message.code < FINAL and message.code != 101:  # 100 and 103 come before the answer
+                while message.code < FIRST_FINAL_STATUS and message.code != 101:  # 100 and 103 come before the answer
                     message, content = await link.read()
-                answer = Reply.of(message.code, tuple(message.headers.items()), content)
+                answer = UpstreamResponse.of(message.code, tuple(message.headers.items()), content)
         except BaseException as error:
             link.abort()
             if isinstance(error, HttpProcessingError):  # it may quote the answer
                 raise aiohttp.ClientPayloadError from None
             raise
-        answer.lent = link
+        answer.connection = link
         return answer

@@ -17,7 +17,7 @@ import structlog
 SECRETS = re.compile(
     r"(?:hf_|api_org_)[A-Za-z0-9._-]{8,}|(?i:\b(?:bearer|basic)\s+)[A-Za-z0-9+/=._~-]{8,}",
 )
-HIDDEN = "<hidden>"
+REDACTED = "<hidden>"
 
 
 def set_up(level: str) -> None:
@@ -31,14 +31,14 @@ def set_up(level: str) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
-            hide_secrets,
+            redact_event,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
     )
     # aiohttp and asyncio log through the standard module; they pass the same gate.
-    logging.basicConfig(level=logging.WARNING, handlers=[_Through()], force=True)
+    logging.basicConfig(level=logging.WARNING, handlers=[_StdlibHandler()], force=True)
 
 
 class _Stderr:
@@ -53,7 +53,7 @@ class _Stderr:
             sys.stderr.flush()
 
 
-class _Through(logging.Handler):
+class _StdlibHandler(logging.Handler):
     """Hands a standard log record to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -62,7 +62,7 @@ class _Through(logging.Handler):
         )
 
 
-def hide_secrets(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+def redact_event(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
     """Replace every value by one that is safe: numbers as they are, anything else as text without secrets."""
     return {key: _safe(value) for key, value in event.items()}
 
@@ -70,9 +70,9 @@ def hide_secrets(_logger: object, _method: str, event: MutableMapping[str, objec
 def _safe(value: object) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
-    return hide(str(value))
+    return redact(str(value))
 
 
-def hide(text: str) -> str:
+def redact(text: str) -> str:
     """A text without what looks like a token or a credential in it."""
-    return SECRETS.sub(HIDDEN, text)
+    return SECRETS.sub(REDACTED, text)

@@ -14,15 +14,15 @@ from typing import Final
 import uvloop
 
 from hfproxy import config, paths
-from hfproxy.core.audit import Head, Kind
+from hfproxy.core.audit import ChainHead, EventKind
 from hfproxy.daemon import hardening, logs, opening, peers, service
-from hfproxy.daemon.accounts import Accounts
-from hfproxy.daemon.journal import Journal
-from hfproxy.daemon.members import Members
-from hfproxy.daemon.store import Store
+from hfproxy.daemon.accounts import AccountRegistry
+from hfproxy.daemon.journal import JournalWriter
+from hfproxy.daemon.members import AllowedUsers
+from hfproxy.daemon.store import GrantStore
 from hfproxy.secret import Secret
 from hfproxy.vault import open_vault
-from hfproxy.vault.kept import Kept
+from hfproxy.vault.kept import KernelKeyCache
 
 SERVING: Final = "hfproxy.daemon.serving"
 # New objects between two searches for cycles; at Python's own 700 these took 6 % of the time under load.
@@ -44,7 +44,7 @@ def run(passphrase_fd: int | None, log_level: str) -> int:
     gc.set_threshold(GARBAGE, 50, 100)
     logs.set_up(log_level)
     state = service.private_directory(Path(paths.state_dir()))
-    lock = service.only_one(state)
+    lock = service.lock_state_dir(state)
     try:
         passphrase = None if passphrase_fd is None else opening.from_descriptor(passphrase_fd)
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -55,29 +55,29 @@ def run(passphrase_fd: int | None, log_level: str) -> int:
 
 
 async def _run(settings: config.Config, state: Path, passphrase: Secret | None) -> None:
-    passed = service.passed_sockets()
+    passed = service.inherited_sockets()
     runtime, group = service.runtime_directory(Path(paths.runtime_dir()))
     data = service.data_socket(passed.get("data"), settings.listen.host_port, state / "port")
-    kept = Kept(state)
+    key_cache = KernelKeyCache(state)
 
-    def before_shut() -> None:
-        kept.forget()
-        journal.mark(Kind.LOCK)
+    def on_vault_close() -> None:
+        key_cache.remove()
+        journal.append_best_effort(EventKind.LOCK)
 
-    store = Store(state)
+    store = GrantStore(state)
     loading = asyncio.create_task(asyncio.to_thread(store.load))
-    accounts = Accounts(open_vault(settings.vault.backend, state), before_shut)
-    opener = opening.Opener(accounts, settings.vault.key_file, kept)
-    await asyncio.gather(asyncio.to_thread(import_module, SERVING), opener.at_start(passphrase))
-    from hfproxy.daemon.serving import serve  # noqa: PLC0415  (it is imported by now)
+    accounts = AccountRegistry(open_vault(settings.vault.backend, state), on_vault_close)
+    opener = opening.VaultOpener(accounts, settings.vault.key_file, key_cache)
+    await asyncio.gather(asyncio.to_thread(import_module, SERVING), opener.open_at_start(passphrase))
+    from hfproxy.daemon.serving import run  # noqa: PLC0415  (it is imported by now)
 
     gc.freeze()  # nothing of what was imported is ever garbage
-    journal = Journal(state / "journal", lambda: accounts.journal_key)
-    if journal.head != Head():  # until the vault is open again, entries lack the MAC that those before had
-        journal.mark(Kind.STARTED)
+    journal = JournalWriter(state / "journal", lambda: accounts.journal_key)
+    if journal.head != ChainHead():  # until the vault is open again, entries lack the MAC that those before had
+        journal.append_best_effort(EventKind.STARTED)
     try:
         control = service.control_socket(passed.get("control"), runtime / "control.sock", group)
-        await serve(settings, state, data, control, Members(group), accounts, opener, journal, store, loading)
+        await run(settings, state, data, control, AllowedUsers(group), accounts, opener, journal, store, loading)
     finally:
         store.close()
         journal.close()

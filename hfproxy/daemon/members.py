@@ -15,14 +15,14 @@ ROOT: Final = 0
 REMEMBERED_SECONDS: Final = 10
 
 
-class Members:
+class AllowedUsers:
     """Those who are served; `group`: whose members these are, None where the daemon is its user's own."""
 
     def __init__(self, group: int | None = None) -> None:
         self.group = group
         self._looked_up: dict[int, tuple[float, bool]] = {}
 
-    def admit(self, uid: int) -> bool:
+    def allows(self, uid: int) -> bool:
         """Whether a user is served."""
         if uid == os.getuid():
             return True
@@ -36,7 +36,7 @@ class Members:
         return found
 
 
-def reach(uid: int) -> int | None:
+def visible_uid(uid: int) -> int | None:
     """Whose grants and journal lines a user may see and end: their own; None: everybody's.
 
     That is for the daemon's own user and for root, who could take both from the disk as well.

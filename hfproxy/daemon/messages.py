@@ -14,26 +14,26 @@ class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field
     """One request of a command."""
 
 
-class Status(Message, frozen=True, tag="status"):
+class StatusRequest(Message, frozen=True, tag="status"):
     """Is it up?"""
 
 
-class Metrics(Message, frozen=True, tag="metrics"):
+class MetricsRequest(Message, frozen=True, tag="metrics"):
     """What was counted since the start."""
 
 
-class Examine(Message, frozen=True, tag="doctor"):
+class DoctorRequest(Message, frozen=True, tag="doctor"):
     """What `doctor` cannot find out by itself: the Hub, and what it says of the tokens."""
 
 
-class Login(Message, frozen=True, tag="login"):
+class LoginRequest(Message, frozen=True, tag="login"):
     """Store a token, once whoami said whose it is."""
 
     account: str
     token: str
 
 
-class Adopt(Message, frozen=True, tag="adopt"):
+class ImportTokenRequest(Message, frozen=True, tag="adopt"):
     """Store a token that was found lying about, under a free name, unless the vault holds it already. `refresh`: the
     refresh token that lay beside it; `dry`: only say whose it is."""
 
@@ -42,17 +42,17 @@ class Adopt(Message, frozen=True, tag="adopt"):
     dry: bool = False
 
 
-class Accounts(Message, frozen=True, tag="accounts"):
+class AccountsRequest(Message, frozen=True, tag="accounts"):
     """List them."""
 
 
-class Logout(Message, frozen=True, tag="logout"):
+class LogoutRequest(Message, frozen=True, tag="logout"):
     """Forget one."""
 
     account: str | None = None
 
 
-class Unlock(Message, frozen=True, tag="unlock"):
+class UnlockRequest(Message, frozen=True, tag="unlock"):
     """Open a vault; without a passphrase, ask whether it needs one. `keep`: a duration, how long the kernel is to keep
     what opens it."""
 
@@ -60,18 +60,18 @@ class Unlock(Message, frozen=True, tag="unlock"):
     keep: str | None = None
 
 
-class Seal(Message, frozen=True, tag="seal"):
+class SealRequest(Message, frozen=True, tag="seal"):
     """Put what the keyring holds under a passphrase; with `undo`, in the clear again."""
 
     passphrase: str
     undo: bool = False
 
 
-class Lock(Message, frozen=True, tag="lock"):
+class LockRequest(Message, frozen=True, tag="lock"):
     """Forget every token until `unlock`."""
 
 
-class Lockdown(Message, frozen=True, tag="lockdown"):
+class LockdownRequest(Message, frozen=True, tag="lockdown"):
     """End everything, until `unlock`. `recall`: tokens at the Hub as well, of one account or of all; `dry`: only say
     what would be done."""
 
@@ -80,28 +80,28 @@ class Lockdown(Message, frozen=True, tag="lockdown"):
     dry: bool = False
 
 
-class Rotate(Message, frozen=True, tag="rotate"):
+class RotateRequest(Message, frozen=True, tag="rotate"):
     """A new token in the place of an account's old one."""
 
     token: str
     account: str | None = None
 
 
-class Project(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ProjectFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A project's file: where it is, and all that it says."""
 
     path: str
     content: str
 
 
-class Mint(Message, frozen=True, tag="mint"):
+class MintRequest(Message, frozen=True, tag="mint"):
     """A new grant. `found`: token-shaped strings of the caller's environment; `of` the parent is how a command
     that ends at once (`mint`, `env`) binds to the shell that called it; `project` counts where neither scopes nor a
     profile are named; `learn` is every scope there is, whatever is named."""
 
     scopes: tuple[str, ...] = ()
     profile: str | None = None
-    project: Project | None = None
+    project: ProjectFile | None = None
     learn: bool = False
     ttl: str | None = None
     account: str | None = None
@@ -119,38 +119,38 @@ class Mint(Message, frozen=True, tag="mint"):
     found: tuple[str, ...] = ()
 
 
-class Allow(Message, frozen=True, tag="allow"):
+class TrustProjectRequest(Message, frozen=True, tag="allow"):
     """Trust a project's file as it is. `dry`: only say what it asks for."""
 
-    project: Project
+    project: ProjectFile
     dry: bool = False
 
 
-class Forget(Message, frozen=True, tag="forget"):
+class UntrustProjectRequest(Message, frozen=True, tag="forget"):
     """Trust nothing in the place of a project's file any more."""
 
     path: str
 
 
-class Grants(Message, frozen=True, tag="grants"):
+class GrantsRequest(Message, frozen=True, tag="grants"):
     """List the living ones."""
 
 
-class Renew(Message, frozen=True, tag="renew"):
+class RenewRequest(Message, frozen=True, tag="renew"):
     """Move a grant's end away."""
 
     id: str
     ttl: str
 
 
-class Revoke(Message, frozen=True, tag="revoke"):
+class RevokeRequest(Message, frozen=True, tag="revoke"):
     """End some, or all."""
 
     ids: tuple[str, ...] = ()
     all: bool = False
 
 
-class Audit(Message, frozen=True, tag="audit"):
+class AuditRequest(Message, frozen=True, tag="audit"):
     """Journal entries that fit."""
 
     since: str | None = None
@@ -161,7 +161,7 @@ class Audit(Message, frozen=True, tag="audit"):
     follow: bool = False
 
 
-class Anchor(Message, frozen=True, tag="anchor"):
+class AnchorRequest(Message, frozen=True, tag="anchor"):
     """Where the journal's chain stands."""
 
 
@@ -169,40 +169,40 @@ Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Mac = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{16}:[0-9a-f]{64}\Z")]
 
 
-class Vouch(Message, frozen=True, tag="vouch"):
+class CheckMacsRequest(Message, frozen=True, tag="vouch"):
     """Which of these journal lines were MACed with the journal's key; each by the digest of what it says."""
 
     macs: tuple[tuple[Digest, Mac], ...]
 
 
-Any = (
-    Status
-    | Metrics
-    | Examine
-    | Login
-    | Adopt
-    | Accounts
-    | Logout
-    | Unlock
-    | Seal
-    | Lock
-    | Lockdown
-    | Rotate
-    | Mint
-    | Allow
-    | Forget
-    | Grants
-    | Renew
-    | Revoke
-    | Audit
-    | Anchor
-    | Vouch
+ControlRequest = (
+    StatusRequest
+    | MetricsRequest
+    | DoctorRequest
+    | LoginRequest
+    | ImportTokenRequest
+    | AccountsRequest
+    | LogoutRequest
+    | UnlockRequest
+    | SealRequest
+    | LockRequest
+    | LockdownRequest
+    | RotateRequest
+    | MintRequest
+    | TrustProjectRequest
+    | UntrustProjectRequest
+    | GrantsRequest
+    | RenewRequest
+    | RevokeRequest
+    | AuditRequest
+    | AnchorRequest
+    | CheckMacsRequest
 )
 
-_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Any)
+_decoder: msgspec.json.Decoder[ControlRequest] = msgspec.json.Decoder(ControlRequest)
 
 
-def decode(line: bytes) -> Any:
+def decode(line: bytes) -> ControlRequest:
     """Read one request.
 
     Raises:

@@ -14,7 +14,7 @@ class OverLimitError(Exception):
         self.deny = deny
 
 
-class Meter:
+class ByteMeter:
     """Counts bytes each way. Without a grant there is no limit. Every method may raise OverLimitError."""
 
     def __init__(self, broker: Broker, grant: Grant | None) -> None:
@@ -22,27 +22,27 @@ class Meter:
         self.up = self.down = 0
         self.refused: Deny | None = None
 
-    def pass_up(self, count: int) -> None:
+    def count_up(self, count: int) -> None:
         """So many bytes are about to go to the Hub."""
-        self._heed(None if self._grant is None else self._broker.spend(self._grant, up=count))
+        self._enforce(None if self._grant is None else self._broker.count_bytes(self._grant, up=count))
         self.up += count
 
-    def pass_down(self, count: int) -> None:
+    def count_down(self, count: int) -> None:
         """The same for the way back."""
-        self._heed(None if self._grant is None else self._broker.spend(self._grant, down=count))
+        self._enforce(None if self._grant is None else self._broker.count_bytes(self._grant, down=count))
         self.down += count
 
-    def check_room(self, count: int) -> None:
+    def check_quota(self, count: int) -> None:
         """So many bytes are to come back; nothing is counted yet."""
-        self._heed(None if self._grant is None else self._broker.room(self._grant, down=count))
+        self._enforce(None if self._grant is None else self._broker.check_bytes(self._grant, down=count))
 
-    async def upward(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def metered(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """A body on its way to the Hub. It is broken off at the limit: to end it would make half of it look whole."""
         async for part in body:
-            self.pass_up(len(part))
+            self.count_up(len(part))
             yield part
 
-    def _heed(self, deny: Deny | None) -> None:
+    def _enforce(self, deny: Deny | None) -> None:
         if deny is not None:
             self.refused = deny
             raise OverLimitError(deny)

@@ -8,24 +8,24 @@ from hfproxy import wire
 from hfproxy.config import Config, duration, size
 from hfproxy.core import scope
 from hfproxy.core.access import Action
-from hfproxy.core.broker import Bind, Grant, Order
+from hfproxy.core.broker import Bind, Grant, GrantTerms
 from hfproxy.core.caveats import Caveat, Ceiling, InTree, MaxBytes, MaxRate, MaxUses
 from hfproxy.core.scope import Scope
 from hfproxy.daemon import messages, processes
-from hfproxy.daemon.accounts import Accounts
-from hfproxy.daemon.grants import Grants
-from hfproxy.daemon.projects import Projects
+from hfproxy.daemon.accounts import AccountRegistry
+from hfproxy.daemon.grants import GrantRegistry
+from hfproxy.daemon.projects import ProjectTrust
 from hfproxy.errors import RefusedError, UsageError
 
 # Their upstreams do not exist in this version (design §6), so such a scope could not be honoured.
-NOT_YET: Final = frozenset({Action.INFER, Action.ENDPOINTS})
+UNSUPPORTED_ACTIONS: Final = frozenset({Action.INFER, Action.ENDPOINTS})
 MAX_SCOPES: Final = 200
 # Longer than any path component, so that a journal line stays well below `wire.MAX_LINE`.
 MAX_SCOPE: Final = 500
 MAX_TEXT: Final = 300
 
 
-class Mint:
+class GrantIssuer:
     """Serves `mint` of the control plane, which `exec`, `mint` and `env` all are."""
 
     def __init__(
@@ -33,16 +33,16 @@ class Mint:
         config: Config,
         endpoint: str,
         hub: str,
-        accounts: Accounts,
-        grants: Grants,
-        projects: Projects,
+        accounts: AccountRegistry,
+        grants: GrantRegistry,
+        projects: ProjectTrust,
         bridge: str | None = None,
     ) -> None:
         """`bridge`: the endpoint for containers, if there is one."""
         self._config, self._endpoint, self._hub, self.bridge = config, endpoint, hub, bridge
         self._accounts, self._grants, self._projects = accounts, grants, projects
 
-    async def serve(self, asked: messages.Mint, pid: int, uid: int, holder: Grant | None = None) -> wire.Message:
+    async def issue(self, asked: messages.MintRequest, pid: int, uid: int, holder: Grant | None = None) -> wire.Message:
         """Mint for the process at the other end of the socket, and the user whose it is; below `holder`, if that
         process is inside of a grant.
 
@@ -50,12 +50,12 @@ class Mint:
             UsageError: what was asked cannot mean anything.
             RefusedError: it is not to be had.
         """
-        scopes = _parsed(await self._named(asked, uid))
+        scopes = _parse_scopes(await self._requested_scopes(asked, uid))
         ttl = self.ttl(asked.ttl)
-        bound = _bound(asked, pid, uid)
+        bound = _bound_pid(asked, pid, uid)
         container = self._container(asked, holder)
-        account = await self._accounts.choose(uid, _account(asked, holder))
-        order = Order(
+        account = await self._accounts.select(uid, _account(asked, holder))
+        order = GrantTerms(
             account=account.name,
             scopes=scopes,
             ttl=ttl,
@@ -68,8 +68,8 @@ class Mint:
             ambient=asked.ambient,
             renews=bound is not None and asked.ttl is None,
             login=account.login,
-            named=asked.account is not None or (holder is not None and holder.order.named),
-            learns=asked.learn or (holder is not None and holder.order.learns),
+            named=asked.account is not None or (holder is not None and holder.terms.named),
+            learns=asked.learn or (holder is not None and holder.terms.learns),
             container=container,
             program=asked.program and asked.program[:MAX_TEXT],
             uid=uid,
@@ -86,23 +86,23 @@ class Mint:
             "replace": await self._tokens_among(asked.found, uid),
         }
 
-    async def _named(self, asked: messages.Mint, uid: int) -> tuple[str, ...]:
+    async def _requested_scopes(self, asked: messages.MintRequest, uid: int) -> tuple[str, ...]:
         """The scopes that were typed and those of the profile; else those of the project; else the default ones.
         To learn what is needed: all there are."""
         if asked.learn:
-            return tuple(action.value for action in Action if action not in NOT_YET)
+            return tuple(action.value for action in Action if action not in UNSUPPORTED_ACTIONS)
         texts = (*asked.scopes, *(self._config.profile(asked.profile) if asked.profile else ()))
         if not texts and asked.project is not None:
-            return await self._projects.scopes(asked.project, uid)
+            return await self._projects.trusted_scopes(asked.project, uid)
         return texts or self._config.profile("default")
 
-    def _container(self, asked: messages.Mint, holder: Grant | None) -> bool:
+    def _container(self, asked: messages.MintRequest, holder: Grant | None) -> bool:
         """Whether it is for containers. What is narrowed stays what it was: neither kind is the narrower one."""
-        container = asked.container if holder is None else holder.order.container
+        container = asked.container if holder is None else holder.terms.container
         if asked.container and not container and holder is not None:
             raise RefusedError(
                 f"inside of grant {holder.id} there is no credential for containers; run it outside of"
-                f" {holder.order.program or 'that command'}: hf-proxy exec --container -- CMD"
+                f" {holder.terms.program or 'that command'}: hf-proxy exec --container -- CMD"
             )
         if container and asked.bind == "tree":
             raise UsageError("a container's processes are in no tree of this machine; use --container with --bind pid")
@@ -119,7 +119,7 @@ class Mint:
         return sorted({"default", *self._config.profiles})
 
     @property
-    def longest(self) -> int:
+    def max_ttl_s(self) -> int:
         """Seconds that a grant may live at most, renewals included."""
         return duration(self._config.grants.max_ttl)
 
@@ -131,35 +131,35 @@ class Mint:
             RefusedError: it is longer than any may be.
         """
         ttl = duration(text or self._config.grants.default_ttl)
-        if ttl > self.longest:
+        if ttl > self.max_ttl_s:
             longest = self._config.grants.max_ttl
             raise RefusedError(f"--ttl {text} is longer than {longest}; raise max_ttl under [grants] in config.toml")
         return ttl
 
-    def _caveats(self, asked: messages.Mint) -> tuple[Caveat, ...]:
+    def _caveats(self, asked: messages.MintRequest) -> tuple[Caveat, ...]:
         ceiling = self._config.grants.ceiling_scopes
         caveats = (Ceiling(ceiling, asked.strict),) if ceiling else ()
         return (*caveats, *([InTree()] if asked.bind == "tree" else []), *_limits(asked))
 
     async def _tokens_among(self, found: tuple[str, ...], uid: int) -> list[str]:
         """Which of the strings in the caller's environment are tokens of the caller's in this vault."""
-        tokens = {held.token.reveal() for held in (await self._accounts.open(uid)).values()}
+        tokens = {held.token.reveal() for held in (await self._accounts.load(uid)).values()}
         return [text for text in found if text in tokens]
 
 
-def _parsed(texts: tuple[str, ...]) -> tuple[Scope, ...]:
+def _parse_scopes(texts: tuple[str, ...]) -> tuple[Scope, ...]:
     scopes = tuple(dict.fromkeys(map(scope.parse, texts)))
     if len(scopes) > MAX_SCOPES:
         raise UsageError(f"at most {MAX_SCOPES} scopes for one credential; use a wider one, like read:me/*")
     for one in scopes:
         if len(str(one)) > MAX_SCOPE:
             raise UsageError(f"a scope is at most {MAX_SCOPE} characters long; use a wider one, like read:me/*")
-        if one.action in NOT_YET:
+        if one.action in UNSUPPORTED_ACTIONS:
             raise RefusedError(f"'{one}' cannot be granted yet: this hf-proxy has no way to that service")
     return scopes
 
 
-def _limits(asked: messages.Mint) -> Iterator[Caveat]:
+def _limits(asked: messages.MintRequest) -> Iterator[Caveat]:
     for option, number in (("--max-uses", asked.max_uses), ("--max-rate", asked.max_rate)):
         if number is not None and number < 1:
             raise UsageError(f"{option} must be 1 or more")
@@ -171,7 +171,7 @@ def _limits(asked: messages.Mint) -> Iterator[Caveat]:
         yield MaxBytes(*(None if text is None else size(text) for text in (asked.max_up, asked.max_down)))
 
 
-def _bound(asked: messages.Mint, pid: int, uid: int) -> int | None:
+def _bound_pid(asked: messages.MintRequest, pid: int, uid: int) -> int | None:
     """The process whose end ends the grant."""
     if asked.ambient and asked.bind != "tree":
         raise UsageError("--ambient needs --bind tree")
@@ -185,26 +185,26 @@ def _bound(asked: messages.Mint, pid: int, uid: int) -> int | None:
     caller = processes.find(pid)
     if caller is None:  # unbound it would outlive what it was meant to end with
         raise RefusedError("the process to bind the grant to has ended; run the command again")
-    if uid not in {os.getuid(), processes.owner(caller.parent)}:
+    if uid not in {os.getuid(), processes.real_uid(caller.parent)}:
         raise RefusedError("the process to bind the grant to is not yours; run it from a shell, or with --bind none")
     return caller.parent
 
 
-def _account(asked: messages.Mint, holder: Grant | None) -> str | None:
+def _account(asked: messages.MintRequest, holder: Grant | None) -> str | None:
     """A narrowed grant spends the same token as what it was narrowed from."""
     if holder is None:
         return asked.account
-    if asked.account not in {None, holder.order.account}:
+    if asked.account not in {None, holder.terms.account}:
         raise RefusedError(
-            f"inside of a grant only its own account '{holder.order.account}' is to be had; leave --account out"
+            f"inside of a grant only its own account '{holder.terms.account}' is to be had; leave --account out"
         )
-    return holder.order.account
+    return holder.terms.account
 
 
-def public(grant: Grant) -> dict[str, object]:
+def grant_json(grant: Grant) -> dict[str, object]:
     """A grant as `hf-proxy grants --json` shows it; with its owner, if that is not the daemon's own user, and with its
     class, if it is for containers."""
-    order = grant.order
+    order = grant.terms
     owner = {} if order.uid == os.getuid() else {"uid": order.uid}
     place = {"container": True} if order.container else {}
     return {

@@ -11,17 +11,17 @@ from typing import Final
 import structlog
 
 log = structlog.get_logger()
-BUS_SECONDS: Final = 5
-PLACE: Final = "/org/freedesktop/Notifications"
+BUS_TIMEOUT_S: Final = 5
+OBJECT_PATH: Final = "/org/freedesktop/Notifications"
 SERVICE: Final = "org.freedesktop.Notifications"
 
 
-async def show(summary: str, body: str) -> None:
+async def notify(summary: str, body: str) -> None:
     """Show a notification, if there is anywhere to show it. No secret belongs in it: desktops keep a history."""
     if not os.environ.get("DBUS_SESSION_BUS_ADDRESS"):
         return
     try:
-        async with asyncio.timeout(2 * BUS_SECONDS):
+        async with asyncio.timeout(2 * BUS_TIMEOUT_S):
             await asyncio.to_thread(_send, summary, body)
     except (OSError, ValueError, ImportError) as error:  # no bus, an address that is none, no D-Bus on this system
         log.info("not_notified", reason=type(error).__name__)
@@ -31,7 +31,7 @@ def _send(summary: str, body: str) -> None:
     from jeepney import DBusAddress, new_method_call  # noqa: PLC0415
     from jeepney.io.blocking import open_dbus_connection  # noqa: PLC0415
 
-    service = DBusAddress(PLACE, bus_name=SERVICE, interface=SERVICE)
+    service = DBusAddress(OBJECT_PATH, bus_name=SERVICE, interface=SERVICE)
     call = new_method_call(service, "Notify", "susssasa{sv}i", ("hf-proxy", 0, "", summary, body, [], {}, -1))
     with open_dbus_connection("SESSION") as bus:
-        bus.send_and_get_reply(call, timeout=BUS_SECONDS)
+        bus.send_and_get_reply(call, timeout=BUS_TIMEOUT_S)

@@ -14,9 +14,9 @@ from typing import Final, NamedTuple, TypeVar
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 
-from hfproxy.core.headers import AS_IT_CAME, may_come_down
-from hfproxy.daemon.driven import Awaited
-from hfproxy.daemon.reply import ASKED, Reply
+from hfproxy.core.headers import WIRE_CODEC, may_come_down
+from hfproxy.daemon.driven import DirectFuture
+from hfproxy.daemon.reply import READ_FIELDS, UpstreamResponse
 
 # Signed storage addresses and xet tokens are long: 64 000 characters are documented (hub-wire §4).
 MAX_HEADER_BYTES: Final = 256 * 1024
@@ -25,36 +25,36 @@ VALUE: Final = r"[\t -~\x80-\U0010ffff]*"  # all but control characters
 # Without 204 and 304, which have no body whatever they say, and what comes before the answer (RFC 9110 §15).
 STATUS: Final = re.compile(rf"HTTP/1\.1 ((?!204|304)[2-5][0-9][0-9]) {VALUE}")
 FIELD: Final = re.compile(rf"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[\t ]*({VALUE})")
-NOT_PLAIN: Final = frozenset({"transfer-encoding", "upgrade", "trailer"})
+UNSUPPORTED_FIELDS: Final = frozenset({"transfer-encoding", "upgrade", "trailer"})
 KEEP_ALIVE: Final = "keep-alive"
 # As many as aiohttp's parser takes.
 MAX_HEADERS: Final = 128
 # Not to be known again: what is worth something to whoever has it, and what is another one each time.
-NEW_EACH_TIME: Final = frozenset({"set-cookie", "x-xet-access-token", "location", "link", "x-request-id"})
+UNCACHED_FIELDS: Final = frozenset({"set-cookie", "x-xet-access-token", "location", "link", "x-request-id"})
 # Lines of heads that are known again, and how long one may be for it.
-REMEMBERED: Final = 1024
-MEMORABLE: Final = 256
+CACHE_SIZE: Final = 1024
+MAX_CACHED_BYTES: Final = 256
 
 
-class _Line(NamedTuple):
+class _HeaderLine(NamedTuple):
     """A line of a head: itself, if it goes to the client; the field's name, if that is `ASKED` for; its value."""
 
-    down: tuple[str, str] | None
+    for_client: tuple[str, str] | None
     name: str | None
     value: str
 
 
-Read = TypeVar("Read", int, _Line)
+Read = TypeVar("Read", int, _HeaderLine)
 _statuses: Final[dict[str, int]] = {}
-_lines: Final[dict[str, _Line]] = {}
+_lines: Final[dict[str, _HeaderLine]] = {}
 
 
-def read(data: bytes, *, bodiless: bool) -> Reply | None:
+def parse_buffered_response(data: bytes, *, bodiless: bool) -> UpstreamResponse | None:
     """The answer, if this is one, whole and nothing more; None: that is for aiohttp to say. `bodiless`: to a HEAD."""
     end = data.find(END)
     if not 0 < end <= MAX_HEADER_BYTES:
         return None
-    first, *lines = data[:end].decode(*AS_IT_CAME).split("\r\n")
+    first, *lines = data[:end].decode(*WIRE_CODEC).split("\r\n")
     status = _statuses.get(first) or _status(first)
     if status is None or len(lines) > MAX_HEADERS:
         return None
@@ -70,21 +70,23 @@ def read(data: bytes, *, bodiless: bool) -> Reply | None:
         if name is not None:
             fields[name] = f"{fields[name]}, {value}" if name in fields else value
     body = data[end + len(END) :]
-    if not _is_whole(body, fields.get("content-length", ""), bodiless=bodiless):
+    if not _has_complete_body(body, fields.get("content-length", ""), bodiless=bodiless):
         return None
-    return Reply(status, tuple(down), fields, body)
+    return UpstreamResponse(status, tuple(down), fields, body)
 
 
-def _line(text: str) -> _Line | None:
+def _line(text: str) -> _HeaderLine | None:
     found = FIELD.fullmatch(text)
     if found is None:
         return None
     spelled, value = found[1], found[2].rstrip("\t ")
     name = spelled.lower()
-    if name in NOT_PLAIN or (name == "connection" and value.lower() != KEEP_ALIVE):
+    if name in UNSUPPORTED_FIELDS or (name == "connection" and value.lower() != KEEP_ALIVE):
         return None
-    line = _Line((spelled, value) if may_come_down(spelled) else None, name if name in ASKED else None, value)
-    if name not in NEW_EACH_TIME:
+    line = _HeaderLine(
+        (spelled, value) if may_come_down(spelled) else None, name if name in READ_FIELDS else None, value
+    )
+    if name not in UNCACHED_FIELDS:
         _remember(_lines, text, line)
     return line
 
@@ -99,31 +101,33 @@ def _status(text: str) -> int | None:
 
 
 def _remember(known: dict[str, Read], text: str, read: Read) -> None:
-    if len(text) > MEMORABLE:
+    if len(text) > MAX_CACHED_BYTES:
         return
-    if len(known) >= REMEMBERED:
+    if len(known) >= CACHE_SIZE:
         known.pop(next(iter(known)))
     known[text] = read
 
 
-def _is_whole(body: bytes, length: str, *, bodiless: bool) -> bool:
+def _has_complete_body(body: bytes, length: str, *, bodiless: bool) -> bool:
     """Whether this is the body; two lengths are one list, which is no number."""
     if bodiless:
         return not body and length.isascii() and length.isdigit()
     return length == str(len(body))
 
 
-class Link(ResponseHandler):
+class UpstreamConnection(ResponseHandler):
     """A connection to the Hub that is asked one thing at a time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, take_back: Callable[["Link", bool], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, take_back: Callable[["UpstreamConnection", bool], None]
+    ) -> None:
         """`take_back` is told when it is not needed any more, and whether the answer was read to its end."""
         super().__init__(loop)
         self._take_back = take_back
-        self._asked: Awaited[Reply | None] | None = None
+        self._response_waiter: DirectFuture[UpstreamResponse | None] | None = None
         self._bodiless = False
 
-    def ask(self, head: bytes, *, bodiless: bool) -> Awaited[Reply | None]:
+    def send_request(self, head: bytes, *, bodiless: bool) -> DirectFuture[UpstreamResponse | None]:
         """Send a request without a body. Its answer is awaited where that comes in one piece; else it is to be `read`.
 
         Raises, when it is awaited or at once:
@@ -131,17 +135,17 @@ class Link(ResponseHandler):
         """
         if self.transport is None:
             raise aiohttp.ServerDisconnectedError
-        asked: Awaited[Reply | None] = Awaited()
-        self._asked = asked
+        asked: DirectFuture[UpstreamResponse | None] = DirectFuture()
+        self._response_waiter = asked
         self._bodiless = bodiless
         self.transport.write(head)
         return asked
 
-    def give_back(self, *, whole: bool) -> None:
+    def release(self, *, whole: bool) -> None:
         """Nobody asks it any more; `whole`: the answer was read to its end."""
         self._take_back(self, whole)
 
-    def lend(self) -> asyncio.Transport:
+    def detach_transport(self) -> asyncio.Transport:
         """The connection, to whoever takes the rest of a body; the parser, which is in the middle of it, is let go.
 
         Raises:
@@ -154,11 +158,11 @@ class Link(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """The beginning of an answer is looked at here; all else is aiohttp's."""
-        asked, self._asked = self._asked, None
+        asked, self._response_waiter = self._response_waiter, None
         if asked is None:
             super().data_received(data)
-        elif (answer := read(data, bodiless=self._bodiless)) is not None:
-            asked.succeed(answer)
+        elif (answer := parse_buffered_response(data, bodiless=self._bodiless)) is not None:
+            asked.set_result(answer)
         else:
             self.set_response_params(
                 skip_payload=self._bodiless,
@@ -168,11 +172,11 @@ class Link(ResponseHandler):
                 max_field_size=MAX_HEADER_BYTES,
             )
             super().data_received(data)
-            asked.succeed(None)
+            asked.set_result(None)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Whoever waits for an answer is told."""
         super().connection_lost(exc)
-        asked, self._asked = self._asked, None
+        asked, self._response_waiter = self._response_waiter, None
         if asked is not None:
-            asked.fail(aiohttp.ServerDisconnectedError())
+            asked.set_exception(aiohttp.ServerDisconnectedError())

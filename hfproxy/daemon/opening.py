@@ -11,14 +11,14 @@ from typing import Final
 import structlog
 
 from hfproxy import private
-from hfproxy.daemon.accounts import Accounts
+from hfproxy.daemon.accounts import AccountRegistry
 from hfproxy.errors import PassphraseError, RefusedError, UsageError, VaultError
 from hfproxy.secret import Secret
-from hfproxy.vault.kept import Kept
+from hfproxy.vault.kept import KernelKeyCache
 
 log = structlog.get_logger()
 CREDENTIAL: Final = "hf-proxy-passphrase"
-LONGEST_KEPT: Final = 7 * 86400
+MAX_CACHE_S: Final = 7 * 86400
 
 
 def from_descriptor(fd: int) -> Secret:
@@ -33,13 +33,13 @@ def from_descriptor(fd: int) -> Secret:
             content = file.read(private.PASSPHRASE_BYTES + 1)
     except OSError:
         raise UsageError(f"descriptor {fd} is not open for reading; use: --passphrase-fd 3 3<FILE") from None
-    return private.passphrase_of(content, f"descriptor {fd}")
+    return private.parse_passphrase(content, f"descriptor {fd}")
 
 
-class Opener:
+class VaultOpener:
     """Opens the vault at start, and again when a person wants it opened and gives no passphrase."""
 
-    def __init__(self, accounts: Accounts, key_file: str | None, kept: Kept) -> None:
+    def __init__(self, accounts: AccountRegistry, key_file: str | None, kept: KernelKeyCache) -> None:
         self._accounts, self._key_file, self._kept = accounts, key_file, kept
 
     def passphrase(self) -> Secret | None:
@@ -58,7 +58,7 @@ class Opener:
         directory = os.environ.get("CREDENTIALS_DIRECTORY")
         return f"{directory}/{CREDENTIAL}" if directory else None
 
-    async def at_start(self, handed_over: Secret | None) -> None:
+    async def open_at_start(self, handed_over: Secret | None) -> None:
         """Open a sealed vault, if something here opens it.
 
         Raises:
@@ -75,28 +75,28 @@ class Opener:
         try:
             if passphrase is not None:
                 await self._accounts.unlock(passphrase)
-            elif (key := self._kept.find()) is not None:
-                await self._resume(key)
+            elif (key := self._kept.get()) is not None:
+                await self._open_with_cached_key(key)
         except PassphraseError:
-            raise self.wrong() from None
+            raise self.wrong_passphrase() from None
         except VaultError as error:
             log.warning("vault_not_opened", reason=str(error))
 
-    async def _resume(self, key: Secret) -> None:
+    async def _open_with_cached_key(self, key: Secret) -> None:
         try:
-            await self._accounts.resume(key)
+            await self._accounts.unlock_with_key(key)
         except PassphraseError as error:
-            self._kept.forget()
+            self._kept.remove()
             log.warning("kept_key_removed", reason=str(error))
 
-    def wrong(self) -> PassphraseError:
+    def wrong_passphrase(self) -> PassphraseError:
         """What to say where `passphrase` gave one, and it does not open the vault."""
         source = self._key_file or self._credential
         return PassphraseError(
             f"the passphrase in {source} is not the vault's; correct it, then start the daemon: hf-proxy daemon"
         )
 
-    def keep(self, seconds: int) -> None:
+    def cache_key(self, seconds: int) -> None:
         """Keep the key of the open vault in the kernel.
 
         Raises:
@@ -104,13 +104,13 @@ class Opener:
             RefusedError: the vault has none.
             VaultError: the kernel keeps none.
         """
-        if seconds > LONGEST_KEPT:
+        if seconds > MAX_CACHE_S:
             raise UsageError("a key is kept for 7d at most; try: hf-proxy unlock --keep 12h")
         key = self._accounts.vault.key
         if key is None:
             raise RefusedError("this vault has no key of its own to keep; seal it first: hf-proxy vault seal")
-        self._kept.keep(key, seconds)
+        self._kept.put(key, seconds)
 
-    def forget(self) -> None:
+    def drop_cached_key(self) -> None:
         """Remove the key that the kernel keeps."""
-        self._kept.forget()
+        self._kept.remove()

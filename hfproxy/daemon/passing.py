@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 import aiohttp
 
-from hfproxy.daemon.meter import Meter, OverLimitError
+from hfproxy.daemon.meter import ByteMeter, OverLimitError
 
 if TYPE_CHECKING:
-    from hfproxy.daemon.one_piece import Link
-    from hfproxy.daemon.plain import PlainResponse
-    from hfproxy.daemon.reply import Reply
-    from hfproxy.daemon.visitor import Visitor
+    from hfproxy.daemon.one_piece import UpstreamConnection
+    from hfproxy.daemon.plain import FastResponse
+    from hfproxy.daemon.reply import UpstreamResponse
+    from hfproxy.daemon.visitor import ClientConnection
 
 # As much as uvloop's TLS reads at once.
 BUFFER_BYTES: Final = 256 * 1024
@@ -28,36 +28,36 @@ BUFFER_BYTES: Final = 256 * 1024
 COPIED_BYTES: Final = 64 * 1024
 
 
-async def rest(reply: "Reply", response: "PlainResponse", meter: Meter) -> None:
+async def splice_body(reply: "UpstreamResponse", response: "FastResponse", meter: ByteMeter) -> None:
     """Send the rest of a body that says how long it is to the client, if it comes over a connection of ours. Whatever
     else there is to send is still in its `content` afterwards.
 
     Raises as `Passing.done`.
     """
-    link, content, length = reply.lent, reply.content, reply.content_length
+    link, content, length = reply.connection, reply.stream, reply.content_length
     if link is None or content is None or content.is_eof() or not length or response.chunked:
         return
     start = b"".join(iter(content.read_nowait, b""))  # each look lets the parser go on with what it kept back
-    meter.pass_down(len(start))
+    meter.count_down(len(start))
     response.send(start)
     if not content.is_eof():
-        await Passing(link, response.visitor, meter, length - content.total_bytes).done()
-    reply.content = None
+        await BodySplice(link, response.connection, meter, length - content.total_bytes).run()
+    reply.stream = None
 
 
-class Passing(asyncio.BufferedProtocol):
+class BodySplice(asyncio.BufferedProtocol):
     """Has a link's place on its connection for as long as the body lasts. What comes after it is the link's."""
 
     # One for all: what was read is on its way, or copied, before anything else is read.
     _buffer: ClassVar = memoryview(bytearray(BUFFER_BYTES))
 
-    def __init__(self, link: "Link", visitor: "Visitor", meter: Meter, left: int) -> None:
-        self._link, self._visitor, self._meter, self._left = link, visitor, meter, left
-        self._source = link.lend()
+    def __init__(self, link: "UpstreamConnection", visitor: "ClientConnection", meter: ByteMeter, left: int) -> None:
+        self._upstream, self._client, self._meter, self._remaining = link, visitor, meter, left
+        self._source = link.detach_transport()
         self._error: Exception | None = None
-        self._woken = asyncio.get_running_loop().create_future()
+        self._wakeup = asyncio.get_running_loop().create_future()
 
-    async def done(self) -> None:
+    async def run(self) -> None:
         """Wait until all of it has passed.
 
         Raises:
@@ -67,61 +67,61 @@ class Passing(asyncio.BufferedProtocol):
         """
         self._source.set_protocol(self)
         try:
-            while self._left:
-                await self._woken
-                self._woken = asyncio.get_running_loop().create_future()
-                await self._visitor.drained()
+            while self._remaining:
+                await self._wakeup
+                self._wakeup = asyncio.get_running_loop().create_future()
+                await self._client.drained()
                 self._source.resume_reading()
         finally:
-            self._source.set_protocol(self._link)
+            self._source.set_protocol(self._upstream)
         if self._error is not None:
             raise self._error
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to read to."""
-        return Passing._buffer
+        return BodySplice._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """So much has been read."""
-        count = min(nbytes, self._left)
+        count = min(nbytes, self._remaining)
         if count < nbytes:
-            self._link.data_received(bytes(Passing._buffer[count:nbytes]))
+            self._upstream.data_received(bytes(BodySplice._buffer[count:nbytes]))
         if count:
             try:
                 self._write(count)
             except (OverLimitError, ConnectionError) as error:
-                self._break_off(error)
+                self._abort(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The Hub is gone."""
-        self._link.connection_lost(exc)
-        if self._left:
-            self._break_off(aiohttp.ServerDisconnectedError())
+        self._upstream.connection_lost(exc)
+        if self._remaining:
+            self._abort(aiohttp.ServerDisconnectedError())
 
     def _write(self, count: int) -> None:
-        transport = self._visitor.transport
+        transport = self._client.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError
-        self._meter.pass_down(count)
+        self._meter.count_down(count)
         if count <= COPIED_BYTES:
-            transport.write(bytes(Passing._buffer[:count]))
+            transport.write(bytes(BodySplice._buffer[:count]))
         else:
-            transport.write(Passing._buffer[:count])
+            transport.write(BodySplice._buffer[:count])
             if transport.get_write_buffer_size():
-                Passing._buffer = memoryview(bytearray(BUFFER_BYTES))
-        self._left -= count
-        if self._visitor.writing_paused:
+                BodySplice._buffer = memoryview(bytearray(BUFFER_BYTES))
+        self._remaining -= count
+        if self._client.writing_paused:
             self._source.pause_reading()
-            self._wake()
-        elif not self._left:
-            self._wake()
+            self._notify()
+        elif not self._remaining:
+            self._notify()
 
-    def _break_off(self, error: Exception) -> None:
+    def _abort(self, error: Exception) -> None:
         """What still comes is not the client's: a body has no holes."""
-        self._error, self._left = error, 0
+        self._error, self._remaining = error, 0
         self._source.pause_reading()
-        self._wake()
+        self._notify()
 
-    def _wake(self) -> None:
-        if not self._woken.done():
-            self._woken.set_result(None)
+    def _notify(self) -> None:
+        if not self._wakeup.done():
+            self._wakeup.set_result(None)

@@ -38,7 +38,7 @@ class Peer(NamedTuple):
     inode: int
 
 
-def look_up(local: Address, remote: Address) -> Peer | None:
+def tcp_peer(local: Address, remote: Address) -> Peer | None:
     """Who is at the far end of a loopback TCP connection of ours; None if that cannot be said.
 
     `local` and `remote` are this end and the far end, as `getsockname` and `getpeername` give them. A
@@ -89,14 +89,14 @@ def is_local(host: str) -> bool:
     return True
 
 
-def credentials(connection: socket.socket) -> tuple[int, int]:
+def unix_peer(connection: socket.socket) -> tuple[int, int]:
     """(pid, uid) of the far end of a Unix socket, as they were when it connected (`SO_PEERCRED`)."""
     size = struct.calcsize("3i")
     pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     return pid, uid
 
 
-def handle(connection: socket.socket) -> int:
+def unix_peer_pidfd(connection: socket.socket) -> int:
     """A pidfd of the far end of a Unix socket, taken when it connected (`SO_PEERPIDFD`, Linux 6.5).
 
     An older kernel has only the number, which may have been given out again meanwhile.
@@ -109,7 +109,7 @@ def handle(connection: socket.socket) -> int:
     except OSError as error:
         if error.errno != errno.ENOPROTOOPT:
             raise
-        return os.pidfd_open(credentials(connection)[0])
+        return os.pidfd_open(unix_peer(connection)[0])
 
 
 def check_platform() -> None:

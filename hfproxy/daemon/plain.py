@@ -15,60 +15,60 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser
 
-from hfproxy.core.admission import Inbound
-from hfproxy.core.headers import Headers, Upward, upward
-from hfproxy.daemon.exchange import Head
+from hfproxy.core.admission import RequestHeaders
+from hfproxy.core.headers import Headers, UpstreamHeaders, to_upstream
+from hfproxy.daemon.exchange import ResponseHead
 from hfproxy.daemon.one_piece import MAX_HEADER_BYTES
 
 if TYPE_CHECKING:
-    from hfproxy.daemon.visitor import Visitor
+    from hfproxy.daemon.visitor import ClientConnection
 
-LINE: Final = re.compile(rb"(GET|HEAD) (/[!-~]*) HTTP/1\.1")
+REQUEST_LINE: Final = re.compile(rb"(GET|HEAD) (/[!-~]*) HTTP/1\.1")
 END: Final = b"\r\n\r\n"
 # Clients of one machine; each sends a handful of blocks, or a new one each time.
 REMEMBERED: Final = 256
 # How long a block may be for it: strangers send some, too.
 MEMORABLE: Final = 16 * 1024
-NOT_PLAIN: Final = ("content-length", "transfer-encoding", "expect", "upgrade", "connection")
+SLOW_PATH_FIELDS: Final = ("content-length", "transfer-encoding", "expect", "upgrade", "connection")
 KEEP_ALIVE: Final = "keep-alive"
 EMPTY_STATUS: Final = frozenset({204, 304})
 
 
-class Fields:
+class ParsedHeaders:
     """The headers of a request: for the policy, and for the Hub."""
 
-    __slots__ = ("inbound", "up")
+    __slots__ = ("for_policy", "for_upstream")
 
     def __init__(self, pairs: Headers) -> None:
-        self.inbound, self.up = Inbound.of(pairs), upward(pairs)
+        self.for_policy, self.for_upstream = RequestHeaders.of(pairs), to_upstream(pairs)
 
 
-class Heads:
+class HeaderBlockCache:
     """Reads heads, and knows blocks of headers again: clients send the same ones all the time."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, Fields] = {}
+        self._cache: dict[bytes, ParsedHeaders] = {}
 
-    def read(self, data: bytes, visitor: "Visitor") -> "PlainRequest | None":
+    def parse(self, data: bytes, visitor: "ClientConnection") -> "FastRequest | None":
         """The plain request that these bytes are; None if they are anything else, more, or less than one."""
         line, _, block = data.partition(b"\r\n")
-        match = LINE.fullmatch(line)
+        match = REQUEST_LINE.fullmatch(line)
         if match is None or block.find(END) != len(block) - len(END) or len(data) > MAX_HEADER_BYTES:
             return None
-        fields = self._known.get(block) or self._learn(block, data)
+        fields = self._cache.get(block) or self._parse_and_cache(block, data)
         if fields is None:
             return None
-        return PlainRequest(match[1].decode("ascii"), match[2].decode("ascii"), fields, visitor)
+        return FastRequest(match[1].decode("ascii"), match[2].decode("ascii"), fields, visitor)
 
-    def _learn(self, block: bytes, data: bytes) -> Fields | None:
+    def _parse_and_cache(self, block: bytes, data: bytes) -> ParsedHeaders | None:
         pairs = _parsed(data)
         if pairs is None:
             return None
-        fields = Fields(pairs)
+        fields = ParsedHeaders(pairs)
         if len(block) <= MEMORABLE:
-            if len(self._known) >= REMEMBERED:
-                self._known.pop(next(iter(self._known)))
-            self._known[block] = fields
+            if len(self._cache) >= REMEMBERED:
+                self._cache.pop(next(iter(self._cache)))
+            self._cache[block] = fields
         return fields
 
 
@@ -85,74 +85,74 @@ def _parsed(data: bytes) -> Headers | None:
     if len(messages) != 1 or upgraded or rest:
         return None
     message = messages[0][0]
-    if any(name in message.headers and message.headers[name].lower() != KEEP_ALIVE for name in NOT_PLAIN):
+    if any(name in message.headers and message.headers[name].lower() != KEEP_ALIVE for name in SLOW_PATH_FIELDS):
         return None
     return None if message.should_close else tuple(message.headers.items())
 
 
-class PlainRequest:
+class FastRequest:
     """One of them (see `daemon.exchange.Request`)."""
 
-    __slots__ = ("_fields", "fields", "method", "raw_path", "visitor")
+    __slots__ = ("_parsed", "connection", "headers", "method", "raw_path")
     length = 0
 
-    def __init__(self, method: str, raw_path: str, fields: Fields, visitor: "Visitor") -> None:
-        self.method, self.raw_path, self.visitor = method, raw_path, visitor
-        self.fields, self._fields = fields.inbound, fields
+    def __init__(self, method: str, raw_path: str, fields: ParsedHeaders, visitor: "ClientConnection") -> None:
+        self.method, self.raw_path, self.connection = method, raw_path, visitor
+        self.headers, self._parsed = fields.for_policy, fields
 
     @property
     def transport(self) -> asyncio.Transport | None:
-        return self.visitor.transport
+        return self.connection.transport
 
     @property
-    def up(self) -> Upward:
-        return self._fields.up
+    def upstream_headers(self) -> UpstreamHeaders:
+        return self._parsed.for_upstream
 
-    async def incoming(self) -> AsyncIterator[bytes]:
+    async def body(self) -> AsyncIterator[bytes]:
         """There is none."""
         for part in list[bytes]():
             yield part
 
-    async def begin(self, head: Head) -> "PlainResponse":
+    async def start_response(self, head: ResponseHead) -> "FastResponse":
         bodiless = self.method == "HEAD" or head.status in EMPTY_STATUS
         chunked = not bodiless and not any(name.lower() == "content-length" for name, _ in head.pairs)
-        response = PlainResponse(self.visitor, head, chunked=chunked)
+        response = FastResponse(self.connection, head, chunked=chunked)
         asyncio.get_running_loop().call_soon(response.flush)
         return response
 
-    async def answer(self, head: Head, body: bytes) -> "PlainResponse":
-        response = PlainResponse(self.visitor, head, chunked=False)
+    async def send_response(self, head: ResponseHead, body: bytes) -> "FastResponse":
+        response = FastResponse(self.connection, head, chunked=False)
         response.send(body)
-        if self.visitor.writing_paused:
-            await self.visitor.drained()
+        if self.connection.writing_paused:
+            await self.connection.drained()
         return response
 
 
-class PlainResponse:
+class FastResponse:
     """The answer to one. Its head leaves with the first part of the body, or as soon as nothing else is to be done."""
 
-    __slots__ = ("_head", "chunked", "visitor")
+    __slots__ = ("_head", "chunked", "connection")
 
-    def __init__(self, visitor: "Visitor", head: Head, *, chunked: bool) -> None:
-        self.visitor, self.chunked = visitor, chunked
+    def __init__(self, visitor: "ClientConnection", head: ResponseHead, *, chunked: bool) -> None:
+        self.connection, self.chunked = visitor, chunked
         more = b"Transfer-Encoding: chunked\r\n" if chunked else b""
-        if visitor.is_last:
+        if visitor.closing:
             more += b"Connection: close\r\n"
-        self._head = head.sent + more + b"\r\n"
+        self._head = head.wire + more + b"\r\n"
 
     async def write(self, data: bytes) -> None:
         if self.chunked and data:
             data = b"%x\r\n%b\r\n" % (len(data), data)
         self.send(data)
-        if self.visitor.writing_paused:
-            await self.visitor.drained()
+        if self.connection.writing_paused:
+            await self.connection.drained()
 
     async def write_eof(self) -> None:
         self.send(b"0\r\n\r\n" if self.chunked else b"")
 
     def send(self, data: bytes) -> None:
         """Send it as it is. Raises ConnectionResetError where the client is gone."""
-        transport = self.visitor.transport
+        transport = self.connection.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError
         if self._head:
@@ -162,6 +162,6 @@ class PlainResponse:
 
     def flush(self) -> None:
         """Let the head leave, if it has not yet."""
-        transport = self.visitor.transport
+        transport = self.connection.transport
         if self._head and transport is not None and not transport.is_closing():
             self.send(b"")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 # So often parents that end are tried to be seen past.
-TRIES: Final = 10
+MAX_RETRIES: Final = 10
 
 
 class Process(NamedTuple):
@@ -18,31 +18,31 @@ class Process(NamedTuple):
     start: int
 
 
-class Born(NamedTuple):
+class ProcessInfo(NamedTuple):
     """A process, and whose child it is now: orphans are handed to another parent."""
 
     process: Process
     parent: int
 
 
-def boot() -> str:
+def boot_id() -> str:
     """What tells one start of the machine from another: numbers and moments of processes begin anew with it."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
 
 
-def find(pid: int) -> Born | None:
+def find(pid: int) -> ProcessInfo | None:
     """The living process of that number. Raises OSError if that cannot be said, for want of descriptors."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             # The name in parentheses may itself hold blanks and parentheses.
             fields = file.read().rpartition(b")")[2].split()
-        return Born(Process(pid, int(fields[19])), int(fields[1]))
+        return ProcessInfo(Process(pid, int(fields[19])), int(fields[1]))
     except (FileNotFoundError, ProcessLookupError, PermissionError, ValueError, IndexError):
         return None
 
 
-def lineage(pid: int) -> tuple[Process, ...]:
+def ancestors(pid: int) -> tuple[Process, ...]:
     """A process, its parent, and so on up.
 
     Read until it is the same twice: a parent that ends hands its children on, and its number may be another's.
@@ -50,15 +50,15 @@ def lineage(pid: int) -> tuple[Process, ...]:
     Raises:
         LookupError, OSError: it cannot be said, so nothing may follow from it.
     """
-    for _ in range(TRIES):
-        line = _way_up(pid)
-        if line is not None and line == _way_up(pid):
+    for _ in range(MAX_RETRIES):
+        line = _walk_up(pid)
+        if line is not None and line == _walk_up(pid):
             return tuple(born.process for born in line)
     raise LookupError
 
 
-def _way_up(pid: int) -> list[Born] | None:
-    line: list[Born] = []
+def _walk_up(pid: int) -> list[ProcessInfo] | None:
+    line: list[ProcessInfo] = []
     while pid:
         born = find(pid)
         if born is None:
@@ -79,13 +79,13 @@ def _is_of_another_user(pid: int) -> bool:
     return False
 
 
-def everything() -> list[Born]:
+def all_processes() -> list[ProcessInfo]:
     """All living processes; raises as `find`."""
     numbers = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
     return [born for pid in numbers if (born := find(pid)) is not None]
 
 
-def descendants(roots: Iterable[Process], alive: Iterable[Born]) -> set[Process]:
+def descendants(roots: Iterable[Process], alive: Iterable[ProcessInfo]) -> set[Process]:
     """Those roots that are alive, with all that descends from them."""
     alive = list(alive)
     children: dict[int, list[Process]] = {}
@@ -118,7 +118,7 @@ def _link(path: str) -> str:
         return ""
 
 
-def owner(pid: int) -> int | None:
+def real_uid(pid: int) -> int | None:
     """The user who runs the process of that number, though it may have other rights for a while (its real uid)."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:

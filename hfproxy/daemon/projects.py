@@ -15,11 +15,11 @@ import msgspec
 
 from hfproxy import config, durable, wire
 from hfproxy.core import audit
-from hfproxy.core.audit import Kind
-from hfproxy.daemon.accounts import Accounts
+from hfproxy.core.audit import EventKind
+from hfproxy.daemon.accounts import AccountRegistry
 from hfproxy.daemon.clock import now
-from hfproxy.daemon.journal import Journal
-from hfproxy.daemon.messages import Project
+from hfproxy.daemon.journal import JournalWriter
+from hfproxy.daemon.messages import ProjectFile
 from hfproxy.errors import AccountError, RefusedError
 
 DIRECTORY: Final = "allowed"
@@ -31,14 +31,14 @@ class _Allowed(msgspec.Struct, frozen=True):
     uid: int | None = None  # who allowed it, if that is not the daemon's own user
 
 
-class Projects:
+class ProjectTrust:
     """What was allowed."""
 
-    def __init__(self, state: Path, accounts: Accounts, journal: Journal) -> None:
+    def __init__(self, state: Path, accounts: AccountRegistry, journal: JournalWriter) -> None:
         self._directory = state / DIRECTORY
         self._accounts, self._journal = accounts, journal
 
-    async def scopes(self, file: Project, uid: int) -> tuple[str, ...]:
+    async def trusted_scopes(self, file: ProjectFile, uid: int) -> tuple[str, ...]:
         """What an allowed file asks for.
 
         Raises:
@@ -52,7 +52,7 @@ class Projects:
             )
         return config.project(file.content, file.path).scopes
 
-    async def allow(self, file: Project, uid: int, *, dry: bool) -> wire.Message:
+    async def trust(self, file: ProjectFile, uid: int, *, dry: bool) -> wire.Message:
         """Allow a file as it is; `dry`: only say what it asks for.
 
         Raises:
@@ -62,10 +62,10 @@ class Projects:
         scopes = list(config.project(file.content, file.path).scopes)
         digest, key = _digest(file, uid), await self._key(uid)
         if not dry:
-            await self._journal.record(
-                {"at": now(), "kind": Kind.ALLOWED.value, "uid": uid, "project": file.path, "scopes": scopes}
+            await self._journal.append_durably(
+                {"at": now(), "kind": EventKind.ALLOWED.value, "uid": uid, "project": file.path, "scopes": scopes}
             )
-            note = msgspec.json.encode(_Allowed(file.path, audit.mac(digest, key), _other(uid)))
+            note = msgspec.json.encode(_Allowed(file.path, audit.mac(digest, key), _foreign_uid(uid)))
             try:
                 self._directory.mkdir(mode=0o700, exist_ok=True)
                 await asyncio.to_thread(durable.write, self._directory / digest.hex(), note)
@@ -73,23 +73,23 @@ class Projects:
                 raise self._unwritable(error) from None
         return {"path": file.path, "scopes": scopes}
 
-    async def forget(self, path: str, uid: int) -> wire.Message:
+    async def untrust(self, path: str, uid: int) -> wire.Message:
         """Allow no content of a place any more; raises RefusedError where that cannot be written down."""
         try:
             notes = {note: _read(note) for note in self._directory.glob("*")}
-            of_path = [note for note, said in notes.items() if (said.path, said.uid) == (path, _other(uid))]
+            of_path = [note for note, said in notes.items() if (said.path, said.uid) == (path, _foreign_uid(uid))]
             for note in of_path:
                 await asyncio.to_thread(durable.remove, note)
         except OSError as error:
             raise self._unwritable(error) from None
         return {"forgotten": len(of_path)}
 
-    def _allows(self, file: Project, uid: int, key: bytes) -> bool:
+    def _allows(self, file: ProjectFile, uid: int, key: bytes) -> bool:
         digest = _digest(file, uid)
-        return audit.fits(digest.hex(), _read(self._directory / digest.hex()).mac, key)
+        return audit.mac_matches(digest.hex(), _read(self._directory / digest.hex()).mac, key)
 
     async def _key(self, uid: int) -> bytes:
-        await self._accounts.open(uid)
+        await self._accounts.load(uid)
         if self._accounts.journal_key is None:
             raise AccountError("there is no account yet; run: hf-proxy login")
         return self._accounts.journal_key.reveal().encode()
@@ -98,17 +98,17 @@ class Projects:
         return RefusedError(f"{self._directory} cannot be written ({error.strerror}); make room, then try again")
 
 
-def _other(uid: int) -> int | None:
+def _foreign_uid(uid: int) -> int | None:
     """A user who is not the daemon's own."""
     return None if uid == os.getuid() else uid
 
 
-def _digest(file: Project, uid: int) -> bytes:
+def _digest(file: ProjectFile, uid: int) -> bytes:
     """What one user allows is not allowed for another.
 
     No path holds a NUL; and a line of the journal, which the same key vouches for, begins otherwise.
     """
-    whose = "project" if _other(uid) is None else f"project of {uid}"
+    whose = "project" if _foreign_uid(uid) is None else f"project of {uid}"
     said = b"\0".join(text.encode("utf-8") for text in (whose, file.path, file.content))
     return hashlib.sha256(said).digest()
 

@@ -10,52 +10,52 @@ from pathlib import Path
 from aiohttp import web
 
 from hfproxy.core import admission, routes, spending, target, whoami
-from hfproxy.core.access import LOOK, Access, Action, Allow, AllowAnonymous, Deny, Need, Refusal, Target
+from hfproxy.core.access import SEE_AUDIT, Access, Action, Allow, AllowAnonymous, Deny, Need, Refusal, Target
 from hfproxy.core.admission import Listener
-from hfproxy.core.broker import NOBODY, Grant
-from hfproxy.core.rewrite import Places
-from hfproxy.core.routes import Classification, Classified, NeedBody, NeedCommands
-from hfproxy.core.table import Special
+from hfproxy.core.broker import NO_UID, Grant
+from hfproxy.core.rewrite import UrlMap
+from hfproxy.core.routes import Classification, Classified, NeedBody, NeedRefUpdates
+from hfproxy.core.table import SpecialRoute
 from hfproxy.daemon import push, refusals
-from hfproxy.daemon.accounts import Accounts, Held, Key
+from hfproxy.daemon.accounts import AccountKey, AccountRegistry, AccountToken
 from hfproxy.daemon.clock import now
-from hfproxy.daemon.exchange import Exchange, Request, Response, whole
-from hfproxy.daemon.forward import Forward
-from hfproxy.daemon.grants import Grants
-from hfproxy.daemon.push import Push
-from hfproxy.daemon.record import Recorder
-from hfproxy.daemon.standing import Standing
-from hfproxy.daemon.upstream import Upstream
+from hfproxy.daemon.exchange import Exchange, IncomingRequest, OutgoingResponse, read_body
+from hfproxy.daemon.forward import Forwarder
+from hfproxy.daemon.grants import GrantRegistry
+from hfproxy.daemon.push import PushBody
+from hfproxy.daemon.record import RequestRecorder
+from hfproxy.daemon.standing import TokenHealth
+from hfproxy.daemon.upstream import UpstreamClient
 from hfproxy.errors import JournalError, StoreError
 
 
-class DataPlane:
+class ProxyHandler:
     """Serves a listener: the loopback port, or the bridge of containers."""
 
     def __init__(
         self,
         listener: Listener,
         state: Path,
-        upstream: Upstream,
-        accounts: Accounts,
-        grants: Grants,
-        recorder: Recorder,
-        standing: Standing,
+        upstream: UpstreamClient,
+        accounts: AccountRegistry,
+        grants: GrantRegistry,
+        recorder: RequestRecorder,
+        standing: TokenHealth,
         rules: Mapping[str, str],
     ) -> None:
         """`state` is where a push that has to be looked into is held back; `rules`: namespace → account."""
         self._listener, self._state, self._rules = listener, state, rules
         self._accounts, self._grants, self._recorder = accounts, grants, recorder
-        self._places = Places(upstream.origin.url, listener.endpoint)
-        self._forward = Forward(upstream, self._places, grants.broker, recorder, standing)
+        self._urls = UrlMap(upstream.origin.url, listener.endpoint)
+        self._forward = Forwarder(upstream, self._urls, grants.broker, recorder, standing)
 
-    async def serve(self, request: Request) -> Response | web.Response:
+    async def handle(self, request: IncomingRequest) -> OutgoingResponse | web.Response:
         """Answer one request. Every no comes back from `_steps` as a value and is worded here."""
         exchange = Exchange(request)
         try:
-            outcome = await self._steps(exchange)
+            outcome = await self._decide_and_forward(exchange)
             if isinstance(outcome, Deny) and outcome.refusal is Refusal.EXPIRED:
-                await self._grants.end_expired()
+                await self._grants.expire_due()
         except (JournalError, StoreError) as error:
             outcome = Deny(Refusal.JOURNAL, str(error))
         finally:
@@ -63,44 +63,48 @@ class DataPlane:
                 exchange.push.close()
         if not isinstance(outcome, Deny):
             return outcome
-        said = await exchange.push.refused(outcome) if exchange.push is not None else None
-        return said or refusals.respond(outcome, exchange.answer, reads=exchange.reads)
+        said = await exchange.push.refusal_response(outcome) if exchange.push is not None else None
+        return said or refusals.refusal_response(outcome, exchange.send_response, reads=exchange.reads)
 
-    async def _steps(self, exchange: Exchange) -> Response | web.Response | Deny:
+    async def _decide_and_forward(self, exchange: Exchange) -> OutgoingResponse | web.Response | Deny:
         request = exchange.request
-        stranger = self._stranger(exchange) or admission.admit(request.fields, self._listener)
+        stranger = self._check_peer(exchange) or admission.admit(request.headers, self._listener)
         if stranger is not None:
-            return self._recorder.counted(stranger, exchange.uid)
-        found = routes.classify(request.method, request.raw_path, request.fields.bill_to)
-        holder = await self._holder(exchange, found)
+            return self._recorder.count_unidentified(stranger, exchange.uid)
+        found = routes.classify(request.method, request.raw_path, request.headers.bill_to)
+        holder = await self._identify(exchange, found)
         # Over the bridge nothing is said or done without a credential.
-        barred = holder if self._listener.container and isinstance(holder, Deny) else None
-        if not barred and holder is refusals.NO_CREDENTIAL and admission.is_navigation(request.method, request.fields):
-            return self._to_the_hub(request)
+        no_container_credential = holder if self._listener.container and isinstance(holder, Deny) else None
+        if (
+            not no_container_credential
+            and holder is refusals.NO_CREDENTIAL
+            and admission.is_navigation(request.method, request.headers)
+        ):
+            return self._redirect_to_hub(request)
         classified = found if isinstance(found, Classified) else await _read(exchange, found, holder)
         if isinstance(classified, Deny):
-            return self._refuse(exchange, barred or classified)
+            return self._refuse(exchange, no_container_credential or classified)
         exchange.classified = classified
-        if isinstance(classified.route.takes, Special) and not barred:
-            return await self._special(exchange, classified.route.takes, holder)
+        if isinstance(classified.route.derives, SpecialRoute) and not no_container_credential:
+            return await self._special(exchange, classified.route.derives, holder)
         if isinstance(holder, Deny):
             return self._refuse(exchange, holder)
         return await self._decided(exchange, classified, holder)
 
-    def _stranger(self, exchange: Exchange) -> Deny | None:
+    def _check_peer(self, exchange: Exchange) -> Deny | None:
         """Step 1: the connection belongs to one who is served here."""
-        visitor = exchange.request.visitor
+        visitor = exchange.request.connection
         if visitor is None:
-            return STRANGER
-        visitor.came_to_the_point()
-        if not visitor.is_ours:
-            return STRANGER
+            return FOREIGN_PEER
+        visitor.head_received()
+        if not visitor.is_admitted:
+            return FOREIGN_PEER
         exchange.peer, exchange.uid = visitor.peer, visitor.peer and visitor.peer.uid
         return None
 
-    async def _holder(self, exchange: Exchange, found: Classification) -> Grant | Deny:
+    async def _identify(self, exchange: Exchange, found: Classification) -> Grant | Deny:
         """Whose credential is it? Asked before a body is read, so that a stranger's body never is."""
-        presented = exchange.request.fields.presented
+        presented = exchange.request.headers.credential
         if presented is None and self._listener.container:
             return UNKNOWN_CONTAINER
         if presented is None:
@@ -110,161 +114,164 @@ class DataPlane:
         verified = await self._grants.verify(presented)
         if isinstance(verified, Deny):
             return verified
-        exchange.uid = verified.order.uid
+        exchange.uid = verified.terms.uid
         # Who is behind a bridge the kernel does not know; there only a credential made for it is good.
         if not self._listener.container:
-            stolen = verified.kept_from(exchange.peer.uid if exchange.peer else NOBODY)
-            if stolen is not None:
-                return stolen
+            wrong_owner = verified.refusal_for(exchange.peer.uid if exchange.peer else NO_UID)
+            if wrong_owner is not None:
+                return wrong_owner
         exchange.grant, exchange.credential = verified, presented
-        return self._misplaced(verified) or verified
+        return self._check_listener(verified) or verified
 
-    def _misplaced(self, grant: Grant) -> Deny | None:
+    def _check_listener(self, grant: Grant) -> Deny | None:
         """A credential for containers is good for them alone, and no other is good for them."""
-        if grant.order.container is self._listener.container:
+        if grant.terms.container is self._listener.container:
             return None
-        return ONLY_CONTAINERS if grant.order.container else NOT_FOR_CONTAINERS
+        return ONLY_CONTAINERS if grant.terms.container else NOT_FOR_CONTAINERS
 
     async def _ambient(self, exchange: Exchange, found: Classification) -> Grant | None:
         """The grant of the tree that the request comes from, if that tree needs no credential; never for a browser."""
-        keyless = isinstance(found, Classified) and found.route.takes in {Special.KEYLESS, Special.TELEMETRY}
-        if keyless or exchange.peer is None or exchange.request.fields.is_of_a_browser:
+        keyless = isinstance(found, Classified) and found.route.derives in {
+            SpecialRoute.UNAUTHENTICATED,
+            SpecialRoute.TELEMETRY,
+        }
+        if keyless or exchange.peer is None or exchange.request.headers.has_browser_headers:
             return None
-        exchange.grant = await self._grants.ambient(exchange.peer.inode)
+        exchange.grant = await self._grants.ambient_grant(exchange.peer.inode)
         return exchange.grant
 
     async def _special(
-        self, exchange: Exchange, special: Special, holder: Grant | Deny
-    ) -> Response | web.Response | Deny:
+        self, exchange: Exchange, special: SpecialRoute, holder: Grant | Deny
+    ) -> OutgoingResponse | web.Response | Deny:
         """Routes that no scope decides."""
         match special:
-            case Special.TELEMETRY:
+            case SpecialRoute.TELEMETRY:
                 return web.Response()
-            case Special.KEYLESS if isinstance(holder, Grant) or holder is refusals.NO_CREDENTIAL:
+            case SpecialRoute.UNAUTHENTICATED if isinstance(holder, Grant) or holder is refusals.NO_CREDENTIAL:
                 await self._recorder.decided(exchange, AllowAnonymous(()))
-                return await self._forward.serve(exchange, AllowAnonymous(()), None)
-            case Special.WHOAMI if isinstance(holder, Grant):
+                return await self._forward.forward(exchange, AllowAnonymous(()), None)
+            case SpecialRoute.WHOAMI if isinstance(holder, Grant):
                 return await self._whoami(exchange, holder)
-            case Special.MINTING:
+            case SpecialRoute.MINTING:
                 return self._refuse(exchange, MINTING)
             case _:
                 return self._refuse(exchange, holder if isinstance(holder, Deny) else MINTING)
 
-    async def _whoami(self, exchange: Exchange, grant: Grant) -> Response | web.Response | Deny:
-        held = self._held(grant)
+    async def _whoami(self, exchange: Exchange, grant: Grant) -> OutgoingResponse | web.Response | Deny:
+        held = self._usable_account(grant)
         if isinstance(held, Deny):
             return self._refuse(exchange, held)
         await self._find_inside(exchange, grant)
-        decision = self._grants.broker.consider(grant, ANYTHING, exchange.at, exchange.inside)
+        decision = self._grants.broker.evaluate(grant, WHOAMI_ACCESS, exchange.at, exchange.matching_trees)
         if isinstance(decision, Deny) and not _for_scope_alone(decision):
             return self._refuse(exchange, decision)
         if held.account.revoked is not None:
             return self._refuse(exchange, Deny(Refusal.ACCOUNT, held.account.revoked))
         await self._recorder.decided(exchange, Allow())
-        return web.json_response(whoami.answer(held.account.identity, grant))
+        return web.json_response(whoami.whoami_json(held.account.identity, grant))
 
     async def _decided(
         self, exchange: Exchange, classified: Classified, grant: Grant
-    ) -> Response | web.Response | Deny:
+    ) -> OutgoingResponse | web.Response | Deny:
         """Steps 4 to 7: authorize, write it down, and only then forward."""
-        held = self._held(grant)
+        held = self._usable_account(grant)
         if isinstance(held, Deny):
             return self._refuse(exchange, held)
         if grant.trees:
             await self._find_inside(exchange, grant)
         access = self._access(classified, held)
         if isinstance(access, Access) and exchange.push is not None:
-            access = await self._proven(exchange, exchange.push, grant, access)
+            access = await self._narrow_push(exchange, exchange.push, grant, access)
         if isinstance(access, Deny):
             return self._refuse(exchange, access)
         if access is not classified.access:
             exchange.classified = Classified(classified.route, access)
-        held = self._spent(exchange, grant, access, held)
-        if held.account.revoked is not None and not self._goes_without(exchange, grant, access):
+        held = self._choose_account(exchange, grant, access, held)
+        if held.account.revoked is not None and not self._would_be_anonymous(exchange, grant, access):
             return self._refuse(exchange, Deny(Refusal.ACCOUNT, held.account.revoked))
         exchange.at = now()
-        decision = self._grants.broker.authorize(grant, access, exchange.at, exchange.inside)
+        decision = self._grants.broker.authorize(grant, access, exchange.at, exchange.matching_trees)
         if isinstance(decision, Deny):
             return self._refuse(exchange, decision)
-        connection = self._grants.running.begin(grant.id, exchange.request.transport)
+        connection = self._grants.connections.add(grant.id, exchange.request.transport)
         try:
-            await self._grants.used(grant)
+            await self._grants.persist_use(grant)
             await self._recorder.decided(exchange, decision)
-            return await self._forward.serve(exchange, decision, held)
+            return await self._forward.forward(exchange, decision, held)
         finally:
-            self._grants.touched(grant)
-            self._grants.running.end(grant.id, connection)
+            self._grants.mark_dirty(grant)
+            self._grants.connections.remove(grant.id, connection)
 
     async def _find_inside(self, exchange: Exchange, grant: Grant) -> None:
         if exchange.peer is not None:
-            exchange.inside = await self._grants.inside(grant, exchange.peer.inode)
+            exchange.matching_trees = await self._grants.matching_trees(grant, exchange.peer.inode)
 
-    def _spent(self, exchange: Exchange, grant: Grant, access: Access, own: Held) -> Held:
+    def _choose_account(self, exchange: Exchange, grant: Grant, access: Access, own: AccountToken) -> AccountToken:
         """Whose token is put on it: the account that was asked for, else the least powerful that can do it."""
-        if grant.order.named:
+        if grant.terms.named:
             return own
-        uid = grant.order.uid
-        name = spending.choose(access, grant.order.account, self._accounts.purses(uid), self._rules)
-        held = own if name == own.account.name else self._accounts.get(Key(uid, name)) or own
-        exchange.spent = held.account.name
+        uid = grant.terms.uid
+        name = spending.choose(access, grant.terms.account, self._accounts.usable(uid), self._rules)
+        held = own if name == own.account.name else self._accounts.get(AccountKey(uid, name)) or own
+        exchange.token_account = held.account.name
         return held
 
-    def _access(self, classified: Classified, held: Held) -> Access | Deny:
+    def _access(self, classified: Classified, held: AccountToken) -> Access | Deny:
         """What is attempted, by this account."""
         if classified.access is None:
-            return Deny(Refusal.UNKNOWN_ROUTE, f"this operation has no meaning that a scope could allow{LOOK}")
-        return classified.access.owned_by(held.account.user)
+            return Deny(Refusal.UNKNOWN_ROUTE, f"this operation has no meaning that a scope could allow{SEE_AUDIT}")
+        return classified.access.resolved_for(held.account.user)
 
-    async def _proven(self, exchange: Exchange, pushed: Push, grant: Grant, access: Access) -> Access | Deny:
+    async def _narrow_push(self, exchange: Exchange, pushed: PushBody, grant: Grant, access: Access) -> Access | Deny:
         """What a push attempts: it needs less where it can be proven to lose nothing.
 
         So it is looked into if that would allow it, and only then: with `delete` granted nothing is held back, but to
         learn what is needed.
         """
-        if not pushed.doubtful:
+        if not pushed.unproven:
             return access
-        if not grant.order.learns and self._would_allow(exchange, grant, access):
+        if not grant.terms.learns and self._would_allow(exchange, grant, access):
             return access
-        at_best = pushed.access(access, pushed.doubtful)
+        at_best = pushed.access(access, pushed.unproven)
         if not self._would_allow(exchange, grant, at_best):
             return access
-        proven = await pushed.proven(self._state)
+        proven = await pushed.prove_fast_forward(self._state)
         return proven if isinstance(proven, Deny) else pushed.access(access, proven)
 
     def _would_allow(self, exchange: Exchange, grant: Grant, access: Access) -> bool:
-        return not isinstance(self._grants.broker.consider(grant, access, now(), exchange.inside), Deny)
+        return not isinstance(self._grants.broker.evaluate(grant, access, now(), exchange.matching_trees), Deny)
 
-    def _goes_without(self, exchange: Exchange, grant: Grant, access: Access) -> bool:
+    def _would_be_anonymous(self, exchange: Exchange, grant: Grant, access: Access) -> bool:
         """Whether this is a read that is forwarded without a token anyway."""
-        decision = self._grants.broker.consider(grant, access, now(), exchange.inside)
+        decision = self._grants.broker.evaluate(grant, access, now(), exchange.matching_trees)
         return isinstance(decision, AllowAnonymous)
 
-    def _held(self, grant: Grant) -> Held | Deny:
+    def _usable_account(self, grant: Grant) -> AccountToken | Deny:
         """The grant's account, if its token may be used now."""
-        held = self._accounts.get(Key(grant.order.uid, grant.order.account))
-        if self._accounts.locked_to(grant.order.uid):
+        held = self._accounts.get(AccountKey(grant.terms.uid, grant.terms.account))
+        if self._accounts.locked_to(grant.terms.uid):
             return Deny(Refusal.LOCKED, "the vault is locked; run: hf-proxy unlock")
-        if held is None or held.account.login != grant.order.login:
-            return Deny(Refusal.ACCOUNT, f"account '{grant.order.account}' was logged out; run: hf-proxy login")
+        if held is None or held.account.login != grant.terms.login:
+            return Deny(Refusal.ACCOUNT, f"account '{grant.terms.account}' was logged out; run: hf-proxy login")
         return held
 
     def _refuse(self, exchange: Exchange, deny: Deny) -> Deny:
         """Write a no down: as a line for a known grant, counted otherwise."""
         if exchange.grant is None:
-            return self._recorder.counted(deny, exchange.uid)
+            return self._recorder.count_unidentified(deny, exchange.uid)
         self._recorder.denied(exchange, deny)
         return deny
 
-    def _to_the_hub(self, request: Request) -> web.Response:
-        page = target.read(request.raw_path)
+    def _redirect_to_hub(self, request: IncomingRequest) -> web.Response:
+        page = target.parse(request.raw_path)
         if isinstance(page, Deny):
-            return refusals.respond(page)
-        return web.Response(status=302, headers={"Location": self._places.hub + page.raw})
+            return refusals.refusal_response(page)
+        return web.Response(status=302, headers={"Location": self._urls.hub + page.raw})
 
 
 # Who one is needs no scope; all else that can be objected to is.
-ANYTHING = Access((Need(Action.READ, Target(None, None)),))
-STRANGER = Deny(
+WHOAMI_ACCESS = Access((Need(Action.READ, Target(None, None)),))
+FOREIGN_PEER = Deny(
     Refusal.PEER, "this connection is not from a user this hf-proxy works for; start your own: hf-proxy daemon"
 )
 UNKNOWN_CONTAINER = Deny(
@@ -289,7 +296,7 @@ def _for_scope_alone(deny: Deny) -> bool:
     return bool(refusals_of) and refusals_of <= {Refusal.SCOPE, Refusal.STRICT}
 
 
-async def _read(exchange: Exchange, found: NeedBody | NeedCommands | Deny, holder: Grant | Deny) -> Classified | Deny:
+async def _read(exchange: Exchange, found: NeedBody | NeedRefUpdates | Deny, holder: Grant | Deny) -> Classified | Deny:
     """Step 3, with the body where the body decides."""
     if isinstance(found, Deny):
         return found
@@ -299,25 +306,25 @@ async def _read(exchange: Exchange, found: NeedBody | NeedCommands | Deny, holde
     match found:
         case NeedBody():
             return await _classify_body(exchange, found)
-        case NeedCommands():
+        case NeedRefUpdates():
             return await _classify_push(exchange, found)
 
 
 async def _classify_body(exchange: Exchange, need: NeedBody) -> Classified | Deny:
-    body = await whole(exchange.request, need.limit)
+    body = await read_body(exchange.request, need.limit)
     if body is None:
-        return Deny(Refusal.BAD_BODY, f"this request's body is longer than {need.limit} bytes{LOOK}")
+        return Deny(Refusal.BAD_BODY, f"this request's body is longer than {need.limit} bytes{SEE_AUDIT}")
     exchange.body = body
-    fields = exchange.request.fields
+    fields = exchange.request.headers
     content_type, encoding = fields.one("content-type"), fields.one("content-encoding")
     return routes.classify_body(need, body, content_type, encoding, fields.bill_to)
 
 
-async def _classify_push(exchange: Exchange, need: NeedCommands) -> Classified | Deny:
-    if exchange.request.fields.one("content-encoding"):
-        return Deny(Refusal.BAD_BODY, f"this push is refused: it must not be compressed as a whole{LOOK}")
-    read = await push.read(exchange.request.incoming(), need.target)
+async def _classify_push(exchange: Exchange, need: NeedRefUpdates) -> Classified | Deny:
+    if exchange.request.headers.one("content-encoding"):
+        return Deny(Refusal.BAD_BODY, f"this push is refused: it must not be compressed as a whole{SEE_AUDIT}")
+    read = await push.read(exchange.request.body(), need.target)
     if isinstance(read, Deny):
         return read
     exchange.push = read
-    return read.deny or routes.classified(need.route, read.needs(), exchange.request.fields.bill_to)
+    return read.deny or routes.classified(need.route, read.needs(), exchange.request.headers.bill_to)

@@ -12,18 +12,18 @@ from hfproxy import wire
 from hfproxy.config import duration
 from hfproxy.daemon import messages
 from hfproxy.daemon.clock import now
-from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.journal import JournalWriter
 from hfproxy.errors import JournalError
 
 FOLLOW_SECONDS: Final = 0.2
 # So many entries are read before requests get their turn: a year's journal takes seconds, and a request several turns.
-TURN: Final = 20
+YIELD_EVERY: Final = 20
 CHAIN: Final = ("prev", "mac", "hash")
 _decoder: Final = msgspec.json.Decoder(wire.Message)
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class JournalQuery:
     """Which entries are wanted; None: all."""
 
     since: int | None
@@ -32,7 +32,7 @@ class Filter:
     action: str | None
     denied: bool
 
-    def wants(self, entry: wire.Message) -> bool:
+    def matches(self, entry: wire.Message) -> bool:
         """Whether an entry fits."""
         return (
             (self.since is None or _at(entry) >= self.since)
@@ -48,14 +48,14 @@ class Filter:
         return bool(given) and wanted in {given, given.partition("/")[2]}
 
 
-class Below:
+class GrantSubtree:
     """One grant and all that were ever minted from it. Entries come in order, so each names its parent in time."""
 
     def __init__(self, grant: str | None) -> None:
         """None: everything."""
         self._ids = None if grant is None else {grant}
 
-    def reaches(self, entry: wire.Message) -> bool:
+    def contains(self, entry: wire.Message) -> bool:
         """Whether an entry is about one of them."""
         if self._ids is None:
             return True
@@ -65,22 +65,22 @@ class Below:
         return grant in self._ids
 
 
-async def entries(
-    journal: Journal, asked: messages.Audit, below: str | None = None, uid: int | None = None
+async def query(
+    journal: JournalWriter, asked: messages.AuditRequest, below: str | None = None, uid: int | None = None
 ) -> AsyncIterator[wire.Message]:
     """The entries that fit, then `{}`; with `follow`, go on for as long as somebody listens.
 
     `below`: only of this grant and what came of it. `uid`: only those that say that they are this user's.
     """
     since = None if asked.since is None else now() - duration(asked.since)
-    fitting, reach = Filter(since, asked.grant, asked.repo, asked.action, asked.denied), Below(below)
+    fitting, reach = JournalQuery(since, asked.grant, asked.repo, asked.action, asked.denied), GrantSubtree(below)
     reader = _Reader(journal)
     while True:
         await journal.flush()
         for number, entry in enumerate(reader.new()):
-            if number % TURN == 0:
+            if number % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-            if (uid is None or entry.get("uid") == uid) and reach.reaches(entry) and fitting.wants(entry):
+            if (uid is None or entry.get("uid") == uid) and reach.contains(entry) and fitting.matches(entry):
                 yield entry
         if not asked.follow:
             yield {}
@@ -91,7 +91,7 @@ async def entries(
 class _Reader:
     """Reads on from where it stopped, from file to file."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: JournalWriter) -> None:
         self._journal = journal
         self._path, self._place = Path(), 0
 

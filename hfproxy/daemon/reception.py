@@ -10,100 +10,100 @@ from typing import Final
 
 from aiohttp import web
 
-from hfproxy.core.admission import Inbound
-from hfproxy.core.headers import Upward, upward
-from hfproxy.daemon.exchange import Head, Request, Response
+from hfproxy.core.admission import RequestHeaders
+from hfproxy.core.headers import UpstreamHeaders, to_upstream
+from hfproxy.daemon.exchange import IncomingRequest, OutgoingResponse, ResponseHead
 from hfproxy.daemon.one_piece import MAX_HEADER_BYTES
-from hfproxy.daemon.plain import Heads, PlainRequest
-from hfproxy.daemon.visitor import Visitor
+from hfproxy.daemon.plain import FastRequest, HeaderBlockCache
+from hfproxy.daemon.visitor import ClientConnection
 
 SERVER_ERROR: Final = 500
 
 
-class Reception:
+class HttpDispatcher:
     """What all visitors have in common: who answers them, and how their requests are read."""
 
-    def __init__(self, answer: Callable[[Request], Awaitable[Response | web.Response]]) -> None:
+    def __init__(self, answer: Callable[[IncomingRequest], Awaitable[OutgoingResponse | web.Response]]) -> None:
         self.answer = answer
         self._requests = web.Server(self._serve, handler_cancellation=True)
-        self.heads = Heads()
+        self.header_cache = HeaderBlockCache()
 
-    def server(self, visitor: Visitor) -> "Handler":
+    def make_aiohttp_protocol(self, visitor: ClientConnection) -> "AiohttpProtocol":
         """aiohttp's server for one connection."""
-        return Handler(self._requests, visitor)
+        return AiohttpProtocol(self._requests, visitor)
 
-    async def say(self, request: PlainRequest, said: web.Response) -> None:
+    async def send_local(self, request: FastRequest, said: web.Response) -> None:
         """Answer a plain request in words of our own."""
         body = said.body if isinstance(said.body, bytes) else b""
-        head = Head(said.status, (*said.headers.items(), ("Content-Length", str(len(body)))))
-        await request.answer(head, b"" if request.method == "HEAD" else body)
+        head = ResponseHead(said.status, (*said.headers.items(), ("Content-Length", str(len(body)))))
+        await request.send_response(head, b"" if request.method == "HEAD" else body)
 
-    async def shut(self, seconds: float) -> None:
+    async def shutdown(self, seconds: float) -> None:
         """Let aiohttp's connections finish; the idle ones have, and are not waited for."""
         self._requests.pre_shutdown()
         await self._requests.shutdown(seconds)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        said = await self.answer(Served(request))
+        said = await self.answer(AiohttpRequest(request))
         assert isinstance(said, web.StreamResponse)
         return said
 
 
-class Served:
+class AiohttpRequest:
     """A request that aiohttp's server has read (see `daemon.exchange.Request`)."""
 
-    __slots__ = ("_request", "fields", "method", "raw_path")
+    __slots__ = ("_request", "headers", "method", "raw_path")
 
     def __init__(self, request: web.BaseRequest) -> None:
         self._request = request
         self.method, self.raw_path = request.method, request.raw_path
-        self.fields = Inbound.of(request.headers.items())
+        self.headers = RequestHeaders.of(request.headers.items())
 
     @property
-    def visitor(self) -> Visitor | None:
+    def connection(self) -> ClientConnection | None:
         handler = self._request.protocol
-        return handler.visitor if isinstance(handler, Handler) else None
+        return handler.connection if isinstance(handler, AiohttpProtocol) else None
 
     @property
     def transport(self) -> asyncio.Transport | None:
         return self._request.transport
 
     @property
-    def up(self) -> Upward:
-        return upward(self._request.headers.items())
+    def upstream_headers(self) -> UpstreamHeaders:
+        return to_upstream(self._request.headers.items())
 
     @property
     def length(self) -> int | None:
         return self._request.content_length if self._request.can_read_body else 0
 
-    async def incoming(self) -> AsyncIterator[bytes]:
+    async def body(self) -> AsyncIterator[bytes]:
         """A client that waits for it (`Expect: 100-continue`) is told to send it: nothing refused it so far."""
-        if self.fields.one("expect").lower() == "100-continue" and self._request.transport is not None:
+        if self.headers.one("expect").lower() == "100-continue" and self._request.transport is not None:
             self._request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         async for part in self._request.content.iter_any():
             yield part
 
-    async def begin(self, head: Head) -> web.StreamResponse:
+    async def start_response(self, head: ResponseHead) -> web.StreamResponse:
         response = web.StreamResponse(status=head.status)
         for name, value in head.pairs:
             response.headers.add(name, value)
         await response.prepare(self._request)
         return response
 
-    async def answer(self, head: Head, body: bytes) -> web.StreamResponse:
-        response = await self.begin(head)
+    async def send_response(self, head: ResponseHead, body: bytes) -> web.StreamResponse:
+        response = await self.start_response(head)
         if body:
             await response.write(body)
         await response.write_eof()
         return response
 
 
-class Handler(web.RequestHandler):
+class AiohttpProtocol(web.RequestHandler):
     """aiohttp's server for a visitor."""
 
-    __slots__ = ("visitor",)
+    __slots__ = ("connection",)
 
-    def __init__(self, server: web.Server, visitor: Visitor) -> None:
+    def __init__(self, server: web.Server, visitor: ClientConnection) -> None:
         super().__init__(
             server,
             loop=asyncio.get_running_loop(),
@@ -112,7 +112,7 @@ class Handler(web.RequestHandler):
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
-        self.visitor = visitor
+        self.connection = visitor
 
     def handle_error(
         self,

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from hfproxy.core.access import Action, Allow, AllowAnonymous, Deny, Need, Refusal
-from hfproxy.core.audit import Kind
-from hfproxy.core.metrics import Counts
+from hfproxy.core.audit import EventKind
+from hfproxy.core.metrics import Counters
 from hfproxy.core.scope import scope_for
 from hfproxy.daemon.clock import now
-from hfproxy.daemon.journal import Journal
-from hfproxy.daemon.logs import hide
+from hfproxy.daemon.journal import JournalWriter
+from hfproxy.daemon.logs import redact
 from hfproxy.errors import JournalError
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 SAFE: Final = frozenset({"GET", "HEAD"})
 MINUTE: Final = 60
-DECIDED: Final = f'"kind":"{Kind.DECIDED.value}"'
-COMPLETED: Final = f'"kind":"{Kind.COMPLETED.value}"'
+DECIDED: Final = f'"kind":"{EventKind.DECIDED.value}"'
+COMPLETED: Final = f'"kind":"{EventKind.COMPLETED.value}"'
 MAX_TARGET: Final = 2048
 # Requests that were put into words and may come again: another file of the same repository is another one.
 REMEMBERED: Final = 256
@@ -35,14 +35,14 @@ REMEMBERED: Final = 256
 MAX_NEEDS: Final = 100
 
 
-class Recorder:
+class RequestRecorder:
     """Writes `decided`, `completed` and `denied_unknown`."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: JournalWriter) -> None:
         self._journal = journal
         self._unknown: Counter[tuple[Refusal, int | None]] = Counter()
-        self.counts = Counts()
-        self._in_words = lru_cache(maxsize=REMEMBERED)(self._said)
+        self.counts = Counters()
+        self._cached_fields = lru_cache(maxsize=REMEMBERED)(self._encode_fields)
 
     async def decided(self, exchange: "Exchange", decision: Allow | AllowAnonymous) -> None:
         """Record a yes. What may change the world is on disk when this returns.
@@ -51,23 +51,23 @@ class Recorder:
             JournalError: it could not be written, so the request must not go on.
         """
         word = "allow" if isinstance(decision, Allow) else "anonymous"
-        exchange.said = self._about(exchange)
-        event = f'"at":{now()},{exchange.said},{DECIDED},"decision":"{word}"'
+        exchange.journal_fields = self._request_fields(exchange)
+        event = f'"at":{now()},{exchange.journal_fields},{DECIDED},"decision":"{word}"'
         needs = _needs(exchange)
         if exchange.reads or (needs == () and exchange.request.method in SAFE):
-            self._journal.note(event)
-            self._journal.seal_soon()
+            self._journal.append(event)
+            self._journal.schedule_chaining()
         else:
-            await self._journal.record(event)
+            await self._journal.append_durably(event)
         self.counts.decided(word, needs[0].action if needs else None)
 
     def denied(self, exchange: "Exchange", deny: Deny) -> None:
         """Record a no to a known grant."""
         self.counts.denied_for(deny.refusal.value, _action(exchange))
-        said, refusal = self._about(exchange), deny.refusal.value
-        self._journal.note(f'"at":{now()},{said},{DECIDED},"decision":"deny","refusal":"{refusal}"')
+        said, refusal = self._request_fields(exchange), deny.refusal.value
+        self._journal.append(f'"at":{now()},{said},{DECIDED},"decision":"deny","refusal":"{refusal}"')
 
-    def counted(self, deny: Deny, uid: int | None = None) -> Deny:
+    def count_unidentified(self, deny: Deny, uid: int | None = None) -> Deny:
         """Count a no to somebody unknown, and hand it on. `uid`: which user it concerns, if any."""
         self._unknown[deny.refusal, uid] += 1
         self.counts.denied_for(deny.refusal.value)
@@ -80,30 +80,33 @@ class Recorder:
         seconds = time.monotonic() - exchange.started
         self.counts.completed(status, bytes_up, bytes_down, seconds)
         self.counts.upstream_errors += refusal is Refusal.UPSTREAM
-        said, why = exchange.said or self._about(exchange), f'"refusal":"{refusal.value}",' if refusal else ""
-        self._journal.note(
+        said, why = (
+            exchange.journal_fields or self._request_fields(exchange),
+            f'"refusal":"{refusal.value}",' if refusal else "",
+        )
+        self._journal.append(
             f'"at":{now()},{said},{COMPLETED},"status":{status},{why}"bytes_up":{bytes_up},'
             f'"bytes_down":{bytes_down},"ms":{round(seconds * 1000)}'
         )
 
-    def write_unknown(self) -> None:
+    def flush_counts(self) -> None:
         """Write the counts since the last time, one line a reason."""
         counted, self._unknown = self._unknown, Counter()
         for (refusal, uid), count in counted.items():
-            event = {"at": now(), "kind": Kind.DENIED_UNKNOWN.value, "uid": uid, "refusal": refusal.value}
+            event = {"at": now(), "kind": EventKind.DENIED_UNKNOWN.value, "uid": uid, "refusal": refusal.value}
             try:
-                self._journal.note({**event, "count": count})
+                self._journal.append({**event, "count": count})
             except JournalError:
-                log.warning("not_recorded", kind=Kind.DENIED_UNKNOWN.value, refusal=refusal.value, count=count)
+                log.warning("not_recorded", kind=EventKind.DENIED_UNKNOWN.value, refusal=refusal.value, count=count)
 
-    def _about(self, exchange: "Exchange") -> str:
+    def _request_fields(self, exchange: "Exchange") -> str:
         """What a request is, in the journal's words: the target without its query, which may hold a capability."""
         path, grant = exchange.request.raw_path.partition("?")[0][:MAX_TARGET], exchange.grant
-        return self._in_words(
+        return self._cached_fields(
             exchange.uid, grant and grant.id, exchange.account, exchange.request.method, path, _needs(exchange)
         )
 
-    def _said(
+    def _encode_fields(
         self,
         uid: int | None,
         grant: str | None,
@@ -112,8 +115,8 @@ class Recorder:
         path: str,
         needs: tuple[Need, ...],
     ) -> str:
-        about = {"uid": uid, "grant": grant, "account": account, "method": method, "target": hide(path)}
-        return self._journal.members({**about, **spelled(needs)})
+        about = {"uid": uid, "grant": grant, "account": account, "method": method, "target": redact(path)}
+        return self._journal.encode_fields({**about, **needs_fields(needs)})
 
 
 def _needs(exchange: "Exchange") -> tuple[Need, ...]:
@@ -126,7 +129,7 @@ def _action(exchange: "Exchange") -> str | None:
     return needs[0].action.value if needs else None
 
 
-def spelled(needs: tuple[Need, ...]) -> dict[str, object]:
+def needs_fields(needs: tuple[Need, ...]) -> dict[str, object]:
     """What a request needed, as the journal says it."""
     return {
         "action": needs[0].action.value if needs else None,
@@ -140,7 +143,7 @@ def _ref(needs: tuple[Need, ...]) -> str | None:
     """The one ref that a request changes; None where it changes none, several, or what belongs to no ref."""
     refs = {need.target.ref for need in needs if need.action is not Action.READ}
     ref = refs.pop() if len(refs) == 1 else None
-    return ref and hide(ref[:MAX_TARGET])
+    return ref and redact(ref[:MAX_TARGET])
 
 
 def _all_needs(needs: tuple[Need, ...]) -> dict[str, object]:

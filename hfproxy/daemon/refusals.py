@@ -10,7 +10,7 @@ from typing import Final
 from aiohttp import web
 
 from hfproxy.core.access import Deny, Objection, Refusal
-from hfproxy.core.table import Answer
+from hfproxy.core.table import ResponseKind
 
 STATUS: Final = {
     Refusal.HOST: 421,
@@ -33,10 +33,10 @@ NO_CREDENTIAL: Final = Deny(
 
 def status_of(deny: Deny) -> int:
     """The HTTP status of a no, as most clients get it."""
-    return TOO_MANY if deny.passes_in is not None else STATUS.get(deny.refusal, FORBIDDEN)
+    return TOO_MANY if deny.retry_after_s is not None else STATUS.get(deny.refusal, FORBIDDEN)
 
 
-def respond(deny: Deny, answer: Answer = Answer.API, *, reads: bool = False) -> web.Response:
+def refusal_response(deny: Deny, answer: ResponseKind = ResponseKind.API, *, reads: bool = False) -> web.Response:
     """The answer to a refused request.
 
     Args:
@@ -48,17 +48,17 @@ def respond(deny: Deny, answer: Answer = Answer.API, *, reads: bool = False) -> 
     why = deny.why.encode("ascii", "backslashreplace").decode().replace("\n", " ").replace("\r", " ")
     status = status_of(deny)
     headers = {"X-HF-Proxy-Refusal": deny.refusal.value, "X-Error-Message": why}
-    if deny.passes_in is not None:
-        headers["Retry-After"] = str(deny.passes_in)
+    if deny.retry_after_s is not None:
+        headers["Retry-After"] = str(deny.retry_after_s)
     if reads and status == FORBIDDEN:
         headers["X-Error-Code"] = "GatedRepo"
         headers["X-HF-Warning"] = warning(deny.objections, why)
-    asks = deny.refusal is Refusal.NO_CREDENTIAL
-    if asks:
-        headers["LFS-Authenticate" if answer is Answer.LFS else "WWW-Authenticate"] = 'Basic realm="hf-proxy"'
-    elif status == UNAUTHORIZED and answer in {Answer.LFS, Answer.GIT}:
+    challenges = deny.refusal is Refusal.NO_CREDENTIAL
+    if challenges:
+        headers["LFS-Authenticate" if answer is ResponseKind.LFS else "WWW-Authenticate"] = 'Basic realm="hf-proxy"'
+    elif status == UNAUTHORIZED and answer in {ResponseKind.LFS, ResponseKind.GIT}:
         status = FORBIDDEN  # a 401 makes git ask a person, and git-lfs ask again without end
-    return _worded(status, headers, why, deny.refusal, answer)
+    return _render(status, headers, why, deny.refusal, answer)
 
 
 def warning(objections: tuple[Objection, ...], why: str) -> str:
@@ -69,17 +69,17 @@ def warning(objections: tuple[Objection, ...], why: str) -> str:
     return f"{objections[0].why if objections else 'hf-proxy'}; {why}"
 
 
-def _worded(status: int, headers: dict[str, str], why: str, refusal: Refusal, answer: Answer) -> web.Response:
-    if answer is Answer.GIT:
+def _render(status: int, headers: dict[str, str], why: str, refusal: Refusal, answer: ResponseKind) -> web.Response:
+    if answer is ResponseKind.GIT:
         return web.Response(status=status, headers=headers, text=f"{why}\n", content_type="text/plain")
     body = {"error": why, "refusal": refusal.value}
-    if answer is Answer.LFS:
+    if answer is ResponseKind.LFS:
         text = json.dumps({"message": why, **body})
         return web.Response(status=status, headers=headers, text=text, content_type=LFS_JSON)
     return web.Response(status=status, headers=headers, text=json.dumps(body), content_type="application/json")
 
 
-def amended(body: bytes, sentence: str) -> bytes:
+def with_explanation(body: bytes, sentence: str) -> bytes:
     """A JSON error of the Hub with our sentence added to its `error`; any other body as it is."""
     try:
         decoded = json.loads(body)

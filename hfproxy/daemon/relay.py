@@ -8,52 +8,52 @@ import aiohttp
 
 from hfproxy.core import leak, rewrite
 from hfproxy.core.access import AllowAnonymous, Decision, Deny, Refusal
-from hfproxy.core.headers import Headers, replaced
-from hfproxy.core.rewrite import Places
-from hfproxy.core.table import Answer
+from hfproxy.core.headers import Headers, with_header
+from hfproxy.core.rewrite import UrlMap
+from hfproxy.core.table import ResponseKind
 from hfproxy.daemon import passing, refusals
-from hfproxy.daemon.accounts import Held
-from hfproxy.daemon.exchange import Exchange, Head, Request, Response
-from hfproxy.daemon.meter import Meter, OverLimitError
-from hfproxy.daemon.plain import PlainResponse
+from hfproxy.daemon.accounts import AccountToken
+from hfproxy.daemon.exchange import Exchange, IncomingRequest, OutgoingResponse, ResponseHead
+from hfproxy.daemon.meter import ByteMeter, OverLimitError
+from hfproxy.daemon.plain import FastResponse
 from hfproxy.daemon.refusals import UNAUTHORIZED
-from hfproxy.daemon.reply import Reply
+from hfproxy.daemon.reply import UpstreamResponse
 from hfproxy.errors import UpstreamError
 
 # Bodies up to here are looked into; larger ones and file content pass as they are (threats T13).
-LOOKED_INTO: Final = 1024 * 1024
+MAX_INSPECTED_BYTES: Final = 1024 * 1024
 XET_INFO: Final = "application/vnd.xet-fileinfo+json"
 TEXTUAL: Final = ("application/json", "text/", "application/vnd.git-lfs+json", XET_INFO)
 # Codes after which "your credential does not cover this" may be the reason of an anonymous no.
-HIDDEN_CODES: Final = frozenset({"RepoNotFound", "GatedRepo"})
+EXPLAINED_CODES: Final = frozenset({"RepoNotFound", "GatedRepo"})
 # The Hub's words for a token that it does not know any more (hub-wire §6).
 DEAD: Final = "Invalid credentials in Authorization header"
 NO_BODY: Final = frozenset({204, 304})
 
 
 @dataclass(slots=True)
-class Relay:
+class ResponseRelay:
     """The answer to one exchange on its way. `held`: whose token must not be in it; `more`: headers to add."""
 
     exchange: Exchange
-    places: Places
+    urls: UrlMap
     decision: Decision
-    held: Held | None
-    meter: Meter
-    more: Headers = ()
-    answer: Answer = field(init=False)
+    account_token: AccountToken | None
+    meter: ByteMeter
+    extra_headers: Headers = ()
+    response_kind: ResponseKind = field(init=False)
     accept: str = field(init=False)
     status: int = 0
 
     def __post_init__(self) -> None:
-        self.answer, self.accept = self.exchange.answer, self.exchange.request.fields.accept
+        self.response_kind, self.accept = self.exchange.send_response, self.exchange.request.headers.accept
 
     @property
-    def wants_plain(self) -> bool:
+    def needs_identity_encoding(self) -> bool:
         """Whether the body will be rewritten, so that the Hub must not compress it."""
-        return self.answer is Answer.LFS or XET_INFO in self.accept
+        return self.response_kind is ResponseKind.LFS or XET_INFO in self.accept
 
-    async def pass_on(self, request: Request, upstream: Reply) -> Response | Deny:
+    async def relay(self, request: IncomingRequest, upstream: UpstreamResponse) -> OutgoingResponse | Deny:
         """Send the answer to the client.
 
         Raises:
@@ -61,24 +61,26 @@ class Relay:
             OverLimitError: the grant's limit was reached in the middle of it; the connection is cut.
         """
         self.status = upstream.status
-        names_hub = not rewrite.NAMING_HUB.isdisjoint(upstream.fields)
-        down = rewrite.headers(upstream.down, self.places) if names_hub else upstream.down
-        head = Head(self.status, down + self.more)
-        self._check(head.sent)
-        if self.status == UNAUTHORIZED and self.answer in {Answer.GIT, Answer.LFS}:
+        names_hub = not rewrite.URL_HEADERS.isdisjoint(upstream.fields)
+        down = rewrite.headers(upstream.client_headers, self.urls) if names_hub else upstream.client_headers
+        head = ResponseHead(self.status, down + self.extra_headers)
+        self._refuse_token_echo(head.wire)
+        if self.status == UNAUTHORIZED and self.response_kind in {ResponseKind.GIT, ResponseKind.LFS}:
             return self._unauthorized()
         if request.method == "HEAD" or self.status in NO_BODY:
-            return await request.answer(self._explained(head, upstream), upstream.whole or b"")
-        if not self._is_looked_into(upstream):
-            self.meter.check_room(upstream.content_length)
-            return await self._stream(request, upstream, self._explained(head, upstream), upstream.whole or b"")
-        if upstream.whole is not None:
-            return await self._whole(request, upstream, head, upstream.whole)
-        self.meter.check_room(upstream.content_length)
-        body, is_all = await _first(upstream)
+            return await request.send_response(self._with_explanation(head, upstream), upstream.buffered or b"")
+        if not self._is_inspected(upstream):
+            self.meter.check_quota(upstream.content_length)
+            return await self._stream(
+                request, upstream, self._with_explanation(head, upstream), upstream.buffered or b""
+            )
+        if upstream.buffered is not None:
+            return await self._send_buffered(request, upstream, head, upstream.buffered)
+        self.meter.check_quota(upstream.content_length)
+        body, is_all = await _read_prefix(upstream)
         if not is_all:
             return await self._stream(request, upstream, head, body)
-        return await self._whole(request, upstream, head, body)
+        return await self._send_buffered(request, upstream, head, body)
 
     def _unauthorized(self) -> Deny:
         """git would ask a person for a password, git-lfs ask the Hub again, so they get a no that is final."""
@@ -89,72 +91,78 @@ class Relay:
         """What the Hub cannot know of its no: it was asked without the token, or the token is no longer good."""
         if isinstance(self.decision, AllowAnonymous):
             return self.decision.why
-        name = self.held.account.name if self.held is not None else ""
+        name = self.account_token.account.name if self.account_token is not None else ""
         return f"the Hub no longer accepts the token of account '{name}'; run: hf-proxy login"
 
-    def _is_looked_into(self, upstream: Reply) -> bool:
+    def _is_inspected(self, upstream: UpstreamResponse) -> bool:
         """API answers and errors that are text. Events are passed on as they come."""
-        is_file = self.answer is Answer.FILE and upstream.status < 300 and XET_INFO not in self.accept
-        if self.answer is Answer.EVENTS and upstream.status < 300:
+        is_file = self.response_kind is ResponseKind.FILE and upstream.status < 300 and XET_INFO not in self.accept
+        if self.response_kind is ResponseKind.EVENTS and upstream.status < 300:
             return False
         return not is_file and _is_text(upstream.fields.get("content-type", ""))
 
-    def _check(self, data: bytes) -> None:
-        if self.held is not None and leak.found(self.held.needles, data):
+    def _refuse_token_echo(self, data: bytes) -> None:
+        if self.account_token is not None and leak.occurs(self.account_token.echo_patterns, data):
             raise UpstreamError(
                 "the Hub's answer held the account's token, so it was not passed on; see: hf-proxy audit"
             )
 
-    async def _whole(self, request: Request, upstream: Reply, head: Head, body: bytes) -> Response:
+    async def _send_buffered(
+        self, request: IncomingRequest, upstream: UpstreamResponse, head: ResponseHead, body: bytes
+    ) -> OutgoingResponse:
         """A short body that was read: looked into, rewritten where it must be, sent with its length."""
         encoding = upstream.fields.get("content-encoding", "")
-        plain = leak.plain(body, encoding, 16 * LOOKED_INTO) if encoding else body
+        plain = leak.decompressed(body, encoding, 16 * MAX_INSPECTED_BYTES) if encoding else body
         changed = body if plain is None else self._rewritten(plain, upstream)
-        self._check(changed)  # an LFS batch may hold the token where the credential was put in its place
-        head = self._explained(head, upstream)
+        self._refuse_token_echo(changed)  # an LFS batch may hold the token where the credential was put in its place
+        head = self._with_explanation(head, upstream)
         if plain is not None and changed != plain:
             body = changed
-            head = Head(head.status, tuple(pair for pair in head.pairs if pair[0].lower() != "content-encoding"))
-        self.meter.pass_down(len(body))
+            head = ResponseHead(
+                head.status, tuple(pair for pair in head.pairs if pair[0].lower() != "content-encoding")
+            )
+        self.meter.count_down(len(body))
         if upstream.fields.get("content-length") != str(len(body)):
-            head = Head(head.status, replaced(head.pairs, "Content-Length", str(len(body))))
-        return await request.answer(head, body)
+            head = ResponseHead(head.status, with_header(head.pairs, "Content-Length", str(len(body))))
+        return await request.send_response(head, body)
 
-    def _rewritten(self, body: bytes, upstream: Reply) -> bytes:
-        if (sentence := self._sentence(upstream)) is not None:
-            return refusals.amended(body, sentence)
-        if self.answer is Answer.LFS:
-            return rewrite.lfs_batch(body, self.places, self.exchange.credential)
-        return rewrite.xet_fileinfo(body, self.places) if XET_INFO in self.accept else body
+    def _rewritten(self, body: bytes, upstream: UpstreamResponse) -> bytes:
+        if (sentence := self._explanation(upstream)) is not None:
+            return refusals.with_explanation(body, sentence)
+        if self.response_kind is ResponseKind.LFS:
+            return rewrite.lfs_batch(body, self.urls, self.exchange.credential)
+        return rewrite.xet_fileinfo(body, self.urls) if XET_INFO in self.accept else body
 
-    def _explained(self, head: Head, upstream: Reply) -> Head:
+    def _with_explanation(self, head: ResponseHead, upstream: UpstreamResponse) -> ResponseHead:
         """Say why, where the Hub's own words cannot."""
-        sentence = self._sentence(upstream)
+        sentence = self._explanation(upstream)
         if sentence is None:
             return head
         said = next((value for name, value in head.pairs if name.lower() == "x-error-message"), "")  # looked into
         objections = self.decision.objections if isinstance(self.decision, AllowAnonymous) else ()
         warned = (*head.pairs, ("X-HF-Warning", refusals.warning(objections, sentence)))
-        return Head(head.status, replaced(warned, "X-Error-Message", f"{said} ({sentence})".strip()))
+        return ResponseHead(head.status, with_header(warned, "X-Error-Message", f"{said} ({sentence})".strip()))
 
-    def _sentence(self, upstream: Reply) -> str | None:
+    def _explanation(self, upstream: UpstreamResponse) -> str | None:
         """What to add to an answer, if anything."""
         if self.status < 400:
             return None
         if isinstance(self.decision, AllowAnonymous):
-            return self._why() if upstream.field("x-error-code") in HIDDEN_CODES and self.decision.why else None
+            return self._why() if upstream.field("x-error-code") in EXPLAINED_CODES and self.decision.why else None
         dead = self.status == UNAUTHORIZED and upstream.field("x-error-message").startswith(DEAD)
-        return self._why() if dead and self.held is not None else None
+        return self._why() if dead and self.account_token is not None else None
 
-    async def _stream(self, request: Request, upstream: Reply, head: Head, start: bytes) -> Response:
-        response = await request.begin(head)
+    async def _stream(
+        self, request: IncomingRequest, upstream: UpstreamResponse, head: ResponseHead, start: bytes
+    ) -> OutgoingResponse:
+        response = await request.start_response(head)
         try:
             if start:
                 await self._send(response, start)
-            if isinstance(response, PlainResponse):
-                await passing.rest(upstream, response, self.meter)
-            if upstream.content is not None:
-                async for chunk in upstream.content.iter_any():
+            if isinstance(response, FastResponse):
+                await passing.splice_body(upstream, response, self.meter)
+            if upstream.stream is not None:
+                async for chunk in upstream.stream.iter_any():
                     await self._send(response, chunk)
         except (OverLimitError, aiohttp.ClientError) as error:
             if request.transport is not None:
@@ -165,8 +173,8 @@ class Relay:
         await response.write_eof()
         return response
 
-    async def _send(self, response: Response, chunk: bytes) -> None:
-        self.meter.pass_down(len(chunk))
+    async def _send(self, response: OutgoingResponse, chunk: bytes) -> None:
+        self.meter.count_down(len(chunk))
         await response.write(chunk)
 
 
@@ -176,15 +184,15 @@ def _is_text(content_type: str) -> bool:
     return kind.startswith(TEXTUAL) or kind.endswith("+json") or not kind
 
 
-async def _first(upstream: Reply) -> tuple[bytes, bool]:
+async def _read_prefix(upstream: UpstreamResponse) -> tuple[bytes, bool]:
     """The body up to the limit, and whether that is all of it."""
-    content = upstream.content
+    content = upstream.stream
     if content is None:
         return b"", True
     parts: list[bytes] = []
     size = 0
     try:
-        while size < LOOKED_INTO and not content.at_eof():
+        while size < MAX_INSPECTED_BYTES and not content.at_eof():
             part = await content.readany()
             parts.append(part)
             size += len(part)

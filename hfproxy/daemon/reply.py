@@ -5,14 +5,14 @@ from typing import TYPE_CHECKING, Final, Self
 
 import aiohttp
 
-from hfproxy.core.headers import Headers, by_name, downward
-from hfproxy.core.rewrite import NAMING_HUB
+from hfproxy.core.headers import Headers, merged, to_client
+from hfproxy.core.rewrite import URL_HEADERS
 
 if TYPE_CHECKING:
-    from hfproxy.daemon.one_piece import Link
+    from hfproxy.daemon.one_piece import UpstreamConnection
 
 # What anybody here wants to know of an answer.
-ASKED: Final = NAMING_HUB | {
+READ_FIELDS: Final = URL_HEADERS | {
     "content-encoding",
     "content-length",
     "content-type",
@@ -22,14 +22,14 @@ ASKED: Final = NAMING_HUB | {
 }
 
 
-class Reply:
+class UpstreamResponse:
     """The head of an answer: `down`, what of its headers goes to the client, and `fields`, those that are `ASKED` for,
     by lower-case name; several of one are one list (RFC 9110 §5.3).
 
     `whole` is its body, where all of it is there; else it comes as `content`. Leaving it gives the connection back.
     """
 
-    __slots__ = ("content", "down", "fields", "lent", "status", "whole")
+    __slots__ = ("buffered", "client_headers", "connection", "fields", "status", "stream")
 
     def __init__(
         self,
@@ -39,14 +39,14 @@ class Reply:
         whole: bytes | None = None,
         content: aiohttp.StreamReader | None = None,
     ) -> None:
-        self.status, self.down, self.fields, self.whole, self.content = status, down, fields, whole, content
-        self.lent: Link | None = None  # the connection that it comes over, if that is one of ours
+        self.status, self.client_headers, self.fields, self.buffered, self.stream = status, down, fields, whole, content
+        self.connection: UpstreamConnection | None = None  # the connection that it comes over, if that is one of ours
 
     @classmethod
     def of(cls, status: int, headers: Headers, content: aiohttp.StreamReader) -> Self:
         """One whose body is still to come."""
-        fields = {name: value for name, value in by_name(headers).items() if name in ASKED}
-        return cls(status, downward(headers), fields, None, content)
+        fields = {name: value for name, value in merged(headers).items() if name in READ_FIELDS}
+        return cls(status, to_client(headers), fields, None, content)
 
     def field(self, name: str) -> str:
         """What a header says, by its lower-case name; empty where it is missing."""
@@ -60,12 +60,12 @@ class Reply:
 
     async def read(self) -> bytes:
         """The whole body."""
-        return await self.content.read() if self.content is not None else self.whole or b""
+        return await self.stream.read() if self.stream is not None else self.buffered or b""
 
-    async def leave(self) -> None:
+    async def release(self) -> None:
         """Nothing more is wanted of it."""
-        if self.lent is not None:
-            self.lent.give_back(whole=self.content is None or self.content.is_eof())
+        if self.connection is not None:
+            self.connection.release(whole=self.stream is None or self.stream.is_eof())
 
     async def __aenter__(self) -> Self:
         return self
@@ -73,4 +73,4 @@ class Reply:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.leave()
+        await self.release()

@@ -3,13 +3,13 @@
 import asyncio
 
 
-class Running:
+class ActiveConnections:
     """Which connections serve which grant at this moment. A connection serves one request at a time."""
 
     def __init__(self) -> None:
         self._connections: dict[str, set[asyncio.Transport]] = {}
 
-    def begin(self, grant_id: str, connection: asyncio.Transport | None) -> asyncio.Transport:
+    def add(self, grant_id: str, connection: asyncio.Transport | None) -> asyncio.Transport:
         """A connection is in use, until `end`."""
         if connection is None:  # it went away already; its handler is about to be cancelled
             raise ConnectionResetError
@@ -20,14 +20,14 @@ class Running:
             running.add(connection)
         return connection
 
-    def end(self, grant_id: str, connection: asyncio.Transport) -> None:
+    def remove(self, grant_id: str, connection: asyncio.Transport) -> None:
         """It is not any more."""
         running = self._connections[grant_id]
         running.discard(connection)
         if not running:
             del self._connections[grant_id]
 
-    def cut(self, grant_id: str) -> None:
+    def abort(self, grant_id: str) -> None:
         """Break them off: the server cancels their handlers, and with them what runs upstream."""
         for connection in tuple(self._connections.get(grant_id, ())):
             connection.abort()

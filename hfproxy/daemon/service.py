@@ -21,7 +21,7 @@ BACKLOG: Final = 4096
 TCP_LISTEN: Final = "0A"
 
 
-def notify(state: str) -> None:
+def sd_notify(state: str) -> None:
     """Tell the service manager, if there is one: `READY=1`, `STOPPING=1`, `WATCHDOG=1`.
 
     Nobody there is no failure: a shell may have inherited the address of a manager that is not ours.
@@ -37,7 +37,7 @@ def notify(state: str) -> None:
         manager.sendall(state.encode())
 
 
-def passed_sockets() -> dict[str, socket.socket]:
+def inherited_sockets() -> dict[str, socket.socket]:
     """The sockets that the service manager opened for us, by their names (`LISTEN_FDNAMES`).
 
     Raises:
@@ -66,7 +66,7 @@ def data_socket(passed: socket.socket | None, wanted: tuple[str, int], remembere
         StartError: the port is taken, or a passed socket contradicts the config.
     """
     if passed is not None:
-        return _agreeing(passed, wanted)
+        return _check_inherited(passed, wanted)
     host, port = wanted
     if port:
         return _listen(host, port)
@@ -79,7 +79,7 @@ def data_socket(passed: socket.socket | None, wanted: tuple[str, int], remembere
     return found
 
 
-def _agreeing(passed: socket.socket, wanted: tuple[str, int]) -> socket.socket:
+def _check_inherited(passed: socket.socket, wanted: tuple[str, int]) -> socket.socket:
     given = passed.getsockname()
     if passed.family != socket.AF_INET or given[0] != "127.0.0.1":
         raise StartError(f"the passed data socket listens on {given}, not on 127.0.0.1; fix ListenStream=")
@@ -100,12 +100,12 @@ def _listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError):  # a remembered port may be any number
         listener.close()
         raise StartError(
-            f"{host}:{port} is held by {_holder(port)}; stop it, or set listen.address in config.toml"
+            f"{host}:{port} is held by {_port_owner(port)}; stop it, or set listen.address in config.toml"
         ) from None
     return listener
 
 
-def _holder(port: int) -> str:
+def _port_owner(port: int) -> str:
     """Who listens on a port, from /proc/net/tcp (proc(5): the local address and port in hexadecimal)."""
     try:
         rows = [row.split() for row in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
@@ -148,7 +148,7 @@ def runtime_directory(path: Path) -> tuple[Path, int | None]:
     if str(path) == paths.DEDICATED_DIR:
         with suppress(FileNotFoundError):
             found = path.lstat()
-            if stat.S_IMODE(found.st_mode) == paths.SHARED and found.st_uid == os.getuid():
+            if stat.S_IMODE(found.st_mode) == paths.GROUP_DIR_MODE and found.st_uid == os.getuid():
                 return path, found.st_gid
     return private_directory(path), None
 
@@ -162,7 +162,7 @@ def control_socket(passed: socket.socket | None, path: Path, group: int | None =
     if passed is not None:
         return passed
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        if _answers(probe, path):
+        if _is_served(probe, path):
             raise StartError(f"another daemon answers at {path}; see: hf-proxy status")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
@@ -178,7 +178,7 @@ def control_socket(passed: socket.socket | None, path: Path, group: int | None =
     return listener
 
 
-def _answers(probe: socket.socket, path: Path) -> bool:
+def _is_served(probe: socket.socket, path: Path) -> bool:
     try:
         probe.connect(str(path))
     except OSError:
@@ -186,7 +186,7 @@ def _answers(probe: socket.socket, path: Path) -> bool:
     return True
 
 
-def only_one(state: Path) -> int:
+def lock_state_dir(state: Path) -> int:
     """Hold the state directory for this daemon as long as it lives; returns the lock's descriptor.
 
     Raises:

@@ -15,65 +15,68 @@ import structlog
 from hfproxy import config, wire
 from hfproxy.core import admission
 from hfproxy.daemon import opening, service, watchdog
-from hfproxy.daemon.accounts import Accounts
-from hfproxy.daemon.bridge import Bridge
-from hfproxy.daemon.control import ControlPlane
-from hfproxy.daemon.entrance import Entrance
-from hfproxy.daemon.grants import Grants
-from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.accounts import AccountRegistry
+from hfproxy.daemon.bridge import ContainerListener
+from hfproxy.daemon.control import ControlServer
+from hfproxy.daemon.entrance import HttpListener
+from hfproxy.daemon.grants import GrantRegistry
+from hfproxy.daemon.journal import JournalWriter
 from hfproxy.daemon.lockdown import Lockdown
-from hfproxy.daemon.members import Members
-from hfproxy.daemon.minting import Mint
-from hfproxy.daemon.projects import Projects
-from hfproxy.daemon.proxy import DataPlane
-from hfproxy.daemon.recall import Recalls
-from hfproxy.daemon.record import MINUTE, Recorder
-from hfproxy.daemon.rotation import Rotation
-from hfproxy.daemon.standing import Standing
-from hfproxy.daemon.store import Found, Store
-from hfproxy.daemon.upstream import Upstream
-from hfproxy.daemon.visitor import Door
+from hfproxy.daemon.members import AllowedUsers
+from hfproxy.daemon.minting import GrantIssuer
+from hfproxy.daemon.projects import ProjectTrust
+from hfproxy.daemon.proxy import ProxyHandler
+from hfproxy.daemon.recall import PendingRevocations
+from hfproxy.daemon.record import MINUTE, RequestRecorder
+from hfproxy.daemon.rotation import TokenRotation
+from hfproxy.daemon.standing import TokenHealth
+from hfproxy.daemon.store import GrantStore, StoredState
+from hfproxy.daemon.upstream import UpstreamClient
+from hfproxy.daemon.visitor import ConnectionLimiter
 
 log = structlog.get_logger()
 # How long running transfers may go on after SIGTERM.
 DRAIN_SECONDS: Final = 10
 
 
-async def serve(
+async def run(
     settings: config.Config,
     state: Path,
     data: socket.socket,
     control: socket.socket,
-    members: Members,
-    accounts: Accounts,
-    opener: opening.Opener,
-    journal: Journal,
-    store: Store,
-    loading: asyncio.Future[Found],
+    members: AllowedUsers,
+    accounts: AccountRegistry,
+    opener: opening.VaultOpener,
+    journal: JournalWriter,
+    store: GrantStore,
+    loading: asyncio.Future[StoredState],
 ) -> None:
     """Serve until SIGTERM or SIGINT; what is under way then is brought to its end. `loading`: what the store held.
 
     Raises:
         HFProxyError: it cannot be begun with.
     """
-    upstream = Upstream(settings.upstream)
+    upstream = UpstreamClient(settings.upstream)
     try:
         local, containers = admission.loopback(data.getsockname()[1]), settings.listen.bridge_host_port
         bridged = None if containers is None else admission.bridge(*containers)
         endpoint = local.endpoint
-        grants, recorder = Grants(journal, store, config.duration(settings.grants.max_ttl)), Recorder(journal)
+        grants, recorder = (
+            GrantRegistry(journal, store, config.duration(settings.grants.max_ttl)),
+            RequestRecorder(journal),
+        )
         await grants.restore(await loading)
-        recalls = Recalls(state, upstream)
+        recalls = PendingRevocations(state, upstream)
         lockdown = Lockdown(state, accounts, grants, journal, recalls)
         await lockdown.resume()
-        projects = Projects(state, accounts, journal)
-        commands = ControlPlane(
+        projects = ProjectTrust(state, accounts, journal)
+        commands = ControlServer(
             members,
             endpoint,
             accounts,
             opener,
             grants,
-            Mint(
+            GrantIssuer(
                 settings,
                 endpoint,
                 upstream.origin.url,
@@ -85,30 +88,39 @@ async def serve(
             journal,
             upstream,
             lockdown,
-            Rotation(accounts, journal, recalls, upstream),
+            TokenRotation(accounts, journal, recalls, upstream),
             projects,
             recorder.counts,
         )
-        standing = Standing(upstream, accounts, journal)
+        standing = TokenHealth(upstream, accounts, journal)
 
-        def plane(listener: admission.Listener) -> DataPlane:
-            return DataPlane(listener, state, upstream, accounts, grants, recorder, standing, settings.rules)
+        def make_handler(listener: admission.Listener) -> ProxyHandler:
+            return ProxyHandler(listener, state, upstream, accounts, grants, recorder, standing, settings.rules)
 
-        def for_containers(opened: socket.socket) -> Entrance:
-            return Entrance(opened, Door(members, container=True), plane(admission.bridge(*opened.getsockname())))
+        def make_container_listener(opened: socket.socket) -> HttpListener:
+            return HttpListener(
+                opened,
+                ConnectionLimiter(members, container=True),
+                make_handler(admission.bridge(*opened.getsockname())),
+            )
 
-        bridge = None if containers is None else Bridge(*containers, for_containers)
-        entrances: list[Entrance | Bridge] = [
-            Entrance(data, Door(members), plane(local)),
+        bridge = None if containers is None else ContainerListener(*containers, make_container_listener)
+        entrances: list[HttpListener | ContainerListener] = [
+            HttpListener(data, ConnectionLimiter(members), make_handler(local)),
             *([bridge] if bridge else []),
         ]
         for entrance in entrances:
-            await entrance.open()
-        beside = [grants.sweep(), _every_minute(recorder), watchdog.feed(lambda: grants.swept_at), lockdown.resend()]
-        beside += [bridge.keep()] if bridge else []
+            await entrance.start()
+        jobs = [
+            grants.sweep(),
+            _every_minute(recorder),
+            watchdog.feed(lambda: grants.last_sweep_at),
+            lockdown.retry_revocations_at_start(),
+        ]
+        jobs += [bridge.watch_interface()] if bridge else []
         log.info("ready", endpoint=endpoint, hub=upstream.origin.url, vault=accounts.vault.name, group=members.group)
-        await _until_stopped(control, commands, entrances, beside)
-        recorder.write_unknown()
+        await _until_stopped(control, commands, entrances, jobs)
+        recorder.flush_counts()
         await grants.close()
     finally:
         await upstream.close()
@@ -116,34 +128,34 @@ async def serve(
 
 async def _until_stopped(
     control: socket.socket,
-    commands: ControlPlane,
-    entrances: list[Entrance | Bridge],
-    beside: Iterable[Coroutine[None, None, None]],
+    commands: ControlServer,
+    entrances: list[HttpListener | ContainerListener],
+    jobs: Iterable[Coroutine[None, None, None]],
 ) -> None:
     """Answer both planes, and do what goes on `beside` them; at the end let all that was asked be answered."""
     async with asyncio.TaskGroup() as tasks:
-        background = [tasks.create_task(one) for one in beside]
+        background = [tasks.create_task(one) for one in jobs]
         control_server = await asyncio.start_unix_server(
             commands.serve, sock=control, limit=wire.MAX_LINE, backlog=service.BACKLOG
         )
-        service.notify("READY=1")
+        service.sd_notify("READY=1")
         await _stop_signal()
-        service.notify("STOPPING=1")
+        service.sd_notify("STOPPING=1")
         log.info("stopping")
         control_server.close()  # nobody new; who was let in stays
         for entrance in entrances:
-            entrance.refuse_new()
-        await asyncio.gather(*(entrance.settle() for entrance in entrances))
-        await commands.settle()
-        await asyncio.gather(*(entrance.close(DRAIN_SECONDS) for entrance in entrances))
+            entrance.stop_accepting()
+        await asyncio.gather(*(entrance.serve_accepted() for entrance in entrances))
+        await commands.drain()
+        await asyncio.gather(*(entrance.drain(DRAIN_SECONDS) for entrance in entrances))
         for task in background:
             task.cancel()
 
 
-async def _every_minute(recorder: Recorder) -> None:
+async def _every_minute(recorder: RequestRecorder) -> None:
     while True:
         await asyncio.sleep(MINUTE)
-        recorder.write_unknown()
+        recorder.flush_counts()
 
 
 async def _stop_signal() -> None:

@@ -11,49 +11,51 @@ from typing import Final
 
 import structlog
 
-from hfproxy.core.audit import Kind
+from hfproxy.core.audit import EventKind
 from hfproxy.daemon import identity, notices
-from hfproxy.daemon.accounts import Accounts, Held, Key
+from hfproxy.daemon.accounts import AccountKey, AccountRegistry, AccountToken
 from hfproxy.daemon.clock import now
-from hfproxy.daemon.journal import Journal
-from hfproxy.daemon.upstream import Upstream
+from hfproxy.daemon.journal import JournalWriter
+from hfproxy.daemon.upstream import UpstreamClient
 from hfproxy.errors import AccountError, JournalError, UpstreamError, VaultError
 
 log = structlog.get_logger()
 ASKED_AGAIN_SECONDS: Final = 60
 
 
-class Standing:
+class TokenHealth:
     """Asks about tokens that are in doubt."""
 
-    def __init__(self, upstream: Upstream, accounts: Accounts, journal: Journal) -> None:
+    def __init__(self, upstream: UpstreamClient, accounts: AccountRegistry, journal: JournalWriter) -> None:
         self._upstream, self._accounts, self._journal = upstream, accounts, journal
-        self._asked: dict[Key, float] = {}
+        self._checked_at: dict[AccountKey, float] = {}
         self._background: set[asyncio.Task[None]] = set()
 
-    def doubt(self, held: Held) -> None:
+    def suspect(self, held: AccountToken) -> None:
         """The Hub refused this account's token on a request."""
         key, at = held.account.key, time.monotonic()
-        if at - self._asked.get(key, -ASKED_AGAIN_SECONDS) < ASKED_AGAIN_SECONDS:
+        if at - self._checked_at.get(key, -ASKED_AGAIN_SECONDS) < ASKED_AGAIN_SECONDS:
             return
-        self._asked[key] = at
-        task = asyncio.get_running_loop().create_task(self._look_into(held))
+        self._checked_at[key] = at
+        task = asyncio.get_running_loop().create_task(self._verify(held))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _look_into(self, held: Held) -> None:
+    async def _verify(self, held: AccountToken) -> None:
         try:
-            if await identity.is_dead(self._upstream, held):
+            if await identity.is_revoked(self._upstream, held):
                 await self._mark(held)
         except (AccountError, UpstreamError) as error:
             log.warning("token_in_doubt", account=held.account.name, reason=str(error))
 
-    async def _mark(self, held: Held) -> None:
+    async def _mark(self, held: AccountToken) -> None:
         uid, name = held.account.key
         try:
             if not await self._accounts.mark_revoked(held, now()):
                 return  # another token is in its place by now
-            await self._journal.record({"at": now(), "kind": Kind.REVOKED_UPSTREAM.value, "uid": uid, "account": name})
+            await self._journal.append_durably(
+                {"at": now(), "kind": EventKind.REVOKED_UPSTREAM.value, "uid": uid, "account": name}
+            )
         except (JournalError, VaultError) as error:
-            log.warning("not_recorded", kind=Kind.REVOKED_UPSTREAM.value, account=name, reason=str(error))
-        await notices.show(f"The Hub no longer accepts the token of account '{name}'", "New one: hf-proxy rotate")
+            log.warning("not_recorded", kind=EventKind.REVOKED_UPSTREAM.value, account=name, reason=str(error))
+        await notices.notify(f"The Hub no longer accepts the token of account '{name}'", "New one: hf-proxy rotate")

@@ -21,8 +21,8 @@ import structlog
 
 from hfproxy.core import stored
 from hfproxy.core.access import Refusal
-from hfproxy.core.asleep import Brief
-from hfproxy.core.broker import REMEMBERED, Grant
+from hfproxy.core.asleep import GrantSummary
+from hfproxy.core.broker import MAX_ENDED, Grant
 from hfproxy.daemon.processes import Process
 from hfproxy.errors import StartError, StoreError
 
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 DIRECTORY: Final = "grants"
 FILE: Final = "grants.sqlite"
 # What a grant's brief says, of what is spelled.
-BRIEF: Final = ", ".join(
+SUMMARY: Final = ", ".join(
     f"json_extract(spelled, '$.{place}')" for place in ("expires_at", "order.parent", "order.uid", "order.pid")
 )
 # What each version added to the one before. Before the third a grant did not say whose it is: it was the daemon's own
@@ -52,14 +52,14 @@ CREATE TABLE IF NOT EXISTS briefs (id TEXT PRIMARY KEY, expires_at INTEGER, pare
 DROP TABLE briefs;
 CREATE TABLE briefs
     (number INTEGER PRIMARY KEY, id TEXT, expires_at INTEGER, parent TEXT, uid INTEGER, pid INTEGER);
-INSERT INTO briefs SELECT rowid, id, {BRIEF} FROM grants;
+INSERT INTO briefs SELECT rowid, id, {SUMMARY} FROM grants;
 """,  # noqa: S608  (a constant)
 )
 # Rows that this version did not write (SQLite itself refuses what is no JSON); the rest of what is spelled is looked at
 # when it is read.
 CONTRADICTIONS: Final = f"""
 SELECT count(*) FROM grants LEFT JOIN briefs ON number = grants.rowid WHERE
-    (grants.id, substr(json_extract(spelled, '$.digest'), 1, 16), {BRIEF}, json_extract(spelled, '$.caveats[0][1].at'))
+    (grants.id, substr(json_extract(spelled, '$.digest'), 1, 16), {SUMMARY}, json_extract(spelled, '$.caveats[0][1].at'))
     IS NOT (briefs.id, briefs.id, expires_at, parent, uid, pid, expires_at)
 """  # noqa: S608  (a constant)
 VERSION: Final = len(SCHEMA)
@@ -70,21 +70,21 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StoredState:
     """What was found at the start: briefs of the living grants, the oldest first, credentials that ended, and processes
     that live on without their grant.
 
     `at` is the last moment that was written down, `boot` the start of the machine that processes were counted from.
     """
 
-    briefs: tuple[Brief, ...]
+    summaries: tuple[GrantSummary, ...]
     ended: tuple[tuple[bytes, Refusal], ...]
-    barred: tuple[Process, ...]
+    survivors: tuple[Process, ...]
     at: int
     boot: str
 
 
-class Store:
+class GrantStore:
     """The file, and the one thread that writes it."""
 
     def __init__(self, directory: Path) -> None:
@@ -96,7 +96,7 @@ class Store:
         self._directory = directory / DIRECTORY
         # Until it is on disk what ended is written again with whatever is written next.
         self._ended: list[tuple[str, bytes, str]] = []
-        self._barred: list[Process] = []
+        self._survivors: list[Process] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)
@@ -107,9 +107,9 @@ class Store:
             # Reads what is written down, while the other is amid writing.
             self._reading = sqlite3.connect(self._directory / FILE, timeout=BUSY_SECONDS, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
-            raise self._unfit(str(error)) from None
+            raise self._damaged(str(error)) from None
 
-    def load(self) -> Found:
+    def load(self) -> StoredState:
         """Look through the file, and read what must be known at the start.
 
         Raises:
@@ -118,16 +118,19 @@ class Store:
         try:
             self._check()
             briefs = map(
-                Brief._make, self._file.execute("SELECT id, expires_at, parent, uid, pid FROM briefs ORDER BY number")
+                GrantSummary._make,
+                self._file.execute("SELECT id, expires_at, parent, uid, pid FROM briefs ORDER BY number"),
             )
             ended = [
                 (bytes(digest), Refusal(how)) for digest, how in self._file.execute("SELECT digest, how FROM ended")
             ]
             barred = [Process(pid, start) for pid, start in self._file.execute("SELECT pid, start FROM barred")]
             known = dict(self._file.execute("SELECT name, value FROM known"))
-            return Found(tuple(briefs), tuple(ended), tuple(barred), int(known.get("at", 0)), known.get("boot", ""))
+            return StoredState(
+                tuple(briefs), tuple(ended), tuple(barred), int(known.get("at", 0)), known.get("boot", "")
+            )
         except (sqlite3.Error, ValueError) as error:
-            raise self._unfit(str(error)) from None
+            raise self._damaged(str(error)) from None
 
     def grant(self, grant_id: str) -> Grant | None:
         """A grant as it was written down; None if it is not to be understood.
@@ -143,35 +146,37 @@ class Store:
                 f"the grants in {self._directory} cannot be read ({error}); see: hf-proxy status"
             ) from None
         try:
-            return stored.read(row[0] if row else "")
+            return stored.decode(row[0] if row else "")
         except StoreError as error:
             log.warning("grant_not_read", grant=grant_id, reason=str(error))
             return None
 
-    async def keep(self, grants: Iterable[Grant], at: int) -> None:
+    async def save(self, grants: Iterable[Grant], at: int) -> None:
         """Write grants down as they are now, but for what has ended; and what could not be written before.
 
         Raises:
             StoreError: they could not be written.
         """
-        rows = [(grant.id, stored.spell(grant), grant.digest, grant.brief) for grant in grants]
-        await self._do(lambda: self._write(rows, (), at))
+        rows = [(grant.id, stored.encode(grant), grant.digest, grant.brief) for grant in grants]
+        await self._run(lambda: self._write(rows, (), at))
 
-    async def end(self, grants: Iterable[tuple[Grant, Refusal]], at: int, barred: Iterable[Process] = ()) -> None:
+    async def save_ended(
+        self, grants: Iterable[tuple[Grant, Refusal]], at: int, barred: Iterable[Process] = ()
+    ) -> None:
         """Write down that grants ended, and how, and which processes live on without theirs; raises as `keep`."""
         rows, processes = [(grant.id, grant.digest, how.value) for grant, how in grants], list(barred)
-        await self._do(lambda: self._write((), rows, at, processes))
+        await self._run(lambda: self._write((), rows, at, processes))
 
-    async def free(self, process: Process) -> None:
+    async def forget_survivor(self, process: Process) -> None:
         """Such a process has ended as well; raises as `keep`."""
-        await self._do(lambda: self._file.execute("DELETE FROM barred WHERE pid = ? AND start = ?", process))
+        await self._run(lambda: self._file.execute("DELETE FROM barred WHERE pid = ? AND start = ?", process))
 
-    def remember(self, name: str, value: str) -> None:
+    def set_meta(self, name: str, value: str) -> None:
         """Write down one thing about the machine, at the start."""
         self._file.execute("INSERT OR REPLACE INTO known VALUES (?, ?)", (name, value))
 
     @property
-    def is_behind(self) -> bool:
+    def has_unsaved(self) -> bool:
         """Whether some that ended are not on disk yet."""
         return bool(self._ended)
 
@@ -183,13 +188,13 @@ class Store:
 
     def _write(
         self,
-        kept: Collection[tuple[str, str, bytes, Brief]],
+        kept: Collection[tuple[str, str, bytes, GrantSummary]],
         ended: Iterable[tuple[str, bytes, str]],
         at: int,
         barred: Iterable[Process] = (),
     ) -> None:
         self._ended += ended
-        self._barred += barred
+        self._survivors += barred
         self._file.execute("BEGIN IMMEDIATE")
         try:
             # Not `REPLACE`, which would move the row behind its children.
@@ -209,8 +214,8 @@ class Store:
                 )
                 self._file.execute("DELETE FROM grants WHERE id = ?", (grant_id,))
                 self._file.execute("INSERT OR REPLACE INTO ended VALUES (?, ?)", (digest, how))
-            self._file.execute("DELETE FROM ended WHERE rowid <= (SELECT max(rowid) FROM ended) - ?", (REMEMBERED,))
-            self._file.executemany("INSERT OR IGNORE INTO barred VALUES (?, ?)", self._barred)
+            self._file.execute("DELETE FROM ended WHERE rowid <= (SELECT max(rowid) FROM ended) - ?", (MAX_ENDED,))
+            self._file.executemany("INSERT OR IGNORE INTO barred VALUES (?, ?)", self._survivors)
             self._file.execute("INSERT OR REPLACE INTO known VALUES ('at', ?)", (str(at),))
             self._file.execute("COMMIT")
         except BaseException:
@@ -218,9 +223,9 @@ class Store:
                 self._file.execute("ROLLBACK")
             raise
         self._ended.clear()
-        self._barred.clear()
+        self._survivors.clear()
 
-    async def _do(self, work: Callable[[], Result]) -> Result:
+    async def _run(self, work: Callable[[], Result]) -> Result:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.Error as error:
@@ -233,7 +238,7 @@ class Store:
         self._file.execute("PRAGMA synchronous = FULL")
         (version,) = self._file.execute("PRAGMA user_version").fetchone()
         if not 0 <= version <= VERSION:
-            raise self._unfit("another version of hf-proxy wrote it")
+            raise self._damaged("another version of hf-proxy wrote it")
         if version < VERSION:
             steps = "".join(SCHEMA[version:])
             self._file.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
@@ -247,7 +252,7 @@ class Store:
         if wrong or more:
             raise ValueError("a grant in it contradicts itself")
 
-    def _unfit(self, why: str) -> StartError:
+    def _damaged(self, why: str) -> StartError:
         self._thread.shutdown(wait=False)
         reason = " ".join(why.split())[:200]
         return StartError(

@@ -17,21 +17,21 @@ from urllib.request import getproxies_environment, proxy_bypass
 import aiohttp
 from yarl import URL
 
-from hfproxy.config import Upstream as Settings
-from hfproxy.core.access import LOOK
-from hfproxy.core.headers import Upward
+from hfproxy.config import UpstreamSettings as Settings
+from hfproxy.core.access import SEE_AUDIT
+from hfproxy.core.headers import UpstreamHeaders
 from hfproxy.core.rewrite import same_origin
-from hfproxy.daemon.accounts import Held, Origin
-from hfproxy.daemon.links import CONNECT_SECONDS, SAFE, Links
+from hfproxy.daemon.accounts import AccountToken, Origin
+from hfproxy.daemon.links import CONNECT_SECONDS, SAFE_METHODS, ConnectionPool
 from hfproxy.daemon.one_piece import MAX_HEADER_BYTES
-from hfproxy.daemon.reply import Reply
+from hfproxy.daemon.reply import UpstreamResponse
 from hfproxy.errors import AccountError, ConfigError, UpstreamError
 
 # What the client library would add by itself; the client's own headers go up, and nothing else.
-AUTOMATIC: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+SKIPPED_AUTO_HEADERS: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 REVOKE: Final = "/api/credentials/revoke"
-REVOKE_HEADERS: Final = Upward(
+REVOKE_HEADERS: Final = UpstreamHeaders(
     (
         ("Accept", "application/json"),
         ("Accept-Encoding", "identity"),
@@ -43,18 +43,18 @@ REVOKE_HEADERS: Final = Upward(
 Body = AsyncIterable[bytes] | bytes | None
 
 
-class _OfSession(Reply):
+class _SessionResponse(UpstreamResponse):
     """An answer that aiohttp's session has read."""
 
     __slots__ = ("response",)
     response: aiohttp.ClientResponse
 
-    async def leave(self) -> None:
+    async def release(self) -> None:
         self.response.release()
         await self.response.wait_for_close()
 
 
-class Upstream:
+class UpstreamClient:
     """One session to one origin."""
 
     def __init__(self, settings: Settings) -> None:
@@ -66,13 +66,13 @@ class Upstream:
         context, ca = _tls(settings)
         self.origin = Origin(settings.hub, ca)
         self._proxy = _corporate_proxy(settings.hub)
-        self._links = Links(settings.hub, context)
+        self._pool = ConnectionPool(settings.hub, context)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=context, limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             trust_env=False,
-            skip_auto_headers=AUTOMATIC,
+            skip_auto_headers=SKIPPED_AUTO_HEADERS,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
@@ -80,15 +80,17 @@ class Upstream:
 
     async def close(self) -> None:
         """Close all connections."""
-        self._links.close()
+        self._pool.close()
         await self._session.close()
 
-    def admits(self, held: Held) -> bool:
+    def accepts_token_of(self, held: AccountToken) -> bool:
         """Whether an account's token may be sent to this upstream."""
         origin = held.account.origin
         return origin == self.origin or (origin.ca == self.origin.ca and same_origin(origin.url, self.origin.url))
 
-    async def send(self, method: str, raw_target: str, up: Upward, body: Body, held: Held | None) -> Reply:
+    async def send(
+        self, method: str, raw_target: str, up: UpstreamHeaders, body: Body, held: AccountToken | None
+    ) -> UpstreamResponse:
         """Send one request and return the answer's head; the body is still to be read. `held` None: without token.
 
         Raises:
@@ -97,8 +99,8 @@ class Upstream:
         """
         bearer = None if held is None else f"Bearer {self._token(held)}"
         try:
-            if body is None and method in SAFE and self._proxy is None:
-                return await self._links.send(method, raw_target, up, bearer)
+            if body is None and method in SAFE_METHODS and self._proxy is None:
+                return await self._pool.send(method, raw_target, up, bearer)
             asking = self._session.request(
                 method,
                 self._url(raw_target),
@@ -109,14 +111,14 @@ class Upstream:
             )
             response = await asyncio.create_task(asking)  # it counts seconds, which takes a task (`daemon.driven`)
         except (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError) as error:
-            raise UpstreamError(_of_the_proxy(error, self._proxy or "")) from None
+            raise UpstreamError(_describe_proxy_error(error, self._proxy or "")) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise UpstreamError(_in_words(error, self.origin.url)) from None
-        answer = _OfSession.of(response.status, tuple(response.headers.items()), response.content)
+            raise UpstreamError(_describe_error(error, self.origin.url)) from None
+        answer = _SessionResponse.of(response.status, tuple(response.headers.items()), response.content)
         answer.response = response
         return answer
 
-    async def revoke(self, held: Held) -> Reply:
+    async def revoke(self, held: AccountToken) -> UpstreamResponse:
         """Ask the Hub to end an account's token, which needs no other proof than the token itself (hub-wire §1.3).
 
         Raises as `send`.
@@ -127,12 +129,12 @@ class Upstream:
     def _url(self, raw_target: str) -> URL:
         url = URL(self.origin.url + raw_target, encoded=True)
         if url.raw_path_qs != raw_target:
-            raise UpstreamError(f"this address would not reach the Hub as it was checked; nothing was sent{LOOK}")
+            raise UpstreamError(f"this address would not reach the Hub as it was checked; nothing was sent{SEE_AUDIT}")
         return url
 
-    def _token(self, held: Held) -> str:
+    def _token(self, held: AccountToken) -> str:
         """The only way of a token to a request: `send` puts it into the header, `revoke` into the body."""
-        if not self.admits(held):
+        if not self.accepts_token_of(held):
             raise AccountError(
                 f"account '{held.account.name}' was logged in for {held.account.origin.url} with its certificates of"
                 f" then, not for {self.origin.url}; run: hf-proxy login"
@@ -164,14 +166,14 @@ def _corporate_proxy(hub: str) -> str | None:
     return proxies.get("https") or proxies.get("all")
 
 
-def _of_the_proxy(error: aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError, proxy: str) -> str:
+def _describe_proxy_error(error: aiohttp.ClientProxyConnectionError | aiohttp.ClientHttpProxyError, proxy: str) -> str:
     """Its address may hold a password, so only host and port are named."""
     place = urlsplit(proxy).netloc.rpartition("@")[2]
     what = f"answers {error.status}" if isinstance(error, aiohttp.ClientHttpProxyError) else "cannot be reached"
     return f"the proxy {place} {what}; check HTTPS_PROXY (or ALL_PROXY, NO_PROXY) where the daemon is started"
 
 
-def _in_words(error: aiohttp.ClientError | OSError, origin: str) -> str:
+def _describe_error(error: aiohttp.ClientError | OSError, origin: str) -> str:
     match error:
         case (
             aiohttp.ClientConnectorCertificateError()

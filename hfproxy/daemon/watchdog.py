@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hfproxy.daemon import service
 
 
-def seconds() -> float | None:
+def interval_s() -> float | None:
     """Within how many seconds the manager wants to hear that all is well (sd_watchdog_enabled(3)); None: never."""
     text = os.environ.get("WATCHDOG_USEC", "")
     for_us = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
@@ -20,8 +20,8 @@ async def feed(last_well: Callable[[], float]) -> None:
 
     Well is: this loop turns, and what is done every second was done lately; `last_well` says when (monotonic clock).
     """
-    limit = seconds()
+    limit = interval_s()
     while limit is not None:
         if time.monotonic() - last_well() < limit:
-            service.notify("WATCHDOG=1")
+            service.sd_notify("WATCHDOG=1")
         await asyncio.sleep(limit / 2)

@@ -15,8 +15,8 @@ from typing import Final
 
 from hfproxy.core import leak
 from hfproxy.scan import tokens
-from hfproxy.scan.places import Kind
-from hfproxy.scan.tokens import Form, Hit
+from hfproxy.scan.places import LocationKind
+from hfproxy.scan.tokens import Encoding, Match
 from hfproxy.secret import Secret
 
 # Start, end, and what comes there instead.
@@ -30,7 +30,7 @@ USER_BYTES: Final = 512
 ENV_WORDS: Final = re.compile(rb"(?im)^[ \t]*ENV[ \t]+\w+[ \t]+\Z")
 
 
-def without(data: bytes, found: list[Hit], kind: Kind, gone: Callable[[Secret], bool]) -> bytes:
+def remove_tokens(data: bytes, found: list[Match], kind: LocationKind, gone: Callable[[Secret], bool]) -> bytes:
     """The content without those of the tokens in it that are `gone`."""
     # A set: two tokens of one URL, or of one run of base64, are one edit.
     edits = {_edit(data, hit, kind, gone) for hit in found if gone(hit.token)}
@@ -41,26 +41,26 @@ def without(data: bytes, found: list[Hit], kind: Kind, gone: Callable[[Secret], 
     return b"".join([*parts, data[done:]])
 
 
-def _edit(data: bytes, hit: Hit, kind: Kind, gone: Callable[[Secret], bool]) -> Edit:
-    if hit.form is Form.BASE64:
+def _edit(data: bytes, hit: Match, kind: LocationKind, gone: Callable[[Secret], bool]) -> Edit:
+    if hit.form is Encoding.BASE64:
         return hit.start, hit.end, _encoded_without(data[hit.start : hit.end], gone)
     before = data[max(0, hit.start - USER_BYTES) : hit.start]
     user, rest = USER.search(before), REST.match(data, hit.end)
     if user is not None and rest is not None:
         start, end = hit.start - len(user[1]), rest.end()
-        if all(gone(other.token) for other in tokens.plain(data[start:end])):
+        if all(gone(other.token) for other in tokens.find_plain(data[start:end])):
             return start, end, b""
-    words = kind is Kind.NETRC or (kind is Kind.DOCKERFILE and ENV_WORDS.search(before) is not None)
+    words = kind is LocationKind.NETRC or (kind is LocationKind.DOCKERFILE and ENV_WORDS.search(before) is not None)
     return hit.start, hit.end, EMPTY_WORD if words and not _is_quoted(data, hit) else b""
 
 
-def _is_quoted(data: bytes, hit: Hit) -> bool:
+def _is_quoted(data: bytes, hit: Match) -> bool:
     return data[hit.start - 1 : hit.start] == b'"' == data[hit.end : hit.end + 1]
 
 
 def _encoded_without(run: bytes, gone: Callable[[Secret], bool]) -> bytes:
     text = tokens.unbase64(run)
-    again = base64.b64encode(without(text, list(tokens.plain(text)), Kind.FILE, gone))
+    again = base64.b64encode(remove_tokens(text, list(tokens.find_plain(text)), LocationKind.FILE, gone))
     if len(run) % 4:  # it came without padding
         again = again.rstrip(b"=")
     return again.translate(leak.URL_SAFE) if b"-" in run or b"_" in run else again

@@ -24,7 +24,7 @@ class Globs:
     def __bool__(self) -> bool:
         return self._directories is not None
 
-    def fit(self, path: str, *, directory: bool) -> bool:
+    def matches(self, path: str, *, directory: bool) -> bool:
         """Whether one of them fits a path, which is relative to where the scan began."""
         pattern = self._directories if directory else self._any
         return pattern is not None and pattern.fullmatch(path) is not None

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 
-class Kind(StrEnum):
+class LocationKind(StrEnum):
     """A kind of place, as `--json` names it."""
 
     TOKEN_FILE = "token-file"  # noqa: S105
@@ -31,22 +31,22 @@ class Kind(StrEnum):
 
 
 # By the end of the path. The first that fits counts.
-PLACES: Final = (
-    (Kind.TOKEN_FILE, (r"\.?huggingface(_staging)?/token",)),
-    (Kind.STORED_TOKENS, ("stored_tokens",)),
-    (Kind.NETRC, (r"[._]netrc",)),
-    (Kind.GIT_CREDENTIALS, (r"\.git-credentials", "git/credentials")),
+LOCATIONS: Final = (
+    (LocationKind.TOKEN_FILE, (r"\.?huggingface(_staging)?/token",)),
+    (LocationKind.STORED_TOKENS, ("stored_tokens",)),
+    (LocationKind.NETRC, (r"[._]netrc",)),
+    (LocationKind.GIT_CREDENTIALS, (r"\.git-credentials", "git/credentials")),
     (
-        Kind.GIT_CONFIG,
+        LocationKind.GIT_CONFIG,
         (r"\.git/.*", r"\.gitconfig", "git/config", r"[^/]+\.git/config", r"\.gitmodules", r"\.lfsconfig"),
     ),
-    (Kind.ENV_FILE, (r"\.env[^/]*", r"[^/]+\.env", r"\.flaskenv")),
+    (LocationKind.ENV_FILE, (r"\.env[^/]*", r"[^/]+\.env", r"\.flaskenv")),
     (
-        Kind.SHELL_HISTORY,
+        LocationKind.SHELL_HISTORY,
         (r"[._][^/]*hist(ory|file)[^/]*", "fish_history", r"[^/]*_history(\.txt)?", r"\.lesshst", r"\.viminfo"),
     ),
     (
-        Kind.SHELL_RC,
+        LocationKind.SHELL_RC,
         (
             r"\.?(ba|z|k|c|tc|mk)?sh(rc|env|_?profile|_login|_logout|_aliases)",
             r"\.([zx]?profile|z?log(in|out)|pam_environment)",
@@ -54,15 +54,15 @@ PLACES: Final = (
             r"environment\.d/.*",
         ),
     ),
-    (Kind.NOTEBOOK, (r"[^/]*\.ipynb",)),
+    (LocationKind.NOTEBOOK, (r"[^/]*\.ipynb",)),
     (
-        Kind.DOCKER_CONFIG,
+        LocationKind.DOCKER_CONFIG,
         (r"\.docker/config\.json", r"\.dockercfg", r"\.dockerconfigjson", r"containers/auth\.json"),
     ),
-    (Kind.COMPOSE, (r"(docker-|podman-)?compose[^/]*\.ya?ml",)),
-    (Kind.DOCKERFILE, (r"([^/]*\.)?(docker|container)file[^/]*",)),
+    (LocationKind.COMPOSE, (r"(docker-|podman-)?compose[^/]*\.ya?ml",)),
+    (LocationKind.DOCKERFILE, (r"([^/]*\.)?(docker|container)file[^/]*",)),
     (
-        Kind.CI,
+        LocationKind.CI,
         (
             r"\.(github|circleci|buildkite|woodpecker|drone|gitea|forgejo)/.*",
             r"\.(gitlab-ci|travis|drone|woodpecker|appveyor)\.ya?ml",
@@ -71,7 +71,7 @@ PLACES: Final = (
         ),
     ),
     (
-        Kind.AGENT_CONFIG,
+        LocationKind.AGENT_CONFIG,
         (
             r"\.claude(\.json[^/]*|/.*)|claude_desktop_config\.json",
             r"\.(cursor|codex|gemini|continue|codeium|windsurf|zed|roo|cline|amazonq|goose|kiro|junie)/.*",
@@ -81,7 +81,7 @@ PLACES: Final = (
         ),
     ),
 )
-PATTERNS: Final = tuple((kind, re.compile(f"/(?:{'|'.join(ends)})\\Z", re.IGNORECASE)) for kind, ends in PLACES)
+PATTERNS: Final = tuple((kind, re.compile(f"/(?:{'|'.join(ends)})\\Z", re.IGNORECASE)) for kind, ends in LOCATIONS)
 
 # Directories that tools fill, and fill again: what is in there came from elsewhere, and there is much of it.
 SKIPPED: Final = frozenset(
@@ -121,9 +121,9 @@ MEMBERS: Final = re.compile(
 )
 
 
-def kind_of(path: str) -> Kind:
+def kind_of(path: str) -> LocationKind:
     """What kind of place a file is, by its absolute path."""
-    return next((kind for kind, pattern in PATTERNS if pattern.search(path)), Kind.FILE)
+    return next((kind for kind, pattern in PATTERNS if pattern.search(path)), LocationKind.FILE)
 
 
 def is_settings(name: str) -> bool:
@@ -131,30 +131,30 @@ def is_settings(name: str) -> bool:
     return name.startswith(".") or "." not in name or name.endswith(SETTINGS)
 
 
-def known_files(home: str, environ: Mapping[str, str]) -> dict[str, Kind | None]:
+def known_files(home: str, environ: Mapping[str, str]) -> dict[str, LocationKind | None]:
     """The files to look into wherever they are; their kind, where their names do not say it."""
-    files: dict[str, Kind | None] = {os.path.join(home, name): None for name in IN_HOME}
+    files: dict[str, LocationKind | None] = {os.path.join(home, name): None for name in IN_HOME}
     hub = environ.get("HF_HOME")
     if hub:
-        files[os.path.join(hub, "token")] = Kind.TOKEN_FILE
-        files[os.path.join(hub, "stored_tokens")] = Kind.STORED_TOKENS
+        files[os.path.join(hub, "token")] = LocationKind.TOKEN_FILE
+        files[os.path.join(hub, "stored_tokens")] = LocationKind.STORED_TOKENS
     for variable in FILE_VARIABLES:
         if environ.get(variable):
             files[environ[variable]] = _KIND_BY_VARIABLE.get(variable)
     if environ.get("HF_TOKEN_PATH"):  # huggingface_hub keeps the others beside it
-        files[os.path.join(os.path.dirname(environ["HF_TOKEN_PATH"]), "stored_tokens")] = Kind.STORED_TOKENS
+        files[os.path.join(os.path.dirname(environ["HF_TOKEN_PATH"]), "stored_tokens")] = LocationKind.STORED_TOKENS
     return files
 
 
 _KIND_BY_VARIABLE: Final = {
-    "HF_TOKEN_PATH": Kind.TOKEN_FILE,
-    "NETRC": Kind.NETRC,
-    "HISTFILE": Kind.SHELL_HISTORY,
-    "GIT_CONFIG_GLOBAL": Kind.GIT_CONFIG,
+    "HF_TOKEN_PATH": LocationKind.TOKEN_FILE,
+    "NETRC": LocationKind.NETRC,
+    "HISTFILE": LocationKind.SHELL_HISTORY,
+    "GIT_CONFIG_GLOBAL": LocationKind.GIT_CONFIG,
 }
 
 
-def known_trees(home: str, environ: Mapping[str, str]) -> Iterator[str]:
+def roots_to_walk(home: str, environ: Mapping[str, str]) -> Iterator[str]:
     """The directories to walk: the home, and what variables have put outside of it."""
     yield home
     for variable in TREE_VARIABLES:

@@ -7,19 +7,19 @@ import os
 from collections.abc import Iterator, Mapping
 
 from hfproxy.scan import tokens
-from hfproxy.scan.places import Kind
-from hfproxy.scan.walk import Finding, Seen
+from hfproxy.scan.places import LocationKind
+from hfproxy.scan.walk import Finding, ScanCounts
 
 
 def environment(environ: Mapping[bytes, bytes]) -> Iterator[Finding]:
     """What is in our own, and so in that of the shell that called us."""
     for name, value in environ.items():
-        for hit in tokens.plain(value):
+        for hit in tokens.find_plain(value):
             variable = os.fsdecode(name)
-            yield Finding("environment", Kind.ENVIRONMENT, hit.token, hit.shape, variable=variable)
+            yield Finding("environment", LocationKind.ENVIRONMENT, hit.token, hit.shape, variable=variable)
 
 
-def processes(seen: Seen, folder: str = "/proc") -> Iterator[Finding]:
+def processes(seen: ScanCounts, folder: str = "/proc") -> Iterator[Finding]:
     """What is in everybody else's."""
     for name in sorted(filter(str.isdigit, os.listdir(folder) if os.path.isdir(folder) else []), key=int):
         place = os.path.join(folder, name)
@@ -40,11 +40,11 @@ def _process(place: str) -> Iterator[Finding]:
     program = os.path.basename(os.fsdecode(words.split(b"\0", 1)[0]))
     for entry in environ.split(b"\0"):
         name, _, value = entry.partition(b"=")
-        for hit in tokens.plain(value):
+        for hit in tokens.find_plain(value):
             path, variable = os.path.join(place, "environ"), os.fsdecode(name)
-            yield Finding(path, Kind.PROCESS, hit.token, hit.shape, variable=variable, program=program)
-    for hit in tokens.plain(words):
-        yield Finding(os.path.join(place, "cmdline"), Kind.PROCESS, hit.token, hit.shape, program=program)
+            yield Finding(path, LocationKind.PROCESS, hit.token, hit.shape, variable=variable, program=program)
+    for hit in tokens.find_plain(words):
+        yield Finding(os.path.join(place, "cmdline"), LocationKind.PROCESS, hit.token, hit.shape, program=program)
 
 
 def _read(path: str) -> bytes:

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from hfproxy.scan import places, tokens
-from hfproxy.scan.places import Kind
-from hfproxy.scan.tokens import Hit, Shape
+from hfproxy.scan.places import LocationKind
+from hfproxy.scan.tokens import Match, TokenKind
 from hfproxy.secret import Secret
 
 OURS: Final = b"hf_px_"
@@ -21,15 +21,15 @@ UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 HEAD_BYTES: Final = 8192
 
 
-def hits(data: bytes, path: str, kind: Kind | None = None) -> list[Hit]:
+def find_tokens(data: bytes, path: str, kind: LocationKind | None = None) -> list[Match]:
     """The tokens in the content of a file, in order; `kind` where the path does not say it."""
     name = os.path.basename(path)
-    certain: list[Hit] = []
+    certain: list[Match] = []
     if kind is not None or name in SPECIAL:
         certain = list(_by_place(data, kind or places.kind_of(path)))
-    others = list(tokens.plain(data))
+    others = list(tokens.find_plain(data))
     if len(data) <= places.SETTINGS_BYTES and places.is_settings(name):
-        others += tokens.encoded(data)
+        others += tokens.find_encoded(data)
     if not certain and len(others) < 2:
         return others
     taken = {hit.start for hit in certain}
@@ -41,36 +41,36 @@ def is_binary(data: bytes) -> bool:
     return b"\0" in data[:HEAD_BYTES]
 
 
-def binary_hits(data: bytes) -> list[Hit]:
+def binary_hits(data: bytes) -> list[Match]:
     """The tokens in a file that is no text, or one with two bytes a character; where they are is not exact."""
     if data[:2] in UTF16:
         data = data.decode("utf-16", "replace").encode("ascii", "replace")
-    return sorted(tokens.packed(data), key=lambda hit: hit.start)
+    return sorted(tokens.find_unbounded(data), key=lambda hit: hit.start)
 
 
-def login_of(found: list[Hit], data: bytes, refresh: Hit) -> Hit | None:
+def paired_access_token(found: list[Match], data: bytes, refresh: Match) -> Match | None:
     """The access token that a refresh token stands beside: the nearest of the same section or object."""
-    others = [hit for hit in found if hit.shape is not Shape.REFRESH and not _parted(data, hit, refresh)]
+    others = [hit for hit in found if hit.shape is not TokenKind.REFRESH and not _by_section(data, hit, refresh)]
     return min(others, key=lambda hit: abs(hit.start - refresh.start), default=None)
 
 
-def _parted(data: bytes, one: Hit, other: Hit) -> bool:
+def _by_section(data: bytes, one: Match, other: Match) -> bool:
     first, second = sorted((one, other), key=lambda hit: hit.start)
     between = data[first.end : second.start]
     return b"\n[" in between or b"}" in between
 
 
-def _by_place(data: bytes, kind: Kind) -> Iterator[Hit]:
-    if kind is Kind.TOKEN_FILE:
+def _by_place(data: bytes, kind: LocationKind) -> Iterator[Match]:
+    if kind is LocationKind.TOKEN_FILE:
         text = data.strip()
         if len(text.split()) == 1:
             yield from _certain(text, data.index(text))
-    elif kind is Kind.STORED_TOKENS:
+    elif kind is LocationKind.STORED_TOKENS:
         for match in places.MEMBERS.finditer(data):
             yield from _certain(match[2], match.start(2), refresh=match[1] == b"refresh_token")
 
 
-def _certain(text: bytes, start: int, *, refresh: bool = False) -> Iterator[Hit]:
+def _certain(text: bytes, start: int, *, refresh: bool = False) -> Iterator[Match]:
     if len(text) >= SHORTEST and text.isascii() and not text.startswith(OURS):
-        shape = Shape.REFRESH if refresh else tokens.shape_of(text)
-        yield Hit(start, start + len(text), Secret(text.decode()), shape)
+        shape = TokenKind.REFRESH if refresh else tokens.shape_of(text)
+        yield Match(start, start + len(text), Secret(text.decode()), shape)

@@ -19,7 +19,7 @@ from typing import Final
 
 from hfproxy import durable
 from hfproxy.scan import edits, reading
-from hfproxy.scan.places import Kind
+from hfproxy.scan.places import LocationKind
 from hfproxy.secret import Secret
 
 # All of it is held in memory, twice.
@@ -28,11 +28,11 @@ FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class ByHandError(Exception):
+class ManualEditError(Exception):
     """This file is not to be changed by a program; says why."""
 
 
-def scrub(names: Sequence[str], kind: Kind, gone: Callable[[Secret], bool]) -> None:
+def redact_file(names: Sequence[str], kind: LocationKind, is_stored: Callable[[Secret], bool]) -> None:
     """Take the tokens that are `gone` out of a file; `names` are those of its names that are known, real paths all.
 
     Raises:
@@ -40,14 +40,14 @@ def scrub(names: Sequence[str], kind: Kind, gone: Callable[[Secret], bool]) -> N
     """
     try:
         before, data = _read(names[0])
-        new = edits.without(data, reading.hits(data, names[0], kind), kind, gone)
+        new = edits.remove_tokens(data, reading.find_tokens(data, names[0], kind), kind, is_stored)
         if new != data:
             _check(before, len(names))
             _replace(names, before, new)
     except FileNotFoundError:
         return  # and its tokens with it
     except OSError as error:
-        raise ByHandError(error.strerror or "it cannot be changed") from None
+        raise ManualEditError(error.strerror or "it cannot be changed") from None
 
 
 def _read(path: str) -> tuple[os.stat_result, bytes]:
@@ -55,22 +55,22 @@ def _read(path: str) -> tuple[os.stat_result, bytes]:
     with open(fd, "rb") as file:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise ByHandError("it is not a file any more")
+            raise ManualEditError("it is not a file any more")
         if status.st_size > MOST_BYTES:
-            raise ByHandError("it is too large to be changed in one piece")
+            raise ManualEditError("it is too large to be changed in one piece")
         data = file.read()
     if reading.is_binary(data):
-        raise ByHandError("it is binary")
+        raise ManualEditError("it is binary")
     return status, data
 
 
 def _check(status: os.stat_result, names: int) -> None:
     if status.st_uid != os.geteuid():
-        raise ByHandError(f"it belongs to uid {status.st_uid}")
+        raise ManualEditError(f"it belongs to uid {status.st_uid}")
     if not status.st_mode & stat.S_IWUSR:
-        raise ByHandError("it is read-only")
+        raise ManualEditError("it is read-only")
     if status.st_nlink != names:
-        raise ByHandError(f"it has {status.st_nlink} names, and not all of them were scanned")
+        raise ManualEditError(f"it has {status.st_nlink} names, and not all of them were scanned")
 
 
 def _replace(names: Sequence[str], before: os.stat_result, new: bytes) -> None:
@@ -78,14 +78,14 @@ def _replace(names: Sequence[str], before: os.stat_result, new: bytes) -> None:
         _write(fresh, names[0], before, new)
         for name in names:
             if _identity(os.lstat(name)) != _identity(before):
-                raise ByHandError("it was changed meanwhile; run it again")
+                raise ManualEditError("it was changed meanwhile; run it again")
         for name in names[1:]:
             with _beside(name) as other:
                 os.link(fresh, other)
                 os.rename(other, name)
-                durable.sync(Path(name).parent)
+                durable.sync_directory(Path(name).parent)
         os.rename(fresh, names[0])
-        durable.sync(Path(names[0]).parent)
+        durable.sync_directory(Path(names[0]).parent)
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:

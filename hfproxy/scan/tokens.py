@@ -19,7 +19,7 @@ from hfproxy.core import leak
 from hfproxy.secret import Secret
 
 
-class Shape(StrEnum):
+class TokenKind(StrEnum):
     """What kind of token it is."""
 
     USER = "user"
@@ -29,7 +29,7 @@ class Shape(StrEnum):
     REFRESH = "refresh"
 
 
-class Form(StrEnum):
+class Encoding(StrEnum):
     """How it is written."""
 
     PLAIN = "plain"
@@ -38,14 +38,14 @@ class Form(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class Match:
     """A token, and the bytes that hold it; in base64 they hold what is around it as well."""
 
     start: int
     end: int
     token: Secret
-    shape: Shape
-    form: Form = Form.PLAIN
+    shape: TokenKind
+    form: Encoding = Encoding.PLAIN
 
 
 # No token is longer than this, and nothing that is looked at before one.
@@ -60,7 +60,12 @@ PACKED: Final = (
     re.compile(rb"hf_(?:[A-Za-z0-9]{34}|(?:oauth|jwt)_[A-Za-z0-9._-]{20,8000})"),
     re.compile(rb"api_org_[A-Za-z0-9]{34}"),
 )
-SHAPES: Final = ((b"hf_oauth_", Shape.OAUTH), (b"hf_jwt_", Shape.JWT), (b"hf_", Shape.USER), (b"api_org_", Shape.ORG))
+SHAPES: Final = (
+    (b"hf_oauth_", TokenKind.OAUTH),
+    (b"hf_jwt_", TokenKind.JWT),
+    (b"hf_", TokenKind.USER),
+    (b"api_org_", TokenKind.ORG),
+)
 # What may stand before a token: no letter, digit or underscore, but such as end an escape: `%3D`, `\n`, a colour.
 BEFORE: Final = re.compile(
     rb"(?:\A|[^A-Za-z0-9_]|%[0-9A-Fa-f]{2}|\\[abefnrtv0]|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}"
@@ -78,10 +83,10 @@ WORD_LETTERS: Final = 5
 SHORT_WORD_LETTERS: Final = 4
 LONG: Final = frozenset({b"hf_oauth_", b"hf_jwt_"})
 PARTS: Final = re.compile(rb"[._-]+")
-SAME_AGAIN: Final = re.compile(rb"(.)\1{4}")
+REPEATED: Final = re.compile(rb"(.)\1{4}")
 
 # Digits of base64 that `hf_` and `api_org_` make by themselves, wherever they begin.
-BASE64_SIGNS: Final = tuple({*leak.needles("hf_"), *leak.needles("api_org_")} - {b"hf_", b"api_org_"})
+BASE64_SIGNS: Final = tuple({*leak.patterns("hf_"), *leak.patterns("api_org_")} - {b"hf_", b"api_org_"})
 BASE64_RUN: Final = re.compile(rb"[A-Za-z0-9+/_-]{40,}={0,2}")
 PERCENT_SIGN: Final = b"%5"
 PERCENT: Final = re.compile(
@@ -89,37 +94,37 @@ PERCENT: Final = re.compile(
 )
 
 
-def plain(data: bytes) -> Iterator[Hit]:
+def find_plain(data: bytes) -> Iterator[Match]:
     """The tokens that stand there as they are, in no particular order."""
     for pattern in PATTERNS:
         for match in pattern.finditer(data):
             text = match[0].rstrip(b"._-")
             start = match.start()
-            if by_chance(text) and BEFORE.search(data, max(0, start - BEFORE_BYTES), start):
-                yield Hit(start, start + len(text), Secret(text.decode("ascii")), shape_of(text))
+            if looks_random(text) and BEFORE.search(data, max(0, start - BEFORE_BYTES), start):
+                yield Match(start, start + len(text), Secret(text.decode("ascii")), shape_of(text))
 
 
-def packed(data: bytes) -> Iterator[Hit]:
+def find_unbounded(data: bytes) -> Iterator[Match]:
     """The tokens in what is no text, where nothing tells where they begin and end."""
     for pattern in PACKED:
         for match in pattern.finditer(data):
-            if by_chance(match[0]):
-                yield Hit(match.start(), match.end(), Secret(match[0].decode("ascii")), shape_of(match[0]))
+            if looks_random(match[0]):
+                yield Match(match.start(), match.end(), Secret(match[0].decode("ascii")), shape_of(match[0]))
 
 
-def encoded(data: bytes) -> Iterator[Hit]:
+def find_encoded(data: bytes) -> Iterator[Match]:
     """The tokens inside of base64 and of percent-encoded text: for small files where that is done."""
     if PERCENT_SIGN in data:
         for match in PERCENT.finditer(data):
-            yield from _inside(unquote_to_bytes(match[0]), match.start(), match.end(), Form.PERCENT)
-    if leak.found(BASE64_SIGNS, data):
+            yield from _inside(unquote_to_bytes(match[0]), match.start(), match.end(), Encoding.PERCENT)
+    if leak.occurs(BASE64_SIGNS, data):
         for match in BASE64_RUN.finditer(data):
-            yield from _inside(unbase64(match[0]), match.start(), match.end(), Form.BASE64)
+            yield from _inside(unbase64(match[0]), match.start(), match.end(), Encoding.BASE64)
 
 
-def _inside(text: bytes, start: int, end: int, form: Form) -> Iterator[Hit]:
-    for hit in plain(text):
-        yield Hit(start, end, hit.token, hit.shape, form)
+def _inside(text: bytes, start: int, end: int, form: Encoding) -> Iterator[Match]:
+    for hit in find_plain(text):
+        yield Match(start, end, hit.token, hit.shape, form)
 
 
 def unbase64(run: bytes) -> bytes:
@@ -131,12 +136,12 @@ def unbase64(run: bytes) -> bytes:
         return b""
 
 
-def shape_of(text: bytes) -> Shape:
+def shape_of(text: bytes) -> TokenKind:
     """By its prefix."""
-    return next((shape for prefix, shape in SHAPES if text.startswith(prefix)), Shape.USER)
+    return next((shape for prefix, shape in SHAPES if text.startswith(prefix)), TokenKind.USER)
 
 
-def by_chance(text: bytes) -> bool:
+def looks_random(text: bytes) -> bool:
     """Whether what follows the prefix was made by chance and not by a person."""
     prefix = next(prefix for prefix, _ in SHAPES if text.startswith(prefix))
     # A long one has parts, and so has a name: `hf_oauth_redirect_uri`.
@@ -144,7 +149,7 @@ def by_chance(text: bytes) -> bool:
     return (
         len(set(body)) >= FEWEST_LETTERS
         and body.lower() != body != body.upper()
-        and SAME_AGAIN.search(body) is None
+        and REPEATED.search(body) is None
         and WORDS.search(body.lower()) is None
         and not _is_camel_case(body, SHORT_WORD_LETTERS if prefix in LONG else WORD_LETTERS)
     )
@@ -165,9 +170,9 @@ def digest(token: Secret) -> str:
     return hashlib.sha256(token.reveal().encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def masked(text: str) -> str:
+def redacted(text: str) -> str:
     """A path or a name without the tokens in it."""
     data = text.encode("utf-8", "surrogateescape")
-    for hit in sorted(plain(data), key=lambda hit: hit.start, reverse=True):
+    for hit in sorted(find_plain(data), key=lambda hit: hit.start, reverse=True):
         data = data[: hit.start] + f"<{fingerprint(hit.token)}>".encode() + data[hit.end :]
     return data.decode("utf-8", "surrogateescape")

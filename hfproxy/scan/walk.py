@@ -13,8 +13,8 @@ from typing import Final
 
 from hfproxy.scan import places, reading, tokens
 from hfproxy.scan.globs import Globs
-from hfproxy.scan.places import Kind
-from hfproxy.scan.tokens import Hit, Shape
+from hfproxy.scan.places import LocationKind
+from hfproxy.scan.tokens import Match, TokenKind
 from hfproxy.secret import Secret
 
 # Weights, archives, images: in a binary of more than this nobody typed a token.
@@ -29,9 +29,9 @@ class Finding:
     """A token in the clear, and where."""
 
     path: str
-    kind: Kind
+    kind: LocationKind
     token: Secret
-    shape: Shape
+    shape: TokenKind
     line: int | None = None
     beside: Secret | None = None
     """Of a refresh token: the token that it renews."""
@@ -40,7 +40,7 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Seen:
+class ScanCounts:
     """What was looked into, and what was not."""
 
     files: int = 0
@@ -58,19 +58,19 @@ class Walk:
     def __init__(
         self,
         exclude: Globs,
-        kinds: Mapping[str, Kind | None] | None = None,
+        kinds: Mapping[str, LocationKind | None] | None = None,
         *,
         one_system: bool = False,
         tick: Callable[["Walk"], None] = lambda _: None,
     ) -> None:
         """`kinds`: of files whose names do not say it; `one_system`: stay on the file system of each tree;
         `tick` is called for each directory."""
-        self.seen = Seen()
+        self.seen = ScanCounts()
         self.findings: dict[str, list[Finding]] = {}
         self._exclude, self._kinds = exclude, kinds or {}
         self._one_system, self._tick = one_system, tick
 
-    def look(self, path: str) -> None:
+    def scan(self, path: str) -> None:
         """Look into a file, or into everything below a directory; a symbolic link is followed.
 
         Raises:
@@ -95,7 +95,7 @@ class Walk:
                 with os.scandir(directory) as entries:
                     listed = list(entries)
             except OSError as error:
-                self._could_not(error)
+                self._skip(error)
                 continue
             self._listed(listed, root, coming)
 
@@ -117,7 +117,7 @@ class Walk:
                 self._linked(entry.path)
 
     def _is_excluded(self, path: str, root: str, *, directory: bool) -> bool:
-        return bool(self._exclude) and self._exclude.fit(os.path.relpath(path, root), directory=directory)
+        return bool(self._exclude) and self._exclude.matches(os.path.relpath(path, root), directory=directory)
 
     def _linked(self, path: str) -> None:
         """A link to a file is followed, wherever it leads; one to a directory is not."""
@@ -134,14 +134,14 @@ class Walk:
         try:
             fd = os.open(path, FLAGS)
         except OSError as error:
-            self._could_not(error)
+            self._skip(error)
             return
         try:
             status = os.fstat(fd)
             if stat.S_ISREG(status.st_mode):
                 self._content(fd, path, status.st_size)
         except OSError as error:
-            self._could_not(error)
+            self._skip(error)
         finally:
             os.close(fd)
 
@@ -155,22 +155,22 @@ class Walk:
         self.seen.bytes += size
         if size <= PIECE_BYTES:
             kind = self._kinds.get(path)
-            found = reading.binary_hits(data) if binary else reading.hits(data, path, kind)
+            found = reading.binary_hits(data) if binary else reading.find_tokens(data, path, kind)
             if found:
-                self._keep(path, Kind.BINARY if binary else kind, data, found, 1)
+                self._keep(path, LocationKind.BINARY if binary else kind, data, found, 1)
             return
         for piece, line, found in _pieces(fd, data):
             self._keep(path, None, piece, found, line)
 
-    def _keep(self, path: str, kind: Kind | None, data: bytes, found: list[Hit], line: int) -> None:
+    def _keep(self, path: str, kind: LocationKind | None, data: bytes, found: list[Match], line: int) -> None:
         kind = kind or places.kind_of(path)
         here, counted = self.findings.setdefault(path, []), 0
         for hit in found:
-            login = reading.login_of(found, data, hit) if hit.shape is Shape.REFRESH else None
+            login = reading.paired_access_token(found, data, hit) if hit.shape is TokenKind.REFRESH else None
             line, counted = line + data.count(b"\n", counted, hit.start), hit.start
             here.append(Finding(path, kind, hit.token, hit.shape, line, None if login is None else login.token))
 
-    def _could_not(self, error: OSError) -> None:
+    def _skip(self, error: OSError) -> None:
         if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ENXIO}:  # gone meanwhile, or a socket in its place
             self.seen.denied += 1
 
@@ -179,7 +179,7 @@ def _is_filled(name: str) -> bool:
     return name in places.SKIPPED or name.startswith(places.HUB_CACHES)
 
 
-def _pieces(fd: int, data: bytes) -> Iterator[tuple[bytes, int, list[Hit]]]:
+def _pieces(fd: int, data: bytes) -> Iterator[tuple[bytes, int, list[Match]]]:
     """A large text piece by piece, with the number of each one's first line and what begins in it.
 
     The pieces overlap, by what a token may be long: it is found in the one where all of it is.
@@ -190,7 +190,7 @@ def _pieces(fd: int, data: bytes) -> Iterator[tuple[bytes, int, list[Hit]]]:
         data += more
         end = len(data) - tokens.LONGEST if more else len(data)
         begin = 0 if first else tokens.BEFORE_BYTES
-        found = sorted((hit for hit in tokens.plain(data) if begin <= hit.start < end), key=lambda hit: hit.start)
+        found = sorted((hit for hit in tokens.find_plain(data) if begin <= hit.start < end), key=lambda hit: hit.start)
         if found:
             yield data, line, found
         if not more:

@@ -39,13 +39,13 @@ class Vault(Protocol):
     def unlock(self, passphrase: Secret) -> None:
         """Open a sealed vault, or make one. Raises PassphraseError, VaultError."""
 
-    def resume(self, key: Secret) -> None:
+    def unlock_with_key(self, key: Secret) -> None:
         """Open a sealed vault with the key that it gave out; raises as `unlock`."""
 
     def lock(self) -> None:
         """Forget what opens it; nothing where there is no such thing. At once, whatever else is under way."""
 
-    def wake(self) -> None:
+    def user_is_present(self) -> None:
         """A person is there who wants to be asked, even if a prompt was dismissed a moment ago."""
 
     def seal(self, passphrase: Secret) -> None:

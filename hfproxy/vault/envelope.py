@@ -21,7 +21,7 @@ from hfproxy.secret import Secret
 MAGIC: Final = b"hf-proxy sealed 1\n"
 KEY_BYTES: Final = 32
 HEADER: Final = struct.Struct(f">{len(MAGIC)}sIII16s12s")
-KEPT: Final = struct.Struct(f">III16s{KEY_BYTES}s")
+EXPORTED_KEY: Final = struct.Struct(f">III16s{KEY_BYTES}s")
 TAG_BYTES: Final = 16
 MAX_BYTES: Final = 16 * 1024 * 1024
 LOCKED: Final = "the vault is locked; run: hf-proxy unlock"
@@ -36,10 +36,10 @@ class Cost:
     lanes: int = 4
 
 
-USUAL: Final = Cost()
+DEFAULT_COST: Final = Cost()
 # What an envelope may ask for: no less than is safe, no more than a small machine has.
-LEAST: Final = Cost(19 * 1024, 2, 1)
-MOST: Final = Cost(256 * 1024, 8, 16)
+MIN_COST: Final = Cost(19 * 1024, 2, 1)
+MAX_COST: Final = Cost(256 * 1024, 8, 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +54,10 @@ class _Key:
         return "<key>"
 
 
-class Seal:
+class Sealer:
     """Seals documents for one place, and opens what was sealed there, while it has the key."""
 
-    def __init__(self, place: str, cost: Cost = USUAL, least: Cost = LEAST) -> None:
+    def __init__(self, place: str, cost: Cost = DEFAULT_COST, least: Cost = MIN_COST) -> None:
         """`place` is for messages; `cost` for a new passphrase; `least` is what an envelope must have cost."""
         self._place, self._cost, self._least = place, cost, least
         self._key: _Key | None = None
@@ -70,11 +70,11 @@ class Seal:
     def key(self) -> Secret:
         """The key itself, for `take`: not the passphrase, and of no use for another vault. Raises VaultLockedError."""
         key = self._unlocked()
-        return Secret(KEPT.pack(key.cost.memory, key.cost.passes, key.cost.lanes, key.salt, key.key).hex())
+        return Secret(EXPORTED_KEY.pack(key.cost.memory, key.cost.passes, key.cost.lanes, key.salt, key.key).hex())
 
-    def choose(self, passphrase: Secret) -> None:
+    def set_passphrase(self, passphrase: Secret) -> None:
         """Seal under this one from now on; raises PassphraseError."""
-        self._key = _derive(_stated(passphrase), self._cost, secrets.token_bytes(16))
+        self._key = _derive(_parse_header(passphrase), self._cost, secrets.token_bytes(16))
 
     def unlock(self, passphrase: Secret, sealed: bytes) -> None:
         """Derive the key, and prove it on what is sealed.
@@ -85,15 +85,15 @@ class Seal:
         """
         cost, salt = self._header(sealed)
         try:
-            key = _derive(_stated(passphrase), cost, salt)
+            key = _derive(_parse_header(passphrase), cost, salt)
         except MemoryError:
             raise VaultError(f"there is not enough memory to open {self._place}; free some, then try again") from None
         self._prove(key, sealed)
 
-    def take(self, kept: Secret, sealed: bytes) -> None:
+    def unlock_with_key(self, kept: Secret, sealed: bytes) -> None:
         """The same with a key that was given out by `key`; raises as `unlock`."""
         try:
-            memory, passes, lanes, salt, key = KEPT.unpack(bytes.fromhex(kept.reveal()))
+            memory, passes, lanes, salt, key = EXPORTED_KEY.unpack(bytes.fromhex(kept.reveal()))
         except (struct.error, ValueError):
             raise PassphraseError(f"the key that was kept for {self._place} is damaged; run: hf-proxy unlock") from None
         if self._header(sealed) != (Cost(memory, passes, lanes), salt):
@@ -147,9 +147,9 @@ class Seal:
             raise self._damaged()
         magic, memory, passes, lanes, salt, _ = HEADER.unpack_from(sealed)
         in_bounds = (
-            self._least.memory <= memory <= MOST.memory
-            and self._least.passes <= passes <= MOST.passes
-            and self._least.lanes <= lanes <= MOST.lanes
+            self._least.memory <= memory <= MAX_COST.memory
+            and self._least.passes <= passes <= MAX_COST.passes
+            and self._least.lanes <= lanes <= MAX_COST.lanes
             and memory >= 8 * lanes  # Argon2 asks for it (RFC 9106 §3.1)
         )
         if magic != MAGIC or not in_bounds:
@@ -162,7 +162,7 @@ class Seal:
         )
 
 
-def _stated(passphrase: Secret) -> Secret:
+def _parse_header(passphrase: Secret) -> Secret:
     if not passphrase:
         raise PassphraseError("an empty passphrase seals nothing; choose one: hf-proxy unlock")
     return passphrase

@@ -21,7 +21,7 @@ from hfproxy.errors import VaultError
 from hfproxy.secret import Secret
 
 # (add_key, keyctl) by machine: syscalls(2).
-NUMBERS: Final = {"x86_64": (248, 250), "aarch64": (217, 219), "riscv64": (217, 219), "ppc64le": (269, 271)}
+SYSCALLS: Final = {"x86_64": (248, 250), "aarch64": (217, 219), "riscv64": (217, 219), "ppc64le": (269, 271)}
 THREAD_KEYRING: Final = -1
 USER_KEYRING: Final = -4
 SETPERM: Final = 5
@@ -36,13 +36,13 @@ PERMISSIONS: Final = 0x3F0B0000
 LONGEST: Final = 1024
 
 
-class Kept:
+class KernelKeyCache:
     """The place of one daemon's key, told apart by its state directory."""
 
     def __init__(self, state: Path) -> None:
         self._name = b"hf-proxy:" + hashlib.sha256(os.fsencode(state)).hexdigest()[:32].encode()
 
-    def keep(self, key: Secret, seconds: int) -> None:
+    def put(self, key: Secret, seconds: int) -> None:
         """Keep it for that long, in place of one that is there.
 
         It is made where only this thread can see it, and moved once it has an end and its permissions.
@@ -61,7 +61,7 @@ class Kept:
                 " file: hf-proxy unlock --passphrase-file FILE"
             ) from None
 
-    def find(self) -> Secret | None:
+    def get(self) -> Secret | None:
         """The key, if there is one still."""
         held = ctypes.create_string_buffer(LONGEST)
         try:
@@ -70,7 +70,7 @@ class Kept:
             return None
         return Secret(held.raw[: min(length, LONGEST)].hex())
 
-    def forget(self) -> None:
+    def remove(self) -> None:
         """Remove it at once, for everybody; nothing if it is not there."""
         with suppress(OSError):
             _keyctl(INVALIDATE, self._serial())
@@ -91,9 +91,9 @@ def _keyctl(*arguments: object) -> int:
 
 
 def _numbers() -> tuple[int, int]:
-    if platform.system() != "Linux" or struct.calcsize("P") != 8 or platform.machine() not in NUMBERS:
+    if platform.system() != "Linux" or struct.calcsize("P") != 8 or platform.machine() not in SYSCALLS:
         raise OSError(38, "not known for this machine")
-    return NUMBERS[platform.machine()]
+    return SYSCALLS[platform.machine()]
 
 
 def _called(number: int, *arguments: object) -> int:

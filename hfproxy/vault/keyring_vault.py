@@ -14,11 +14,11 @@ from typing import Final
 from hfproxy import durable
 from hfproxy.errors import VaultError, VaultLockedError
 from hfproxy.secret import Secret
-from hfproxy.vault.envelope import LEAST, LOCKED, MAGIC, USUAL, Cost, Seal
+from hfproxy.vault.envelope import DEFAULT_COST, LOCKED, MAGIC, MIN_COST, Cost, Sealer
 from hfproxy.vault.os_keyring import ITEM, SERVICE, KeyringItem
 
 # 18 bytes, so that it is the beginning of the base64 of every envelope and of nothing else.
-BEGINS: Final = base64.b64encode(MAGIC).decode()
+SEALED_PREFIX: Final = base64.b64encode(MAGIC).decode()
 MARK_TEXT: Final = b"The item of hf-proxy in the keyring is sealed. The way back: hf-proxy vault unseal\n"
 
 
@@ -27,9 +27,9 @@ class KeyringVault:
 
     exists = True
 
-    def __init__(self, item: KeyringItem, mark: Path, cost: Cost = USUAL, least: Cost = LEAST) -> None:
+    def __init__(self, item: KeyringItem, mark: Path, cost: Cost = DEFAULT_COST, least: Cost = MIN_COST) -> None:
         """`mark` is the file that is there while the item is sealed; the costs as for `Seal`."""
-        self._item, self._mark, self._seal = item, mark, Seal("the item in the keyring", cost, least)
+        self._item, self._mark, self._seal = item, mark, Sealer("the item in the keyring", cost, least)
         self._seen_sealed = False
 
     @property
@@ -54,7 +54,7 @@ class KeyringVault:
         """
         if self.locked:
             raise VaultLockedError(LOCKED)
-        found = self._look()
+        found = self._inspect_item()
         if self.locked:  # as it turns out
             raise VaultLockedError(LOCKED)
         return self._seal.open(_envelope(found)) if found and self._sealed else found or None
@@ -73,15 +73,15 @@ class KeyringVault:
         """
         self._seal.unlock(passphrase, self._envelope())
 
-    def resume(self, key: Secret) -> None:
-        self._seal.take(key, self._envelope())
+    def unlock_with_key(self, key: Secret) -> None:
+        self._seal.unlock_with_key(key, self._envelope())
 
     def lock(self) -> None:
         """The keyring stays as it is: it is not ours to lock."""
         self._seal.lock()
 
-    def wake(self) -> None:
-        self._item.wake()
+    def user_is_present(self) -> None:
+        self._item.user_is_present()
 
     def seal(self, passphrase: Secret) -> None:
         """Put the document under a passphrase. Until the item itself is replaced, all is as before.
@@ -92,7 +92,7 @@ class KeyringVault:
         document = self.read() or Secret("")
         if self._sealed:
             raise VaultError("it is sealed already; for another passphrase first: hf-proxy vault unseal")
-        self._seal.choose(passphrase)
+        self._seal.set_passphrase(passphrase)
         try:
             self._put(_text(self._seal.seal(document)), document)
         except VaultError:
@@ -129,20 +129,20 @@ class KeyringVault:
     def _sealed(self) -> bool:
         return self._seen_sealed or os.path.lexists(self._mark)
 
-    def _look(self) -> Secret | None:
+    def _inspect_item(self) -> Secret | None:
         """The item as it lies there; what is found sealed is marked so.
 
         Raises:
             VaultError: it should be sealed, and is not.
         """
         found = self._item.read()
-        if found is not None and found.reveal().startswith(BEGINS):
+        if found is not None and found.reveal().startswith(SEALED_PREFIX):
             self._remember()
         elif self._sealed:
-            raise VaultError(self._astray(found))
+            raise VaultError(self._displaced(found))
         return found
 
-    def _astray(self, found: Secret | None) -> str:
+    def _displaced(self, found: Secret | None) -> str:
         if found is None:
             return (
                 "the sealed item is gone from the keyring, and nothing was written in its place; to begin with an"
@@ -155,7 +155,7 @@ class KeyringVault:
 
     def _envelope(self) -> bytes:
         """What is sealed in the item; raises as `_look`, or because it is not sealed."""
-        found = self._look()
+        found = self._inspect_item()
         if found is None or not self._sealed:
             raise VaultError(
                 "the item in the keyring is not sealed, so no passphrase opens it; run: hf-proxy unlock without one,"

@@ -24,10 +24,10 @@ class MemoryVault:
     def unlock(self, passphrase: Secret) -> None:
         raise VaultError("this vault has no passphrase; run: hf-proxy unlock without one")
 
-    def resume(self, key: Secret) -> None:
+    def unlock_with_key(self, key: Secret) -> None:
         raise VaultError("this vault has no key; run: hf-proxy unlock")
 
-    def wake(self) -> None:
+    def user_is_present(self) -> None:
         """Nobody is asked here."""
 
     def seal(self, passphrase: Secret) -> None:

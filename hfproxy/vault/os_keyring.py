@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 SERVICE: Final = "hf-proxy"
 ITEM: Final = "accounts"
-OURS: Final = "hfproxy.vault.secret_service"
+OUR_BACKEND: Final = "hfproxy.vault.secret_service"
 # sys.platform → (module, class, name of the keyring)
 BACKENDS: Final = {
-    "linux": (OURS, "SecretServiceKeyring", "SecretService"),
+    "linux": (OUR_BACKEND, "SecretServiceKeyring", "SecretService"),
     "darwin": ("keyring.backends.macOS", "Keyring", "macOS"),
     "win32": ("keyring.backends.Windows", "WinVaultKeyring", "Windows"),
 }
@@ -36,21 +36,21 @@ INSTEAD: Final = 'or keep tokens in a sealed file: set backend = "sealed-file" u
 QUIET_SECONDS: Final = 60.0
 
 
-class Prompts:
+class PromptThrottle:
     """Whether a person may be asked."""
 
     def __init__(self) -> None:
         self._refused_at = float("-inf")
 
     @property
-    def welcome(self) -> bool:
+    def may_prompt(self) -> bool:
         """Not where a prompt was dismissed, or left unanswered, a moment ago."""
         return time.monotonic() - self._refused_at > QUIET_SECONDS
 
     def refused(self) -> None:
         self._refused_at = time.monotonic()
 
-    def wake(self) -> None:
+    def user_is_present(self) -> None:
         """A person is here, and wants to be asked."""
         self._refused_at = float("-inf")
 
@@ -68,7 +68,7 @@ class KeyringItem:
             raise VaultAbsentError(f'no keyring is known for {platform}; set backend = "sealed-file" under [vault]')
         self._module, self._class, keyring_name = BACKENDS[platform]
         self._limit = WINDOWS_LIMIT if platform == "win32" else None
-        self._prompts = Prompts()
+        self._prompts = PromptThrottle()
         self.name = f"keyring:{keyring_name}"
 
     def read(self) -> Secret | None:
@@ -93,13 +93,13 @@ class KeyringItem:
         except Exception as error:  # noqa: BLE001  (each backend has its own)
             raise _in_words(error) from None
 
-    def wake(self) -> None:
+    def user_is_present(self) -> None:
         """A person wants to be asked, whatever they answered a moment ago."""
-        self._prompts.wake()
+        self._prompts.user_is_present()
 
     def _backend(self) -> "KeyringBackend":
         kind = getattr(import_module(self._module), self._class)
-        backend: KeyringBackend = kind(self._prompts) if kind.__module__ == OURS else kind()
+        backend: KeyringBackend = kind(self._prompts) if kind.__module__ == OUR_BACKEND else kind()
         return backend
 
 

@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from hfproxy.vault.kept import Kept
+from hfproxy.vault.kept import KernelKeyCache
 from hfproxy.vault.os_keyring import ITEM, SERVICE
 
 # What the vault's document begins with, wherever it is not sealed.
@@ -23,7 +23,7 @@ def main(words: list[str]) -> int:
     """Print what was found."""
     kind, state = words
     found = _in_file(Path(state) / "vault.sealed") if kind == "sealed-file" else _in_keyring()
-    if found == "ciphertext" and Kept(Path(state)).find() is not None:
+    if found == "ciphertext" and KernelKeyCache(Path(state)).get() is not None:
         found = "kept"
     sys.stdout.write(found + "\n")
     return 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from hfproxy import durable, private
 from hfproxy.errors import VaultError, VaultLockedError
 from hfproxy.secret import Secret
-from hfproxy.vault.envelope import LEAST, LOCKED, MAX_BYTES, USUAL, Cost, Seal
+from hfproxy.vault.envelope import DEFAULT_COST, LOCKED, MAX_BYTES, MIN_COST, Cost, Sealer
 
 
 class SealedFileVault:
@@ -14,9 +14,9 @@ class SealedFileVault:
 
     name = "sealed-file"
 
-    def __init__(self, path: Path, cost: Cost = USUAL, least: Cost = LEAST) -> None:
+    def __init__(self, path: Path, cost: Cost = DEFAULT_COST, least: Cost = MIN_COST) -> None:
         """`cost` is for a new file; `least` is what an existing one must have cost."""
-        self._path, self._seal = path, Seal(str(path), cost, least)
+        self._path, self._seal = path, Sealer(str(path), cost, least)
 
     @property
     def locked(self) -> bool:
@@ -40,20 +40,20 @@ class SealedFileVault:
         if self.exists:
             self._seal.unlock(passphrase, self._load())
             return
-        self._seal.choose(passphrase)
+        self._seal.set_passphrase(passphrase)
         try:
             self.write(Secret(""))
         except VaultError:
             self.lock()
             raise
 
-    def resume(self, key: Secret) -> None:
-        self._seal.take(key, self._load())
+    def unlock_with_key(self, key: Secret) -> None:
+        self._seal.unlock_with_key(key, self._load())
 
     def lock(self) -> None:
         self._seal.lock()
 
-    def wake(self) -> None:
+    def user_is_present(self) -> None:
         """Nobody is asked here."""
 
     def read(self) -> Secret | None:

@@ -17,7 +17,7 @@ from secretstorage import Collection, get_default_collection
 from secretstorage.util import add_match_rules
 
 from hfproxy.errors import VaultAbsentError, VaultLockedError
-from hfproxy.vault.os_keyring import INSTEAD, Prompts
+from hfproxy.vault.os_keyring import INSTEAD, PromptThrottle
 
 # libdbus waits as long for a reply.
 ANSWER_SECONDS: Final = 25.0
@@ -43,7 +43,7 @@ class Bus(DBusConnection):  # type: ignore[misc]
 class SecretServiceKeyring(Keyring):
     """The default collection, unlocked by its owner if it has to be."""
 
-    def __init__(self, prompts: Prompts) -> None:
+    def __init__(self, prompts: PromptThrottle) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._prompts = prompts
 
@@ -61,7 +61,7 @@ class SecretServiceKeyring(Keyring):
         return collection
 
     def _unlock(self, collection: Collection) -> None:
-        if not self._prompts.welcome:
+        if not self._prompts.may_prompt:
             raise VaultLockedError(f"{LOCKED}, where it was asked for a moment ago, then: hf-proxy unlock")
         try:
             collection.unlock()

@@ -14,14 +14,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from hfproxy.core.access import Access, Action, Allow, Need, RepoType, Target
-from hfproxy.core.broker import Broker, Grant, Order
+from hfproxy.core.broker import Broker, Grant, GrantTerms
 from hfproxy.core.scope import parse
 
 MANY = 100_000
 BLOCKS, ASKED = 60, 500
 BAR = 1.3
 READ = Access((Need(Action.READ, Target(RepoType.MODELS, "me", "a")),))
-ORDER = Order("default", (parse("read:me/*"),), 3600)
+ORDER = GrantTerms("default", (parse("read:me/*"),), 3600)
 
 
 def filled(count: int) -> tuple[Broker, str]:

@@ -43,7 +43,7 @@ def plant(root: Path) -> None:
 def scan(root: str) -> int:
     """Bytes that were looked into."""
     walk = Walk(Globs([]))
-    walk.look(root)
+    walk.scan(root)
     return walk.seen.bytes
 
 

@@ -22,17 +22,20 @@ from typing import Any
 
 # What belongs to which step: module:function, coroutines too. A name that is none, or that nothing calls, is an error.
 STEPS = {
-    "parse": ("hfproxy.daemon.plain:Heads.read",),
+    "parse": ("hfproxy.daemon.plain:HeaderBlockCache.parse",),
     "classify": ("hfproxy.core.routes:classify",),
-    "authorize": ("hfproxy.daemon.proxy:DataPlane.serve",),
+    "authorize": ("hfproxy.daemon.proxy:ProxyHandler.handle",),
     "journal": (
-        "hfproxy.daemon.record:Recorder.decided",
-        "hfproxy.daemon.record:Recorder.completed",
-        "hfproxy.daemon.journal:Journal._seal",
-        "hfproxy.daemon.journal:Journal._write",  # in its thread
+        "hfproxy.daemon.record:RequestRecorder.decided",
+        "hfproxy.daemon.record:RequestRecorder.completed",
+        "hfproxy.daemon.journal:JournalWriter._chain_pending",
+        "hfproxy.daemon.journal:JournalWriter._write",  # in its thread
     ),
-    "upstream": ("hfproxy.daemon.forward:Forward.serve", "hfproxy.daemon.one_piece:Link.data_received"),
-    "rewrite": ("hfproxy.daemon.relay:Relay.pass_on",),
+    "upstream": (
+        "hfproxy.daemon.forward:Forwarder.forward",
+        "hfproxy.daemon.one_piece:UpstreamConnection.data_received",
+    ),
+    "rewrite": ("hfproxy.daemon.relay:ResponseRelay.relay",),
 }
 # Called once for each request.
 REQUEST = STEPS["classify"][0]

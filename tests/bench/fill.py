@@ -8,10 +8,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from hfproxy.core.broker import Broker, Order
+from hfproxy.core.broker import Broker, GrantTerms
 from hfproxy.core.scope import parse
-from hfproxy.daemon.journal import Journal
-from hfproxy.daemon.store import Store
+from hfproxy.daemon.journal import JournalWriter
+from hfproxy.daemon.store import GrantStore
 
 EVENT = {"kind": "decided", "account": "default", "method": "GET", "target": "/api/models/me/small", "action": "read"}
 
@@ -19,13 +19,13 @@ EVENT = {"kind": "decided", "account": "default", "method": "GET", "target": "/a
 async def main(state: Path, grants: int = 100_000, lines: int = 1_000_000) -> None:
     """Grants that live a day, and lines as requests leave them."""
     now, broker = int(time.time()), Broker()
-    order = Order("default", (parse("read:me/*"),), 86_400)
-    store = Store(state)
-    await store.keep([broker.mint(order, secrets.token_bytes(24), now)[0] for _ in range(grants)], now)
+    order = GrantTerms("default", (parse("read:me/*"),), 86_400)
+    store = GrantStore(state)
+    await store.save([broker.mint(order, secrets.token_bytes(24), now)[0] for _ in range(grants)], now)
     store.close()
-    journal = Journal(state / "journal")
+    journal = JournalWriter(state / "journal")
     for number in range(lines):
-        journal.note({"at": now, "grant": f"{number % grants:016x}", **EVENT})
+        journal.append({"at": now, "grant": f"{number % grants:016x}", **EVENT})
         if number % 10_000 == 0:
             await journal.flush()
     await journal.flush()

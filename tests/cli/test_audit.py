@@ -11,7 +11,7 @@ import pytest
 from outcome import HfProxy, done, failed
 from scripted_daemon import ScriptedDaemon
 
-from hfproxy.core.audit import START, Head, fits, name_of, seal
+from hfproxy.core.audit import START, ChainHead, mac_matches, key_id, append_link
 
 ENTRIES = [
     {"seq": 1, "at": 1_790_000_000, "kind": "minted", "grant": "g1", "scopes": ["read"], "program": "sh"},
@@ -75,9 +75,9 @@ def journal(environment: dict[str, str]) -> list[Path]:
     directory = Path(environment["HFPROXY_STATE_DIR"]) / "journal"
     directory.mkdir()
     files = [directory / "00000001.jsonl", directory / "00000002.jsonl"]
-    head = Head()
+    head = ChainHead()
     for number in range(7):
-        line, head = seal({"at": number, "kind": "minted", "grant": f"g{number}"}, head)
+        line, head = append_link({"at": number, "kind": "minted", "grant": f"g{number}"}, head)
         with files[number // 5].open("ab") as file:
             file.write(line)
     return files
@@ -147,10 +147,10 @@ def test_a_missing_file_is_found(hf_proxy: HfProxy, journal: list[Path]) -> None
 
 def test_a_clock_that_was_set_back_is_said_and_is_no_failure(hf_proxy: HfProxy, tmp_path: Path) -> None:
     """The order of entries is the chain's; `at` only says what the machine's clock said. A forger would take care of it."""
-    head = Head()
+    head = ChainHead()
     with (tmp_path / "copy").open("wb") as file:
         for at in (1000, 1001, 900, 901):
-            line, head = seal({"at": at, "kind": "expired"}, head)
+            line, head = append_link({"at": at, "kind": "expired"}, head)
             file.write(line)
     assert "clock: went back at entry 3 by 101 seconds\n" in done(hf_proxy("audit", "verify", str(tmp_path / "copy")))
 
@@ -202,9 +202,9 @@ def write(environment: dict[str, str]) -> Callable[..., list[bytes]]:
     def write(*said: str) -> list[bytes]:
         directory = Path(environment["HFPROXY_STATE_DIR"]) / "journal"
         directory.mkdir(exist_ok=True)
-        head, lines = Head(), []
+        head, lines = ChainHead(), []
         for number, (kind, key) in enumerate(kinds(*said)):
-            line, head = seal({"at": number, "kind": kind}, head, key)
+            line, head = append_link({"at": number, "kind": kind}, head, key)
             lines.append(line)
         (directory / "00000001.jsonl").write_bytes(b"".join(lines))
         return lines
@@ -215,7 +215,10 @@ def write(environment: dict[str, str]) -> Callable[..., list[bytes]]:
 @pytest.fixture
 def vouching(daemon: ScriptedDaemon) -> ScriptedDaemon:
     """A daemon that has the key."""
-    daemon.answers["vouch"] = lambda asked: {"key": name_of(KEY), "fit": [fits(*pair, KEY) for pair in asked["macs"]]}
+    daemon.answers["vouch"] = lambda asked: {
+        "key": key_id(KEY),
+        "fit": [mac_matches(*pair, KEY) for pair in asked["macs"]],
+    }
     return daemon
 
 
@@ -246,7 +249,7 @@ def test_a_daemon_that_hangs_up_on_the_way_leaves_it_unchecked(
     hf_proxy: HfProxy, write: Callable[..., list[bytes]], vouching: ScriptedDaemon
 ) -> None:
     write("minted")
-    vouching.answers["vouch"] = lambda asked: b"" if asked["macs"] else {"key": name_of(KEY), "fit": []}
+    vouching.answers["vouch"] = lambda asked: b"" if asked["macs"] else {"key": key_id(KEY), "fit": []}
     assert told(done(hf_proxy("audit", "verify"))) == ["authenticity: not checked"]
 
 
@@ -256,14 +259,14 @@ def test_the_first_entry_whose_mac_does_not_fit_is_named(
 ) -> None:
     """Somebody without the key changed an entry and made the chain anew from there, with the MACs that there were."""
     lines = write(*["minted"] * count)
-    head, forged = Head(), []
+    head, forged = ChainHead(), []
     for number, line in enumerate(lines, start=1):
         event = json.loads(line)
         mac, _, _ = (event.pop(name) for name in ("mac", "prev", "hash"))
         if number == count - 1:
             event["grant"] = "somebody else's"
         body = json.dumps({**event, "prev": head.hash, "mac": mac}, separators=(",", ":"))[:-1].encode()
-        head = Head(number, hashlib.sha256(body).hexdigest())
+        head = ChainHead(number, hashlib.sha256(body).hexdigest())
         forged.append(body + f',"hash":"{head.hash}"}}\n'.encode())
     assert forged[: count - 2] == lines[: count - 2]
     (vouching.directory.parent / "state/journal/00000001.jsonl").write_bytes(b"".join(forged))
@@ -275,7 +278,7 @@ def test_a_wrong_mac_is_named_before_a_chain_that_breaks_later(
     hf_proxy: HfProxy, write: Callable[..., list[bytes]], vouching: ScriptedDaemon, tmp_path: Path
 ) -> None:
     first, second = write("minted", "minted")
-    body = first.partition(b',"mac":')[0] + f',"mac":"{name_of(KEY)}:{"0" * 64}"'.encode()
+    body = first.partition(b',"mac":')[0] + f',"mac":"{key_id(KEY)}:{"0" * 64}"'.encode()
     forged = body + f',"hash":"{hashlib.sha256(body).hexdigest()}"}}\n'.encode()
     (tmp_path / "copy").write_bytes(forged + second)
     assert "entry 1 is wrong: its MAC" in failed(hf_proxy("audit", "verify", str(tmp_path / "copy")), 1)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from hfproxy.cli import service_units
-from hfproxy.cli.service_units import SYSTEM_DIRECTORY, Places, State
+from hfproxy.cli.service_units import SYSTEM_DIRECTORY, InstallPaths, UnitState
 from hfproxy.errors import ServiceError
 
 ROOT = Path(__file__).parents[2]
-PLACES = Places("/opt/hf-proxy/bin/python", "/etc/hf-proxy", "/var/lib/hf-proxy", "/run/hf-proxy")
+PLACES = InstallPaths("/opt/hf-proxy/bin/python", "/etc/hf-proxy", "/var/lib/hf-proxy", "/run/hf-proxy")
 ADDRESS = "127.0.0.1:4880"
 
 
@@ -68,24 +68,24 @@ def test_nothing_that_would_hide_other_processes_or_users_is_in_them(directory: 
 
 @pytest.mark.parametrize("path", ["/a b/ü/$HOME/%h", "/x;y#z", "/{a}/*"])
 def test_a_path_of_any_letters_is_written_so_that_systemd_reads_it_back(path: str) -> None:
-    assert service_units.fit(path) == path.replace("%", "%%")
+    assert service_units.quote_unit_value(path) == path.replace("%", "%%")
 
 
 @pytest.mark.parametrize("path", ['/a"b', "/a'b", "/a\\b", "/a\nb", "/a\x7fb", "/a\udcffb"])
 def test_a_path_that_systemd_has_no_way_to_write_is_refused(path: str) -> None:
     with pytest.raises(ServiceError, match="hf-proxy service install"):
-        service_units.fit(path)
+        service_units.quote_unit_value(path)
 
 
 class TestState:
     def test_what_was_written_is_known_again_until_one_byte_changes(self, tmp_path: Path) -> None:
         for target, text in service_units.texts(tmp_path, PLACES, ADDRESS):
-            assert service_units.state(target) is State.ABSENT
+            assert service_units.state(target) is UnitState.ABSENT
             target.write_text(text)
-            assert service_units.state(target) is State.OURS
+            assert service_units.state(target) is UnitState.OURS
             for changed in (text + "#", text[:-1], text.replace("hf-proxy", "hf_proxy", 1), text.split("\n", 1)[1], ""):
                 target.write_text(changed)
-                assert service_units.state(target) is State.FOREIGN
+                assert service_units.state(target) is UnitState.FOREIGN
 
     def test_a_link_is_never_ours(self, tmp_path: Path) -> None:
         """A mask, and one that leads to a file of ours."""
@@ -93,7 +93,7 @@ class TestState:
             (tmp_path / "elsewhere").write_text(text)
             for leads_to in ("/dev/null", tmp_path / "elsewhere", tmp_path / "nowhere"):
                 target.symlink_to(leads_to)
-                assert service_units.state(target) is State.FOREIGN
+                assert service_units.state(target) is UnitState.FOREIGN
                 target.unlink()
 
     def test_the_address_is_found_again(self, tmp_path: Path) -> None:

@@ -9,19 +9,19 @@ ACME = Need(Action.READ, Target(RepoType.MODELS, "acme", "x", "main"))
 
 
 def test_who_is_not_named_is_the_account_s_own_user() -> None:
-    owned = Access((OWN, ACME)).owned_by("me")
+    owned = Access((OWN, ACME)).resolved_for("me")
     assert owned.needs == (Need(Action.CREATE, Target(RepoType.MODELS, "me", "demo")), ACME)
 
 
 @pytest.mark.parametrize("payer", ["me", "ME", None])
 def test_paying_for_oneself_needs_nothing(payer: str | None) -> None:
-    assert Access((ACME,), bill_to=payer).owned_by("Me").needs == (ACME,)
+    assert Access((ACME,), bill_to=payer).resolved_for("Me").needs == (ACME,)
 
 
 def test_another_payer_needs_billing_there_and_is_no_read() -> None:
-    access = Access((ACME,), bill_to="Acme").owned_by("me")
+    access = Access((ACME,), bill_to="Acme").resolved_for("me")
     assert access.needs == (ACME, Need(Action.BILLING, Target(None, "Acme")))
-    assert not access.reads_only
+    assert not access.is_read_only
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,14 @@ from strategies import law
 
 from hfproxy.core import admission
 from hfproxy.core.access import Deny, Refusal
-from hfproxy.core.admission import Inbound
+from hfproxy.core.admission import RequestHeaders
 
 HOST = ("Host", "127.0.0.1:4880")
 BEARER = ("Authorization", "Bearer hf_px_x")
 
 
 def refused(*headers: tuple[str, str]) -> Refusal | None:
-    verdict = admission.admit(Inbound.of(headers), admission.loopback(4880))
+    verdict = admission.admit(RequestHeaders.of(headers), admission.loopback(4880))
     return None if verdict is None else verdict.refusal
 
 
@@ -85,7 +85,7 @@ def basic(text: str) -> str:
     ],
 )
 def test_a_credential_is_taken_as_clients_present_it(value: str, found: str) -> None:
-    assert Inbound.of([("authorization", value)]).presented == found
+    assert RequestHeaders.of([("authorization", value)]).credential == found
 
 
 @pytest.mark.parametrize(
@@ -94,21 +94,21 @@ def test_a_credential_is_taken_as_clients_present_it(value: str, found: str) -> 
      "Digest x", "Token hf_px_x"],
 )  # fmt: skip
 def test_anything_else_is_no_credential_and_not_none_either(value: str) -> None:
-    found = Inbound.of([("Authorization", value)]).presented
+    found = RequestHeaders.of([("Authorization", value)]).credential
     assert isinstance(found, Deny)
     assert found.refusal is Refusal.UNKNOWN_CREDENTIAL
 
 
 def test_two_credentials_are_none() -> None:
-    assert isinstance(Inbound.of([BEARER, BEARER]).presented, Deny)
-    assert Inbound.of([]).presented is None
+    assert isinstance(RequestHeaders.of([BEARER, BEARER]).credential, Deny)
+    assert RequestHeaders.of([]).credential is None
 
 
 @given(st.text())
 @law()
 def test_no_header_makes_the_reading_raise_and_none_is_repeated(value: str) -> None:
     for scheme in ("", "Basic ", "Bearer ", "Basic YTpi"):
-        found = Inbound.of([("Authorization", scheme + value)]).presented
+        found = RequestHeaders.of([("Authorization", scheme + value)]).credential
         assert found is not None
         if isinstance(found, Deny) and len(value) > 40:
             assert value not in found.why
@@ -133,11 +133,11 @@ HTML = ("Accept", "text/html,application/xhtml+xml,*/*;q=0.8")
 def test_a_person_s_browser_is_told_by_its_wish_for_a_page(
     method: str, headers: list[tuple[str, str]], is_one: bool
 ) -> None:
-    assert admission.is_navigation(method, Inbound.of([HOST, *headers])) is is_one
+    assert admission.is_navigation(method, RequestHeaders.of([HOST, *headers])) is is_one
 
 
 @pytest.mark.parametrize("name", ["Origin", "sec-fetch-site", "Sec-Fetch-Mode", "SEC-FETCH-DEST", "sec-fetch-user"])
 def test_a_browser_is_known_by_headers_it_cannot_leave_out(name: str) -> None:
-    assert Inbound.of([HOST, (name, "")]).is_of_a_browser
-    assert Inbound.of([HOST, BEARER, (name, "none")]).is_of_a_browser
-    assert not Inbound.of([HOST, BEARER, HTML, ("Referer", "https://x"), ("X-Origin", "x")]).is_of_a_browser
+    assert RequestHeaders.of([HOST, (name, "")]).has_browser_headers
+    assert RequestHeaders.of([HOST, BEARER, (name, "none")]).has_browser_headers
+    assert not RequestHeaders.of([HOST, BEARER, HTML, ("Referer", "https://x"), ("X-Origin", "x")]).has_browser_headers

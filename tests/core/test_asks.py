@@ -148,7 +148,7 @@ def test_the_same_need_twice_is_one() -> None:
 def test_a_body_of_a_route_without_a_repository_in_its_address_is_refused() -> None:
     # No row is so; a row that were must not act on nothing.
     with pytest.raises(BodyError):
-        asks.mounts(None, {"volumes": []})
+        asks.needs_of_mounts(None, {"volumes": []})
 
 
 # --- whatever comes ---------------------------------------------------------------------------------------------------

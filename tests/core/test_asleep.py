@@ -9,7 +9,7 @@ from strategies import law
 
 from hfproxy.core import stored
 from hfproxy.core.access import Access, Action, Allow, Deny, Need, Refusal, RepoType, Target
-from hfproxy.core.broker import Broker, Grant, Order
+from hfproxy.core.broker import Broker, Grant, GrantTerms
 from hfproxy.core.caveats import MaxUses
 from hfproxy.core.scope import parse
 from hfproxy.errors import RefusedError, StoreError
@@ -18,8 +18,8 @@ READ = Access((Need(Action.READ, Target(RepoType.MODELS, "me", "a")),))
 SCOPES = (parse("read:me/*"),)
 
 
-def order(ttl: int = 100, parent: str | None = None, uid: int = 1, **more: object) -> Order:
-    return Order("default", SCOPES, ttl, (MaxUses(3),), parent, uid=uid, **more)  # type: ignore[arg-type]
+def order(ttl: int = 100, parent: str | None = None, uid: int = 1, **more: object) -> GrantTerms:
+    return GrantTerms("default", SCOPES, ttl, (MaxUses(3),), parent, uid=uid, **more)  # type: ignore[arg-type]
 
 
 class Left:
@@ -27,25 +27,25 @@ class Left:
 
     def __init__(self, broker: Broker) -> None:
         self.briefs = [grant.brief for grant in broker.grants()]
-        self._spelled = {grant.id: stored.spell(grant) for grant in broker.grants()}
+        self._spelled = {grant.id: stored.encode(grant) for grant in broker.grants()}
         self.ended = dict(broker._ended)
         self.read: list[str] = []
 
     def grant(self, grant_id: str) -> Grant:
         assert grant_id not in self.read
         self.read.append(grant_id)
-        return stored.read(self._spelled[grant_id])
+        return stored.decode(self._spelled[grant_id])
 
     def taken_over(self) -> Broker:
         broker = Broker()
         for digest, how in self.ended.items():
-            broker.recall(digest, how)
+            broker.remember_ended(digest, how)
         broker.restore(self.briefs, self.grant)
         return broker
 
 
 def told(grant: Grant | Deny) -> object:
-    return stored.spell(grant) if isinstance(grant, Grant) else grant
+    return stored.encode(grant) if isinstance(grant, Grant) else grant
 
 
 class Twins(RuleBasedStateMachine):
@@ -145,7 +145,7 @@ TestTwins.settings = law(200)
 # --- what is read, and when ------------------------------------------------------------------------------------------
 
 
-def filled(*orders: Order) -> tuple[Left, list[str], list[str]]:
+def filled(*orders: GrantTerms) -> tuple[Left, list[str], list[str]]:
     """What is left of such grants, each minted from the one that is named by its number; their ids and credentials."""
     broker, ids, bearers = Broker(), list[str](), list[str]()
     for number, one in enumerate(orders):
@@ -159,14 +159,14 @@ def filled(*orders: Order) -> tuple[Left, list[str], list[str]]:
 def test_only_what_is_asked_for_is_read_and_all_above_it() -> None:
     left, ids, bearers = filled(order(), order(parent="0"), order(parent="1"), order(), order(parent="0"))
     broker = left.taken_over()
-    assert (broker.count(), broker.awake(), broker.expire(99)) == (5, (), ())
+    assert (broker.count(), broker.loaded(), broker.expire(99)) == (5, (), ())
     assert isinstance(broker.verify("hf_px_unknown", 1), Deny)
     assert left.read == []
     grant = broker.verify(bearers[2], 1)
     assert isinstance(grant, Grant)
     assert left.read == ids[:3]
     assert broker.authorize(grant, READ, 1) == Allow()
-    assert [one.uses for one in broker.awake()] == [1, 1, 1]
+    assert [one.uses for one in broker.loaded()] == [1, 1, 1]
     assert broker.count() == 5
 
 

@@ -10,20 +10,20 @@ from hypothesis import strategies as st
 from strategies import law
 
 from hfproxy.core import audit
-from hfproxy.core.audit import Head, Kind
+from hfproxy.core.audit import ChainHead, EventKind
 from hfproxy.errors import JournalError
 
 EVENTS: list[dict[str, object]] = [
-    {"at": 1, "kind": Kind.LOGIN, "account": "default"},
-    {"at": 2, "kind": Kind.MINTED, "grant": "a", "scopes": ["read"], "program": "pythön"},
-    {"at": 3, "kind": Kind.DECIDED, "grant": "a", "target": "/x", "decision": "allow", "status": None},
+    {"at": 1, "kind": EventKind.LOGIN, "account": "default"},
+    {"at": 2, "kind": EventKind.MINTED, "grant": "a", "scopes": ["read"], "program": "pythön"},
+    {"at": 3, "kind": EventKind.DECIDED, "grant": "a", "target": "/x", "decision": "allow", "status": None},
 ]
 
 
-def written(events: list[dict[str, object]]) -> tuple[list[bytes], Head]:
-    head, lines = Head(), []
+def written(events: list[dict[str, object]]) -> tuple[list[bytes], ChainHead]:
+    head, lines = ChainHead(), []
     for event in events:
-        line, head = audit.seal(event, head)
+        line, head = audit.append_link(event, head)
         assert line.endswith(b"\n")
         lines.append(line[:-1])
     return lines, head
@@ -45,7 +45,7 @@ def test_anyone_can_check_it_with_json_and_sha256() -> None:
         assert event["prev"] == previous
         previous = hashlib.sha256(line[: line.rindex(b',"hash":"')]).hexdigest()
         assert event["hash"] == previous
-    assert Head(3, previous) == END
+    assert ChainHead(3, previous) == END
 
 
 members = st.dictionaries(
@@ -61,18 +61,18 @@ def test_what_is_sealed_is_one_ascii_line_and_reads_back(events: list[dict[str, 
     for line, event in zip(lines, events, strict=True):
         assert b"\n" not in line
         assert line.isascii()
-        read = audit.unseal(line)
+        read = audit.verify_link(line)
         present = {key: value for key, value in event.items() if value is not None}
         assert {key: read[key] for key in read if key not in {"seq", "prev", "hash"}} == present
-        assert audit.standing(line) == Head(read["seq"], read["hash"])  # type: ignore[arg-type]
-    assert not events or audit.standing(lines[-1]) == end
+        assert audit.head_after(line) == ChainHead(read["seq"], read["hash"])  # type: ignore[arg-type]
+    assert not events or audit.head_after(lines[-1]) == end
 
 
 KEY = b"a key"
 
 
 def test_a_line_with_a_mac_is_known_to_the_byte() -> None:
-    sealed, _ = audit.seal(EVENTS[0], Head(), KEY)
+    sealed, _ = audit.append_link(EVENTS[0], ChainHead(), KEY)
     says = b'{"seq":1,"at":1,"kind":"login","account":"default","prev":"' + b"0" * 64 + b'"'
     name = hmac.new(KEY, b"the key of a journal", "sha256").hexdigest()[:16]
     made = hmac.new(KEY, hashlib.sha256(says).digest(), "sha256").hexdigest()
@@ -83,18 +83,18 @@ def test_a_line_with_a_mac_is_known_to_the_byte() -> None:
 def test_a_mac_fits_one_line_and_one_key() -> None:
     digests = [hashlib.sha256(line).digest() for line in (b"one", b"another")]
     made = audit.mac(digests[0], KEY)
-    assert audit.fits(digests[0].hex(), made, KEY)
-    assert not audit.fits(digests[1].hex(), made, KEY)
-    assert not audit.fits(digests[0].hex(), made, b"another key")
+    assert audit.mac_matches(digests[0].hex(), made, KEY)
+    assert not audit.mac_matches(digests[1].hex(), made, KEY)
+    assert not audit.mac_matches(digests[0].hex(), made, b"another key")
     for place in range(len(made)):
-        assert not audit.fits(digests[0].hex(), made[:place] + "g" + made[place + 1 :], KEY)
+        assert not audit.mac_matches(digests[0].hex(), made[:place] + "g" + made[place + 1 :], KEY)
 
 
 def test_the_chain_goes_on_between_lines_with_a_mac_and_lines_without() -> None:
-    first, head = audit.seal(EVENTS[0], Head(), KEY)
-    second, head = audit.seal(EVENTS[1], head)
-    assert json.loads(second)["prev"] == json.loads(first)["hash"] == audit.standing(first[:-1]).hash
-    assert audit.standing(second[:-1]) == head
+    first, head = audit.append_link(EVENTS[0], ChainHead(), KEY)
+    second, head = audit.append_link(EVENTS[1], head)
+    assert json.loads(second)["prev"] == json.loads(first)["hash"] == audit.head_after(first[:-1]).hash
+    assert audit.head_after(second[:-1]) == head
 
 
 def resealed(body: bytes) -> bytes:
@@ -119,7 +119,7 @@ NO_NUMBER = [
 @pytest.mark.parametrize("body", NO_NUMBER, ids=range(len(NO_NUMBER)))
 def test_nothing_follows_a_line_without_a_number(body: bytes) -> None:
     with pytest.raises(JournalError) as caught:
-        audit.standing(resealed(body))
+        audit.head_after(resealed(body))
     assert str(caught.value).isprintable()
 
 
@@ -127,7 +127,7 @@ def test_nothing_follows_a_line_without_a_number(body: bytes) -> None:
 @law(500)
 def test_no_bytes_make_it_raise_anything_but_a_journal_error(line: bytes) -> None:
     try:
-        head = audit.standing(line)
+        head = audit.head_after(line)
     except JournalError as error:
         assert str(error).isprintable()
     else:
@@ -139,8 +139,10 @@ def test_a_line_that_was_changed_or_cut_is_not_followed(line: bytes) -> None:
     for place in range(len(line)):
         for changed in (line[:place], line[:place] + bytes([line[place] ^ 1]) + line[place + 1 :]):
             with pytest.raises(JournalError):
-                audit.standing(changed)
+                audit.head_after(changed)
 
 
 def test_the_kinds_of_the_contract_are_there() -> None:
-    assert {"minted", "decided", "completed", "revoked", "expired", "login", "logout", "denied_unknown"} <= set(Kind)
+    assert {"minted", "decided", "completed", "revoked", "expired", "login", "logout", "denied_unknown"} <= set(
+        EventKind
+    )

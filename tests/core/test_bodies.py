@@ -13,16 +13,16 @@ from vectors.mutated import OF_ROUTES
 
 from hfproxy.core import credential, routes
 from hfproxy.core.access import Deny, Refusal
-from hfproxy.core.bodies import JSON, LFS_JSON, NDJSON, Body
+from hfproxy.core.bodies import JSON, LFS_JSON, NDJSON, BodySpec
 from hfproxy.core.routes import Classified, NeedBody
 from hfproxy.core.table import ROUTES
 
 CREATE = "/api/repos/create"
 SECRET = {"method": "POST", "target": "/api/spaces/me/demo/secrets"}
-OWN = credential.make(bytes(24))
+OWN = credential.encode(bytes(24))
 # Every accepted request with a body, and of each row the longest, which says the most.
 BODIES = [one for one in OF_ROUTES if vectors.accepted(one) and one.keys() & {"body", "lines"}]
-READING = [route for route in ROUTES if isinstance(route.takes, Body)]
+READING = [route for route in ROUTES if isinstance(route.derives, BodySpec)]
 
 
 def asked(vector: Vector, raw: bytes, content_type: str | None = None, encoding: str = "") -> list[str] | str:
@@ -151,7 +151,7 @@ def test_what_is_not_one_json_object_is_refused_everywhere(vector: Vector, raw: 
 @pytest.mark.parametrize("route", READING, ids=lambda route: f"{route.methods} {route.path}")
 def test_a_body_that_is_read_has_a_limit_that_no_client_meets(route: object) -> None:
     limits = {"/api/repos/create": 16, "/api/{B}/batch": 8, "/{W}{R}{git}/info/lfs/objects/batch": 4}
-    assert isinstance(body := getattr(route, "takes", None), Body)
+    assert isinstance(body := getattr(route, "derives", None), BodySpec)
     assert body.limit == limits.get(getattr(route, "path", ""), 1) * 1024 * 1024
 
 

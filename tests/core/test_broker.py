@@ -23,8 +23,8 @@ from hfproxy.core.access import (
     RepoType,
     Target,
 )
-from hfproxy.core.broker import Bind, Broker, Grant, Order
-from hfproxy.core.caveats import Caveat, InScopes, InTree, MaxBytes, MaxRate, MaxUses, Moment
+from hfproxy.core.broker import Bind, Broker, Grant, GrantTerms
+from hfproxy.core.caveats import Caveat, InScopes, InTree, MaxBytes, MaxRate, MaxUses, Usage
 from hfproxy.core.scope import parse
 from hfproxy.errors import RefusedError
 
@@ -38,9 +38,9 @@ def rank(decision: Decision) -> int:
     return 0 if isinstance(decision, Deny) else 1 if isinstance(decision, AllowAnonymous) else 2
 
 
-def ordered(*scopes: str, ttl: int = 100, parent: str | None = None, extra: tuple[Caveat, ...] = ()) -> Order:
+def ordered(*scopes: str, ttl: int = 100, parent: str | None = None, extra: tuple[Caveat, ...] = ()) -> GrantTerms:
     read = tuple(map(parse, scopes))
-    return Order("default", read, ttl, (InScopes(read), *extra), parent)
+    return GrantTerms("default", read, ttl, (InScopes(read), *extra), parent)
 
 
 def entropy(number: int) -> bytes:
@@ -54,7 +54,7 @@ class World:
     broker: Broker
     minted: int = 0
 
-    def mint(self, order: Order, at: int = 0) -> tuple[Grant, str]:
+    def mint(self, order: GrantTerms, at: int = 0) -> tuple[Grant, str]:
         self.minted += 1
         return self.broker.mint(order, entropy(self.minted), at)
 
@@ -70,10 +70,10 @@ ALICE, BOB = 1001, 1002
 
 
 def test_a_grant_is_kept_from_everybody_but_its_owner(world: World) -> None:
-    grant, _ = world.mint(Order("default", (parse("read"),), 100, uid=ALICE))
-    assert grant.kept_from(ALICE) is None
+    grant, _ = world.mint(GrantTerms("default", (parse("read"),), 100, uid=ALICE))
+    assert grant.refusal_for(ALICE) is None
     for other in (BOB, 0, -1):
-        deny = grant.kept_from(other)
+        deny = grant.refusal_for(other)
         assert deny is not None
         assert deny.refusal is Refusal.PEER
         assert "hf-proxy exec" in deny.why
@@ -81,15 +81,15 @@ def test_a_grant_is_kept_from_everybody_but_its_owner(world: World) -> None:
 
 def test_what_nobody_owns_no_user_may_use(world: World) -> None:
     grant, _ = world.mint(ordered("read"))
-    assert all(grant.kept_from(uid) for uid in (0, ALICE, 2**32 - 2))
+    assert all(grant.refusal_for(uid) for uid in (0, ALICE, 2**32 - 2))
 
 
 def test_nothing_is_minted_from_another_user_s_grant(world: World) -> None:
-    hers, _ = world.mint(Order("default", (parse("read"),), 100, uid=ALICE))
+    hers, _ = world.mint(GrantTerms("default", (parse("read"),), 100, uid=ALICE))
     with pytest.raises(RefusedError) as caught:
-        world.mint(Order("default", (parse("read"),), 100, parent=hers.id, uid=BOB))
+        world.mint(GrantTerms("default", (parse("read"),), 100, parent=hers.id, uid=BOB))
     with pytest.raises(RefusedError) as unknown:
-        world.mint(Order("default", (parse("read"),), 100, parent="0" * 16, uid=BOB))
+        world.mint(GrantTerms("default", (parse("read"),), 100, parent="0" * 16, uid=BOB))
     assert str(caught.value) == str(unknown.value).replace("0" * 16, hers.id)
     assert world.broker.grants() == (hers,)
 
@@ -141,7 +141,7 @@ def test_a_grant_without_scopes_is_not_minted(world: World) -> None:
 
 def test_a_grant_never_allows_what_its_own_scopes_do_not(world: World) -> None:
     # Whoever mints may forget to say the scopes twice; what was ordered must still hold.
-    grant, _ = world.mint(Order("default", (parse("read:me/b"),), 100))
+    grant, _ = world.mint(GrantTerms("default", (parse("read:me/b"),), 100))
     assert isinstance(world.broker.authorize(grant, WRITE_A, 1), Deny)
 
 
@@ -209,7 +209,7 @@ def test_a_message_to_a_dead_credential_is_one_line_with_the_next_command(world:
 
 
 def test_ended_credentials_are_remembered_up_to_a_number(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broker_module, "REMEMBERED", 2)
+    monkeypatch.setattr(broker_module, "MAX_ENDED", 2)
     made = [world.mint(ordered("read")) for _ in range(3)]
     for grant, _ in made:
         world.broker.revoke(grant.id)
@@ -259,9 +259,9 @@ def test_a_child_never_allows_more_than_its_parent(
 ) -> None:
     scopes = (parse("write"),)
     alone, family = World(Broker()), World(Broker())
-    single, bearer = alone.mint(Order("default", scopes, 10, tuple(held)))
-    parent, _ = family.mint(Order("default", scopes, 10, tuple(held)))
-    child, narrowed = family.mint(Order("default", scopes, ttl, tuple(added), parent.id))
+    single, bearer = alone.mint(GrantTerms("default", scopes, 10, tuple(held)))
+    parent, _ = family.mint(GrantTerms("default", scopes, 10, tuple(held)))
+    child, narrowed = family.mint(GrantTerms("default", scopes, ttl, tuple(added), parent.id))
     if isinstance(family.broker.verify(narrowed, at), Deny):
         return
     assert alone.broker.verify(bearer, at) is single
@@ -320,16 +320,16 @@ def test_when_a_request_was_is_kept_only_where_a_rate_is_limited(world: World) -
     for at in range(1000):
         world.broker.authorize(grant, READ_A, at)
         world.broker.authorize(limited, READ_A, at)
-    assert grant.moment(1000, inside=False).lately == 0
-    assert limited.moment(1000, inside=False).lately == 59
-    assert limited.moment(1059, inside=False).lately == 0
+    assert grant.usage_at(1000, inside=False).last_minute == 0
+    assert limited.usage_at(1000, inside=False).last_minute == 59
+    assert limited.usage_at(1059, inside=False).last_minute == 0
 
 
 def test_considering_counts_nothing(world: World) -> None:
     grant, _ = world.mint(ordered("read", extra=(MaxUses(1), MaxRate(1))))
     for _ in range(3):
-        assert world.broker.consider(grant, READ_A, 1) == Allow()
-    assert grant.moment(1, inside=False) == Moment(1)
+        assert world.broker.evaluate(grant, READ_A, 1) == Allow()
+    assert grant.usage_at(1, inside=False) == Usage(1)
     # Two that were considered at once are not both let through.
     assert world.broker.authorize(grant, READ_A, 1) == Allow()
     assert refusal(world.broker.authorize(grant, READ_A, 1)) is Refusal.LIMIT
@@ -338,14 +338,14 @@ def test_considering_counts_nothing(world: World) -> None:
 def test_bytes_pass_up_to_the_limit_and_are_counted_for_all_above(world: World) -> None:
     top, _ = world.mint(ordered("write", extra=(MaxBytes(up=10),)))
     low, _ = world.mint(ordered("write", parent=top.id, extra=(MaxBytes(down=5),)))
-    assert world.broker.spend(low, up=7, down=5) is None
+    assert world.broker.count_bytes(low, up=7, down=5) is None
     assert [(grant.bytes_up, grant.bytes_down) for grant in (top, low)] == [(7, 5), (7, 5)]
-    refused = world.broker.spend(low, up=4)
+    refused = world.broker.count_bytes(low, up=4)
     assert refusal(refused) is Refusal.LIMIT
-    assert refusal(world.broker.spend(low, down=1)) is Refusal.LIMIT
+    assert refusal(world.broker.count_bytes(low, down=1)) is Refusal.LIMIT
     assert [(grant.bytes_up, grant.bytes_down) for grant in (top, low)] == [(7, 5), (7, 5)]
-    assert world.broker.spend(low, up=3) is None
-    assert world.broker.spend(top, down=1000) is None
+    assert world.broker.count_bytes(low, up=3) is None
+    assert world.broker.count_bytes(top, down=1000) is None
     assert isinstance(refused, Deny)
     assert refused.why == (
         "the credential's limit of 10 bytes up is used up; run the command again under: hf-proxy exec"
@@ -355,26 +355,26 @@ def test_bytes_pass_up_to_the_limit_and_are_counted_for_all_above(world: World) 
 def test_asking_for_room_takes_none(world: World) -> None:
     grant, _ = world.mint(ordered("write", extra=(MaxBytes(up=10),)))
     for _ in range(3):
-        assert world.broker.room(grant, up=10) is None
-        assert refusal(world.broker.room(grant, up=11)) is Refusal.LIMIT
+        assert world.broker.check_bytes(grant, up=10) is None
+        assert refusal(world.broker.check_bytes(grant, up=11)) is Refusal.LIMIT
     assert grant.bytes_up == 0
 
 
 def test_two_transfers_share_one_limit(world: World) -> None:
     grant, _ = world.mint(ordered("read", extra=(MaxBytes(down=10),)))
-    assert world.broker.room(grant, down=8) is None  # one looks,
-    assert world.broker.room(grant, down=8) is None  # the other looks too,
-    assert world.broker.spend(grant, down=8) is None
-    assert refusal(world.broker.spend(grant, down=8)) is Refusal.LIMIT
+    assert world.broker.check_bytes(grant, down=8) is None  # one looks,
+    assert world.broker.check_bytes(grant, down=8) is None  # the other looks too,
+    assert world.broker.count_bytes(grant, down=8) is None
+    assert refusal(world.broker.count_bytes(grant, down=8)) is Refusal.LIMIT
     assert grant.bytes_down == 8
 
 
 def test_a_request_is_refused_once_nothing_more_could_pass(world: World) -> None:
     grant, _ = world.mint(ordered("write", extra=(MaxBytes(up=3, down=3),)))
-    assert world.broker.spend(grant, up=3) is None
+    assert world.broker.count_bytes(grant, up=3) is None
     assert refusal(world.broker.authorize(grant, WRITE_A, 1)) is Refusal.LIMIT
     assert world.broker.authorize(grant, READ_A, 1) == Allow()
-    assert world.broker.spend(grant, down=3) is None
+    assert world.broker.count_bytes(grant, down=3) is None
     assert refusal(world.broker.authorize(grant, READ_A, 1)) is Refusal.LIMIT
 
 
@@ -382,11 +382,11 @@ def test_a_request_is_refused_once_nothing_more_could_pass(world: World) -> None
 def test_an_ended_grant_passes_no_byte(world: World, how: str) -> None:
     parent, _ = world.mint(ordered("write", ttl=10))
     child, _ = world.mint(ordered("write", ttl=10, parent=parent.id))
-    assert world.broker.room(child, up=1) is None
+    assert world.broker.check_bytes(child, up=1) is None
     world.broker.revoke(parent.id) if how == "revoked" else world.broker.expire(10)
     for grant in (parent, child):
-        assert refusal(world.broker.room(grant)).value == how
-        assert refusal(world.broker.spend(grant, up=1)).value == how
+        assert refusal(world.broker.check_bytes(grant)).value == how
+        assert refusal(world.broker.count_bytes(grant, up=1)).value == how
         assert grant.bytes_up == 0
 
 
@@ -406,7 +406,7 @@ def test_the_holder_is_warned_in_the_last_tenth_and_ten_minutes_at_most(world: W
 
 @pytest.mark.parametrize("bind", Bind)
 def test_from_inside_of_a_command_more_is_asked_for_outside_of_it(world: World, bind: Bind) -> None:
-    grant, _ = world.mint(Order("default", (parse("read:me/b"),), 100, bind=bind))
+    grant, _ = world.mint(GrantTerms("default", (parse("read:me/b"),), 100, bind=bind))
     for decision in (world.broker.authorize(grant, WRITE_A, 1), world.broker.authorize(grant, READ_A, 1)):
         assert isinstance(decision, Deny | AllowAnonymous)
         assert decision.why.endswith("-- CMD" if bind is Bind.NONE else "-- CMD, outside of this command")
@@ -549,7 +549,7 @@ class Life(RuleBasedStateMachine):
         extra: list[Caveat] = [] if most is None else [MaxUses(most)]
         extra += [] if rate is None else [MaxRate(rate)]
         extra += [] if up is None and down is None else [MaxBytes(up, down)]
-        order = Order("default", read, ttl, (InScopes(read, strict), *extra), parent)
+        order = GrantTerms("default", read, ttl, (InScopes(read, strict), *extra), parent)
         grant, bearer = self.broker.mint(order, entropy(len(self.model) + 1), self.at)
         over_at = self.at + ttl
         if parent is not None:
@@ -615,7 +615,7 @@ class Life(RuleBasedStateMachine):
             return
         assert isinstance(grant, Grant)
         assert grant.id == name
-        considered = self.broker.consider(grant, ACCESSES[attempt], self.at)
+        considered = self.broker.evaluate(grant, ACCESSES[attempt], self.at)
         self.the_living_are_the_same()
         decision = self.broker.authorize(grant, ACCESSES[attempt], self.at)
         assert decision == considered
@@ -640,7 +640,7 @@ class Life(RuleBasedStateMachine):
     @rule(name=known, up=st.integers(0, 9), down=st.integers(0, 9), only_looks=st.booleans())
     def bytes_pass(self, name: str, up: int, down: int, only_looks: bool) -> None:
         """Between the pieces of one transfer anything may happen: that is what concurrency is here."""
-        way = self.broker.room if only_looks else self.broker.spend
+        way = self.broker.check_bytes if only_looks else self.broker.count_bytes
         said = way(self.held[name], up=up, down=down)
         line = [self.model[one] for one in self._line(name)]
         if line[0].ended is not None:
@@ -655,11 +655,11 @@ class Life(RuleBasedStateMachine):
     @rule()
     def another_daemon_takes_over(self) -> None:
         """As after a stop or a crash: from what was written down."""
-        kept, ended = [stored.spell(grant) for grant in self.broker.grants()], dict(self.broker._ended)
+        kept, ended = [stored.encode(grant) for grant in self.broker.grants()], dict(self.broker._ended)
         self.broker = Broker()
         for digest, how in ended.items():
-            self.broker.recall(digest, how)
-        left = {grant.id: grant for grant in map(stored.read, kept)}
+            self.broker.remember_ended(digest, how)
+        left = {grant.id: grant for grant in map(stored.decode, kept)}
         self.broker.restore([grant.brief for grant in left.values()], left.get)
         self.held.update(left)
 

@@ -19,13 +19,13 @@ from hfproxy.core.access import (
     Target,
 )
 from hfproxy.core.decision import decide
-from hfproxy.core.caveats import Caveat, Ceiling, Expires, InScopes, MaxBytes, MaxRate, MaxUses, Moment
+from hfproxy.core.caveats import Caveat, Ceiling, Expires, InScopes, MaxBytes, MaxRate, MaxUses, Usage
 from hfproxy.core.scope import parse
 
 READ_A = Need(Action.READ, Target(RepoType.MODELS, "me", "a"))
 WRITE_A = Need(Action.WRITE, Target(RepoType.MODELS, "me", "a", "main"))
 READ_B = Need(Action.READ, Target(RepoType.MODELS, "me", "b"))
-NOW = Moment(10)
+NOW = Usage(10)
 
 
 def rank(decision: Decision) -> int:
@@ -39,14 +39,14 @@ def rank(decision: Decision) -> int:
             return 2
 
 
-def decided(access: Access, held: list[Caveat], moment: Moment) -> Decision:
+def decided(access: Access, held: list[Caveat], moment: Usage) -> Decision:
     return decide(access, tuple(no for caveat in held for no in caveat.prohibits(access, moment)))
 
 
 @given(accesses, st.lists(caveats, max_size=4), caveats, moments, st.integers(0, 4))
 @law(350)
 def test_one_more_caveat_never_allows_more(
-    access: Access, held: list[Caveat], added: Caveat, moment: Moment, place: int
+    access: Access, held: list[Caveat], added: Caveat, moment: Usage, place: int
 ) -> None:
     narrower = [*held[:place], added, *held[place:]]
     assert rank(decided(access, narrower, moment)) <= rank(decided(access, held, moment))
@@ -55,7 +55,7 @@ def test_one_more_caveat_never_allows_more(
 @given(accesses, st.lists(caveats, max_size=4), moments, st.data())
 @law(200)
 def test_one_more_need_never_allows_more(
-    access: Access, held: list[Caveat], moment: Moment, data: st.DataObject
+    access: Access, held: list[Caveat], moment: Usage, data: st.DataObject
 ) -> None:
     more = Access((*access.needs, *data.draw(accesses).needs))
     assert rank(decided(more, held, moment)) <= rank(decided(access, held, moment))
@@ -78,7 +78,7 @@ def test_a_scope_caveat_objects_once_to_every_need_that_no_scope_admits(
 @given(accesses, st.lists(caveats, max_size=4), moments)
 @law(350)
 def test_anonymous_means_that_only_scopes_object_and_nothing_is_changed(
-    access: Access, held: list[Caveat], moment: Moment
+    access: Access, held: list[Caveat], moment: Usage
 ) -> None:
     refusals = {no.refusal for caveat in held for no in caveat.prohibits(access, moment)}
     reads = {need.action for need in access.needs} == {Action.READ}
@@ -128,24 +128,24 @@ def test_what_is_above_the_ceiling_may_be_read_anonymously_only() -> None:
 
 @pytest.mark.parametrize(("at", "objects"), [(9, False), (10, True), (11, True)])
 def test_a_credential_is_over_at_its_last_second(at: int, objects: bool) -> None:
-    assert bool(Expires(10).prohibits(Access((READ_A,)), Moment(at))) is objects
+    assert bool(Expires(10).prohibits(Access((READ_A,)), Usage(at))) is objects
 
 
 @pytest.mark.parametrize(("uses", "objects"), [(0, False), (1, False), (2, True), (3, True)])
 def test_so_many_uses_and_no_more(uses: int, objects: bool) -> None:
-    assert bool(MaxUses(2).prohibits(Access((READ_A,)), Moment(0, uses))) is objects
+    assert bool(MaxUses(2).prohibits(Access((READ_A,)), Usage(0, uses))) is objects
 
 
 @pytest.mark.parametrize(("lately", "objects"), [(0, False), (1, False), (2, True), (3, True)])
 def test_so_many_requests_a_minute_and_no_more(lately: int, objects: bool) -> None:
-    assert bool(MaxRate(2).prohibits(Access((READ_A,)), Moment(0, 9, lately))) is objects
+    assert bool(MaxRate(2).prohibits(Access((READ_A,)), Usage(0, 9, lately))) is objects
 
 
 def test_what_is_too_fast_is_told_to_wait_and_how_to_get_more() -> None:
-    refused = decided(Access((READ_A,)), [MaxRate(3)], Moment(0, 9, 3))
+    refused = decided(Access((READ_A,)), [MaxRate(3)], Usage(0, 9, 3))
     assert isinstance(refused, Deny)
     assert refused.refusal is Refusal.LIMIT
-    assert refused.passes_in == 60
+    assert refused.retry_after_s == 60
     assert refused.why == (
         "the credential allows 3 requests a minute; wait a minute, or ask for more: hf-proxy exec --max-rate N"
     )
@@ -156,12 +156,12 @@ def test_a_wait_is_no_advice_where_something_else_objects_too(other: Caveat) -> 
     for held in ([MaxRate(0), other], [other, MaxRate(0)]):
         refused = decided(Access((WRITE_A,)), held, NOW)
         assert isinstance(refused, Deny)
-        assert refused.passes_in is None
+        assert refused.retry_after_s is None
         assert "wait a minute" not in refused.why
 
 
 def test_a_decision_without_objections_passes_by_itself_never() -> None:
-    assert Deny(Refusal.LIMIT, "x").passes_in is None
+    assert Deny(Refusal.LIMIT, "x").retry_after_s is None
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_a_decision_without_objections_passes_by_itself_never() -> None:
 def test_a_request_that_could_not_pass_a_byte_any_more_is_refused(
     limit: MaxBytes, up: int, down: int, read: bool, write: bool
 ) -> None:
-    moment = Moment(0, bytes_up=up, bytes_down=down)
+    moment = Usage(0, bytes_up=up, bytes_down=down)
     assert bool(limit.prohibits(Access((READ_A,)), moment)) is not read
     assert bool(limit.prohibits(Access((WRITE_A,)), moment)) is not write
 

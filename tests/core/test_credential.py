@@ -25,7 +25,7 @@ EDGES = [bytes(24), b"\xff" * 24, bytes(23) + b"\x01", b"\x01" + bytes(23)]
 @given(entropy=st.sampled_from(EDGES) | entropies)
 @law(150)
 def test_no_scanner_takes_a_credential_for_a_token(scanner: str, entropy: bytes) -> None:
-    made = credential.make(entropy)
+    made = credential.encode(entropy)
     for text in (made, f"HF_TOKEN={made}", f'{{"token":"{made}"}}', made + made):
         assert re.search(scanner, text) is None
 
@@ -33,7 +33,7 @@ def test_no_scanner_takes_a_credential_for_a_token(scanner: str, entropy: bytes)
 @given(st.sampled_from(EDGES) | entropies)
 @law()
 def test_a_credential_is_one_header_safe_word_that_clients_accept(entropy: bytes) -> None:
-    made = credential.make(entropy)
+    made = credential.encode(entropy)
     assert made.startswith("hf_")
     assert re.fullmatch(r"hf_px_[0-9A-Za-z]{33}", made)
     assert credential.is_credential(made)
@@ -42,7 +42,7 @@ def test_a_credential_is_one_header_safe_word_that_clients_accept(entropy: bytes
 @given(entropies, entropies)
 @law()
 def test_two_entropies_are_two_credentials(one: bytes, other: bytes) -> None:
-    assert (credential.make(one) == credential.make(other)) == (one == other)
+    assert (credential.encode(one) == credential.encode(other)) == (one == other)
 
 
 @given(st.sampled_from(EDGES) | entropies)
@@ -50,7 +50,7 @@ def test_two_entropies_are_two_credentials(one: bytes, other: bytes) -> None:
 def test_all_of_the_entropy_is_in_the_credential(entropy: bytes) -> None:
     digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
     number = 0
-    for digit in credential.make(entropy).removeprefix("hf_px_"):
+    for digit in credential.encode(entropy).removeprefix("hf_px_"):
         number = number * 62 + digits.index(digit)
     assert number.to_bytes(24) == entropy
 
@@ -58,16 +58,16 @@ def test_all_of_the_entropy_is_in_the_credential(entropy: bytes) -> None:
 @pytest.mark.parametrize("size", [0, 1, 16, 23, 25, 32])
 def test_entropy_of_another_size_is_not_taken(size: int) -> None:
     with pytest.raises(ValueError, match="24 bytes"):
-        credential.make(bytes(size))
+        credential.encode(bytes(size))
 
 
 def test_a_known_entropy_spells_a_known_credential() -> None:
-    assert credential.make(bytes(23) + b"\x3e") == "hf_px_" + "0" * 31 + "10"
-    assert credential.make(bytes(23) + b"\x3d") == "hf_px_" + "0" * 32 + "z"
+    assert credential.encode(bytes(23) + b"\x3e") == "hf_px_" + "0" * 31 + "10"
+    assert credential.encode(bytes(23) + b"\x3d") == "hf_px_" + "0" * 32 + "z"
 
 
 def test_only_the_digest_is_kept_and_it_is_plain_sha256() -> None:
-    made = credential.make(bytes(24))
+    made = credential.encode(bytes(24))
     assert credential.digest(made) == hashlib.sha256(made.encode()).digest()
 
 

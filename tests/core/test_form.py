@@ -4,18 +4,18 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from hfproxy.core.form import Form, form
+from hfproxy.core.form import TokenForm, prefilled_form
 
 
-def used(*pairs: tuple[str, str | None], **more: object) -> Form:
+def used(*pairs: tuple[str, str | None], **more: object) -> TokenForm:
     entries = [
         {"kind": "decided", "account": "default", "decision": "allow", "action": action, "repo": repo, **more}
         for action, repo in pairs
     ]
-    return form("https://hub", "default", "Me", ["Acme", "other"], entries)
+    return prefilled_form("https://hub", "default", "Me", ["Acme", "other"], entries)
 
 
-def query(wanted: Form) -> dict[str, list[str]]:
+def query(wanted: TokenForm) -> dict[str, list[str]]:
     asked = parse_qs(urlsplit(wanted.url).query)
     assert asked.pop("tokenType") == ["fineGrained"]
     return asked
@@ -52,7 +52,7 @@ def test_all_together_and_each_once() -> None:
         "orgs": ["Acme", "other"],
         "orgPermissions": ["repo.content.read"],
     }
-    assert "orgs=Acme" in wanted.said
+    assert "orgs=Acme" in wanted.summary
 
 
 @pytest.mark.parametrize("more", [{"decision": "deny"}, {"decision": "anonymous"}, {"account": "work"}])
@@ -72,11 +72,11 @@ def test_every_need_of_a_request_counts() -> None:
 
 def test_what_the_form_has_no_word_for_is_left_to_the_person() -> None:
     wanted = used(("profile", None), ("org", "acme"))
-    assert wanted.by_hand == ("org", "profile")
+    assert wanted.not_in_form == ("org", "profile")
     assert query(wanted).keys() <= {"orgs"}
 
 
 def test_a_name_cannot_add_to_the_address() -> None:
     entries = [{"account": "default", "decision": "allow", "action": "read", "repo": "models/a&globalPermissions=x/y"}]
-    wanted = form("https://hub", "default", "me", ["a&globalpermissions=x"], entries)
+    wanted = prefilled_form("https://hub", "default", "me", ["a&globalpermissions=x"], entries)
     assert query(wanted) == {"orgs": ["a&globalpermissions=x"], "orgPermissions": ["repo.content.read"]}

@@ -66,7 +66,7 @@ VALUES = st.text(st.characters(exclude_characters="\r\n"), max_size=5)
 
 def upward(pairs: Iterable[tuple[str, str]]) -> headers.Headers:
     """What goes to the Hub."""
-    return headers.upward(pairs).pairs
+    return headers.to_upstream(pairs).pairs
 
 
 def test_what_the_hub_needs_passes_unchanged_and_in_order() -> None:
@@ -74,7 +74,7 @@ def test_what_the_hub_needs_passes_unchanged_and_in_order() -> None:
 
 
 def test_what_clients_need_passes_unchanged_and_in_order() -> None:
-    assert headers.downward(KEPT_DOWN) == tuple(KEPT_DOWN)
+    assert headers.to_client(KEPT_DOWN) == tuple(KEPT_DOWN)
 
 
 @pytest.mark.parametrize("name", [*HOP_BY_HOP, *IDENTIFYING, *OURS, "Expect", "Sec-Fetch-Site", "Sec-Fetch-Mode"])
@@ -105,19 +105,19 @@ def test_no_header_may_turn_the_request_into_another_one(name: str) -> None:
 )
 def test_these_never_come_down_in_any_case(name: str) -> None:
     for spelled in (name, name.lower(), name.upper()):
-        assert headers.downward([(spelled, "x"), ("B", "2"), (spelled, "y")]) == (("B", "2"),)
+        assert headers.to_client([(spelled, "x"), ("B", "2"), (spelled, "y")]) == (("B", "2"),)
 
 
 @pytest.mark.parametrize("value", ["X-One, x-two", "x-one,X-TWO", " X-One ,\tx-two , close", "close, X-One,, x-two"])
 def test_what_connection_names_ends_here(value: str) -> None:
     given_headers = [("X-One", "1"), ("Connection", value), ("x-TWO", "2"), ("X-Three", "3")]
     assert upward(given_headers) == (("X-Three", "3"),)
-    assert headers.downward(given_headers) == (("X-Three", "3"),)
+    assert headers.to_client(given_headers) == (("X-Three", "3"),)
 
 
 def test_where_a_body_ends_is_said_whatever_connection_names() -> None:
     given_headers = (("Connection", "Content-Length, x-one"), ("Content-Length", "5"), ("x-one", "1"))
-    assert headers.downward(given_headers) == (("Content-Length", "5"),)
+    assert headers.to_client(given_headers) == (("Content-Length", "5"),)
 
 
 def test_several_connection_headers_count_together() -> None:
@@ -128,7 +128,7 @@ def test_several_connection_headers_count_together() -> None:
 @given(st.lists(st.tuples(st.sampled_from([*HOP_BY_HOP, *IDENTIFYING, "A", "B", "x-one"]), VALUES)))
 @law()
 def test_crossing_only_drops_and_doing_it_again_changes_nothing(pairs: list[tuple[str, str]]) -> None:
-    for cross in (upward, headers.downward):
+    for cross in (upward, headers.to_client):
         once = cross(pairs)
         left = iter(pairs)
         assert all(pair in left for pair in once)
@@ -137,7 +137,7 @@ def test_crossing_only_drops_and_doing_it_again_changes_nothing(pairs: list[tupl
 
 def test_a_replaced_header_is_there_once() -> None:
     given_headers = [("Accept-Encoding", "gzip"), ("A", "1"), ("accept-encoding", "br")]
-    assert headers.replaced(given_headers, "ACCEPT-Encoding", "identity") == (
+    assert headers.with_header(given_headers, "ACCEPT-Encoding", "identity") == (
         ("A", "1"),
         ("ACCEPT-Encoding", "identity"),
     )
@@ -154,13 +154,13 @@ def test_a_replaced_header_is_there_once() -> None:
     ],
 )
 def test_only_what_can_be_looked_into_is_asked_for(asked: str, wanted: str) -> None:
-    up = headers.Upward((("Accept", "br"), ("accept-Encoding", asked)))
-    assert up.readable.pairs == (("Accept", "br"), ("accept-Encoding", wanted))
+    up = headers.UpstreamHeaders((("Accept", "br"), ("accept-Encoding", asked)))
+    assert up.inspectable.pairs == (("Accept", "br"), ("accept-Encoding", wanted))
     assert up.uncompressed.pairs == (("Accept", "br"), ("Accept-Encoding", "identity"))
 
 
 def test_who_asks_for_no_compression_in_particular_still_does_not() -> None:
-    assert headers.Upward((("Accept", "*/*"),)).readable.pairs == (("Accept", "*/*"),)
+    assert headers.UpstreamHeaders((("Accept", "*/*"),)).inspectable.pairs == (("Accept", "*/*"),)
 
 
 def test_a_name_that_comes_twice_goes_up_twice_in_the_spelling_it_had_first() -> None:
@@ -169,16 +169,16 @@ def test_a_name_that_comes_twice_goes_up_twice_in_the_spelling_it_had_first() ->
 
 
 def test_every_field_of_an_answer_is_found_and_several_of_a_name_are_one_list() -> None:
-    found = headers.by_name([("ETag", "x"), ("Link", "<a>"), ("Set-Cookie", "s"), ("link", "<b>")])
+    found = headers.merged([("ETag", "x"), ("Link", "<a>"), ("Set-Cookie", "s"), ("link", "<b>")])
     assert found == {"etag": "x", "link": "<a>, <b>", "set-cookie": "s"}
 
 
 def test_headers_go_up_line_by_line_without_a_credential() -> None:
-    assert headers.Upward((("A", "1"), ("authorization", "x"), ("B", ""))).lines == "A: 1\r\nB: \r\n"
+    assert headers.UpstreamHeaders((("A", "1"), ("authorization", "x"), ("B", ""))).serialize == "A: 1\r\nB: \r\n"
 
 
 @pytest.mark.parametrize("text", ["a\r\nB: c", "a\nb", "a\rb", "\n", "a\r"])
 def test_no_header_becomes_another_line(text: str) -> None:
     for pair in ((text, "x"), ("X", text)):
         with pytest.raises(UpstreamError, match="more than one line"):
-            headers.Upward((pair, ("A", "1")))
+            headers.UpstreamHeaders((pair, ("A", "1")))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hfproxy.core.metrics import BUCKETS, Counts, exposition, gauge
+from hfproxy.core.metrics import BUCKETS, Counters, exposition, gauge
 
 pytestmark = pytest.mark.needs("promtool")
 
@@ -47,8 +47,8 @@ hf_proxy_request_duration_seconds_count 2
 """
 
 
-def worked() -> Counts:
-    counts = Counts()
+def worked() -> Counters:
+    counts = Counters()
     counts.decided("allow", "read")
     counts.decided("allow", "read")
     counts.denied_for("scope", "write")
@@ -71,7 +71,7 @@ def test_the_text_is_this_one_to_the_byte() -> None:
 
 def test_prometheus_own_tool_finds_nothing_to_say_of_it() -> None:
     assert promtool(WORKED) == "0 "
-    assert promtool(exposition([*Counts().families(), gauge("build_info", "The version", 1, version="1")])) == "0 "
+    assert promtool(exposition([*Counters().families(), gauge("build_info", "The version", 1, version="1")])) == "0 "
     assert promtool(WORKED.replace("# TYPE hf_proxy_refusals_total counter", "# TYPE x y")) != "0 "
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from strategies import law
 
 from hfproxy.core import pack
-from hfproxy.core.pack import PackReader, leads_to
+from hfproxy.core.pack import PackReader, is_ancestor
 
 Git = Callable[..., bytes]
 Parents = dict[str, tuple[str, ...]]
@@ -84,8 +84,8 @@ def test_every_commit_is_found_however_git_stored_it(git: Git, tmp_path: Path, k
     body = packed(git, made[-1], f"^{made[5]}", options=KINDS[kind])
     commits = in_pieces(body, size)
     assert commits == parents_of(git, made[-1], f"^{made[5]}")
-    assert leads_to(commits, made[-1], made[5])
-    assert not leads_to(commits, made[-1], made[4])
+    assert is_ancestor(commits, made[-1], made[5])
+    assert not is_ancestor(commits, made[-1], made[4])
 
 
 def test_git_did_store_commits_as_deltas_of_both_kinds(git: Git, tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_merges_of_any_number_of_parents_are_found_with_all_of_them(git: Git, tm
     commits = found(packed(git, made[5], made[6]))
     assert commits == parents_of(git, made[5], made[6])
     assert commits[made[5]] == tuple(made[at] for at in (4, 3, 2, 1, 0))
-    assert all(leads_to(commits, made[5], made[at]) for at in range(5))
-    assert not leads_to(commits, made[6], made[0])
+    assert all(is_ancestor(commits, made[5], made[at]) for at in range(5))
+    assert not is_ancestor(commits, made[6], made[0])
 
 
 def test_what_was_signed_or_has_other_lines_in_its_head_is_found(git: Git, tmp_path: Path) -> None:
@@ -145,7 +145,7 @@ def test_a_pack_of_a_shallow_clone_is_read_as_far_as_it_goes(git: Git, tmp_path:
     new = git("rev-parse", "HEAD", at="shallow").decode().strip()
     commits = found(packed(git, new, f"^{made[-1]}", at="shallow"))
     assert commits == {new: (made[-1],)}
-    assert leads_to(commits, new, made[-1])
+    assert is_ancestor(commits, new, made[-1])
 
 
 def test_many_commits_and_tags_are_found(git: Git, tmp_path: Path) -> None:
@@ -153,9 +153,9 @@ def test_many_commits_and_tags_are_found(git: Git, tmp_path: Path) -> None:
     git("tag", "--annotate", "--message", "x", "v1", made[-1], at="hub")
     commits = in_pieces(packed(git, "v1", options=("--delta-base-offset",)), 10_000)
     assert len(commits) == 4001
-    assert leads_to(commits, made[-1], made[0])
+    assert is_ancestor(commits, made[-1], made[0])
     tag = git("rev-parse", "v1", at="hub").decode().strip()
-    assert not leads_to(commits, tag, made[0])
+    assert not is_ancestor(commits, tag, made[0])
 
 
 def test_a_large_file_between_commits_takes_no_memory(git: Git, tmp_path: Path) -> None:
@@ -192,12 +192,12 @@ def test_what_is_proven_is_what_git_calls_an_ancestor(git: Git, tmp_path: Path) 
         body = packed(git, new, f"^{old}", options=data.draw(st.sampled_from(sorted(KINDS.values()))))
         commits = found(body, *data.draw(st.lists(st.integers(0, len(body)), max_size=5)))
         assert commits == parents_of(git, new, f"^{old}")
-        assert leads_to(commits, new, old) is is_ancestor
+        assert is_ancestor(commits, new, old) is is_ancestor
         # Where the pack lacks what the other side has, less is proven, and never too much.
         other = data.draw(st.sampled_from(made))
         fewer = found(packed(git, new, f"^{old}", f"^{other}"))
         assert fewer.items() <= commits.items()
-        assert is_ancestor or not leads_to(fewer, new, old)
+        assert is_ancestor or not is_ancestor(fewer, new, old)
 
     holds()
 
@@ -213,14 +213,14 @@ def test_walking_ends_and_finds_what_can_be_reached(graph: Parents, new: str, ol
     reached: set[str] = set()
     for _ in range(8):
         reached |= {parent for one in reached | {new} for parent in graph.get(one, ())}
-    assert leads_to(graph, new, old) is (old in reached)
+    assert is_ancestor(graph, new, old) is (old in reached)
 
 
 def test_a_ladder_of_merges_is_walked_once() -> None:
     # Two ways at every step: a walk that went all of them would not end.
     ladder = {f"{at}": (f"{at - 1}", f"{at - 1}") for at in range(1, 5000)}
-    assert leads_to(ladder, "4999", "0")
-    assert not leads_to(ladder, "4999", "elsewhere")
+    assert is_ancestor(ladder, "4999", "0")
+    assert not is_ancestor(ladder, "4999", "elsewhere")
 
 
 # --- packs that no git would make ---------------------------------------------------------------------------------------
@@ -433,11 +433,11 @@ def test_commits_beyond_a_number_of_bytes_are_not_kept(monkeypatch: pytest.Monke
     for number in range(1, 10):
         chain.append(commit(name(chain[-1]), said=b"%d" % number))
     body = made(*[entry(COMMIT, one) for one in chain])
-    assert leads_to(found(body), name(chain[9]), name(chain[0]))
+    assert is_ancestor(found(body), name(chain[9]), name(chain[0]))
     monkeypatch.setattr(pack, "MAX_COMMITS_BYTES", 4 * len(chain[1]))
     commits = found(body)
     assert set(commits) == {name(one) for one in chain[:5]}
-    assert not leads_to(commits, name(chain[9]), name(chain[0]))
+    assert not is_ancestor(commits, name(chain[9]), name(chain[0]))
 
 
 @pytest.mark.parametrize("size", [1, 7, 8192, 1 << 22])

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from strategies import accesses, entropies, law, needs
 
 from hfproxy.core.access import NEW_PULL_REQUEST, Access, Action, Allow, Need, RepoType, Target, catalogue
-from hfproxy.core.broker import Broker, Order
-from hfproxy.core.profile import learn, smallest
+from hfproxy.core.broker import Broker, GrantTerms
+from hfproxy.core.profile import from_entries, minimal_scopes
 from hfproxy.core.scope import Scope, parse
-from hfproxy.daemon.record import spelled
+from hfproxy.daemon.record import needs_fields
 
 MODELS = RepoType.MODELS
 
@@ -17,26 +17,26 @@ MODELS = RepoType.MODELS
 def admits(scopes: tuple[Scope, ...], access: Access, entropy: bytes) -> bool:
     """What the broker says to a strict grant of these scopes."""
     broker = Broker()
-    grant, _ = broker.mint(Order("me", scopes, 60, strict=True), entropy, 100)
-    return broker.consider(grant, access, 100) == Allow()
+    grant, _ = broker.mint(GrantTerms("me", scopes, 60, strict=True), entropy, 100)
+    return broker.evaluate(grant, access, 100) == Allow()
 
 
 def entry(access: Access) -> dict[str, object]:
     """What the journal says of a request."""
-    return {"kind": "decided", "decision": "allow", **spelled(access.needs)}
+    return {"kind": "decided", "decision": "allow", **needs_fields(access.needs)}
 
 
 @given(st.lists(accesses, min_size=1, max_size=8), entropies)
 @law(300)
 def test_the_broker_admits_by_it_every_request_that_was_recorded(found: list[Access], entropy: bytes) -> None:
-    scopes = learn(map(entry, found)).scopes
+    scopes = from_entries(map(entry, found)).scopes
     assert all(admits(scopes, access, entropy) for access in found)
 
 
 @given(st.lists(needs(), min_size=2, max_size=12), entropies)
 @law(300)
 def test_without_any_one_scope_something_is_lost(found: list[Need], entropy: bytes) -> None:
-    scopes = smallest(found)
+    scopes = minimal_scopes(found)
     for one in scopes:
         rest = tuple(other for other in scopes if other != one)
         assert not rest or not all(admits(rest, Access((need,)), entropy) for need in found)
@@ -47,11 +47,11 @@ def test_without_any_one_scope_something_is_lost(found: list[Need], entropy: byt
 def test_no_scope_covers_more_than_what_a_need_names(found: list[Need]) -> None:
     """Every scope is the one of a need, by its own words: none is widened to stand for several."""
     places = {(need.target.type, need.target.namespace, need.target.name) for need in found}
-    assert {(one.type, one.namespace, one.name) for one in smallest(found)} <= places
+    assert {(one.type, one.namespace, one.name) for one in minimal_scopes(found)} <= places
 
 
 def learned(*entries: dict[str, object]) -> list[str]:
-    return [str(one) for one in learn(entries).scopes]
+    return [str(one) for one in from_entries(entries).scopes]
 
 
 def decided(needed: str, **more: object) -> dict[str, object]:
@@ -87,7 +87,7 @@ def test_what_went_without_the_token_and_what_is_no_request_needs_nothing() -> N
 
 
 def test_a_search_is_told_and_not_granted() -> None:
-    found = learn(
+    found = from_entries(
         [decided("read"), decided("read:models/me/a"), entry(Access((Need(Action.READ, catalogue(MODELS)),)))]
     )
     assert ([str(one) for one in found.scopes], found.searches) == (["read:models/me/a"], 2)
@@ -95,11 +95,11 @@ def test_a_search_is_told_and_not_granted() -> None:
 
 def test_what_no_scope_allows_is_told_once() -> None:
     refused = {"kind": "decided", "decision": "deny", "method": "POST", "target": "/jwt", "refusal": "minting"}
-    assert learn([refused, refused]).beyond == ("POST /jwt (minting)",)
+    assert from_entries([refused, refused]).beyond == ("POST /jwt (minting)",)
 
 
 def test_what_the_journal_had_no_room_for_is_counted() -> None:
-    assert learn([decided("read:models/me/a", needs=["read:models/me/a"], more_needs=7)]).unrecorded == 7
+    assert from_entries([decided("read:models/me/a", needs=["read:models/me/a"], more_needs=7)]).unrecorded == 7
 
 
 def test_an_id_that_no_scope_can_say_is_passed_over() -> None:
@@ -108,12 +108,12 @@ def test_an_id_that_no_scope_can_say_is_passed_over() -> None:
 
 @pytest.mark.parametrize(("count", "offered"), [(5, {}), (6, {"read:datasets/me": 6})])
 def test_a_wider_scope_is_offered_for_many_of_one_namespace(count: int, offered: dict[str, int]) -> None:
-    found = learn(decided(f"read:datasets/me/{number}") for number in range(count))
+    found = from_entries(decided(f"read:datasets/me/{number}") for number in range(count))
     assert len(found.scopes) == count
     assert {str(scope): many for scope, many in found.wider.items()} == offered
 
 
 def test_to_see_a_whole_namespace_covers_what_is_in_it() -> None:
     target = Target(MODELS, "me", "")
-    found = learn([entry(Access((Need(Action.READ, target),))), decided("read:models/me/a")])
+    found = from_entries([entry(Access((Need(Action.READ, target),))), decided("read:models/me/a")])
     assert found.scopes == (parse("read:models/me"),)

@@ -14,7 +14,7 @@ from vectors import command_list, packet
 
 from hfproxy.core import push
 from hfproxy.core.access import Deny, Refusal, RepoType, Target
-from hfproxy.core.push import MAX_LIST_BYTES, Command, CommandReader, Commands
+from hfproxy.core.push import MAX_LIST_BYTES, RefUpdate, RefUpdateReader, RefUpdates
 from hfproxy.core.scope import parse
 
 A, B, NONE = "a" * 40, "b" * 40, "0" * 40
@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[2]
 Git = Callable[..., bytes]
 
 
-def read(body: bytes, *cuts: int) -> tuple[Commands | Deny | None, bytes]:
+def read(body: bytes, *cuts: int) -> tuple[RefUpdates | Deny | None, bytes]:
     """What the body says, fed in pieces, and what is left of it for the pack."""
-    reader = CommandReader()
+    reader = RefUpdateReader()
     places = [0, *sorted(cut for cut in cuts if 0 < cut < len(body)), len(body)]
     for start, end in pairwise(places):
         found = reader.feed(body[start:end])
@@ -34,13 +34,13 @@ def read(body: bytes, *cuts: int) -> tuple[Commands | Deny | None, bytes]:
     return None, b""
 
 
-def commands(*lines: str) -> Commands:
+def commands(*lines: str) -> RefUpdates:
     found, _ = read(command_list(list(lines)))
-    assert isinstance(found, Commands)
+    assert isinstance(found, RefUpdates)
     return found
 
 
-def needs(found: Commands, *proven: Command) -> list[str]:
+def needs(found: RefUpdates, *proven: RefUpdate) -> list[str]:
     return [vectors.spell(need) for need in found.needs(REPO, frozenset(proven))]
 
 
@@ -64,9 +64,9 @@ def test_the_commands_are_the_same_in_pieces_of_any_size(
 ) -> None:
     body = packet(f"shallow {A}".encode()) * shallow + command_list(sent) + pack
     whole, rest = read(body)
-    assert isinstance(whole, Commands)
+    assert isinstance(whole, RefUpdates)
     assert rest == pack
-    expected = [Command(old * 40, new * 40, ref) for old, new, ref in (line.split(" ", 2) for line in sent)]
+    expected = [RefUpdate(old * 40, new * 40, ref) for old, new, ref in (line.split(" ", 2) for line in sent)]
     assert list(whole.all) == expected
     assert whole.capabilities == ({"report-status", "side-band-64k"} if sent else set())
     assert read(body, *cuts) == (whole, pack)
@@ -80,14 +80,14 @@ def test_a_list_that_has_not_ended_says_nothing_yet() -> None:
 
 
 def test_no_commands_are_a_probe() -> None:
-    assert commands() == Commands((), frozenset())
+    assert commands() == RefUpdates((), frozenset())
     assert needs(commands()) == ["lfs models/me/a"]
 
 
 def test_a_line_feed_at_the_end_of_a_line_is_no_part_of_it() -> None:
     body = packet(f"{A} {B} refs/heads/main\n".encode()) + packet(f"{NONE} {B} refs/heads/x\n".encode()) + b"0000"
     found, _ = read(body)
-    assert isinstance(found, Commands)
+    assert isinstance(found, RefUpdates)
     assert [command.ref for command in found.all] == ["refs/heads/main", "refs/heads/x"]
 
 
@@ -137,7 +137,7 @@ def test_a_list_may_be_a_mebibyte_long_and_no_longer() -> None:
     line = packet(f"{NONE} {B} refs/heads/{'x' * 900}".encode())
     fitting = MAX_LIST_BYTES // len(line)
     found, rest = read(line * fitting + b"0000PACK")
-    assert isinstance(found, Commands)
+    assert isinstance(found, RefUpdates)
     assert len(found.all) == fitting
     assert rest == b"PACK"
     # Refused as soon as it is known, not when its end comes.
@@ -151,7 +151,7 @@ def test_a_list_may_be_a_mebibyte_long_and_no_longer() -> None:
 def test_no_bytes_make_the_reader_raise(body: bytes, cuts: list[int]) -> None:
     for raw in (body, packet(body) + b"0000", packet(f"{A} {B} refs/".encode() + body) + b"0000"):
         found, _ = read(raw, *cuts)
-        if isinstance(found, Commands):
+        if isinstance(found, RefUpdates):
             assert found.deny is None or found.deny.refusal is Refusal.BAD_BODY
 
 
@@ -202,7 +202,7 @@ def test_a_ref_is_pushed_once() -> None:
 def test_only_repositories_of_sha_1_are_understood(said: str, fine: bool) -> None:
     body = packet(f"{A} {B} refs/heads/x\0 report-status object-format={said} agent=git/2".encode()) + b"0000"
     found, _ = read(body)
-    assert isinstance(found, Commands)
+    assert isinstance(found, RefUpdates)
     assert (found.deny is None) is fine
 
 
@@ -229,12 +229,12 @@ def test_each_command_needs_what_it_may_lose(line: str, unproven: list[str], pro
     found, ref = commands(line), line.split(" ")[2]
     assert needs(found) == [f"{action} models/me/a@{ref}" for action in unproven]
     assert needs(found, *found.all) == [f"{action} models/me/a@{ref}" for action in proven]
-    assert bool(found.doubtful) == (unproven != proven)
+    assert bool(found.unproven) == (unproven != proven)
 
 
 def test_only_what_was_proven_is_taken_for_harmless() -> None:
     found = commands("a b refs/heads/x", "a b refs/heads/y", "b 0 refs/heads/z")
-    assert found.doubtful == frozenset(found.all[:2])
+    assert found.unproven == frozenset(found.all[:2])
     assert needs(found, found.all[0]) == [
         "write models/me/a@refs/heads/x",
         "write models/me/a@refs/heads/y",
@@ -262,13 +262,13 @@ def test_a_refusal_is_a_report_git_understands_to_the_byte() -> None:
     found = commands("0 b refs/heads/x", "a b refs/tags/y")
     report = b"000eunpack ok\n0028ng refs/heads/x refused by hf-proxy\n0027ng refs/tags/y refused by hf-proxy\n0000"
     assert found.refusal("no: why") == packet(b"\x02no: why\n") + packet(b"\x01" + report) + b"0000"
-    plain = Commands(found.all, frozenset({"report-status-v2"}))
+    plain = RefUpdates(found.all, frozenset({"report-status-v2"}))
     assert plain.refusal("no: why") == report
 
 
 def test_a_client_that_takes_no_report_gets_none() -> None:
     assert commands().refusal("why") is None
-    assert Commands(commands("0 b refs/heads/x").all, frozenset({"side-band-64k"})).refusal("why") is None
+    assert RefUpdates(commands("0 b refs/heads/x").all, frozenset({"side-band-64k"})).refusal("why") is None
 
 
 def test_a_report_of_any_length_is_cut_into_packets_and_its_words_are_bounded() -> None:
@@ -336,13 +336,13 @@ def test_git_prints_why_a_push_was_refused_and_of_each_ref_that_it_was(
     assert git("rev-parse", "main", at="hub").decode().strip() == history[0]
 
 
-def sent(git: Git, tmp_path: Path, *arguments: str, at: str = "work") -> tuple[Commands, bytes]:
+def sent(git: Git, tmp_path: Path, *arguments: str, at: str = "work") -> tuple[RefUpdates, bytes]:
     """What the real client sends for a push, which the real other side then gets."""
     captured = tmp_path / "captured"
     tap = script(tmp_path / "tap", f'#!/bin/sh\ntee "{captured}" | git receive-pack "$@"\n')
     git("push", f"--receive-pack={tap}", tmp_path / "hub", *arguments, at=at)
     found, rest = read(captured.read_bytes(), *range(0, captured.stat().st_size, 100))
-    assert isinstance(found, Commands)
+    assert isinstance(found, RefUpdates)
     assert found.deny is None
     return found, rest
 
@@ -351,15 +351,15 @@ def test_what_the_real_client_sends_is_understood(git: Git, history: list[str], 
     first, second, third = history
     found, rest = sent(git, tmp_path, f"{second}:refs/heads/main", f"{third}:refs/heads/dev")
     assert set(found.all) == {
-        Command(first, second, "refs/heads/main"),
-        Command(NONE, third, "refs/heads/dev"),
+        RefUpdate(first, second, "refs/heads/main"),
+        RefUpdate(NONE, third, "refs/heads/dev"),
     }
     assert found.capabilities >= {"report-status-v2", "side-band-64k", "object-format=sha1"}
     assert rest.startswith(b"PACK")
     found, _ = sent(git, tmp_path, "--force", f"{first}:refs/heads/main", f"{third}:refs/tags/v1")
-    assert set(found.all) == {Command(second, first, "refs/heads/main"), Command(NONE, third, "refs/tags/v1")}
+    assert set(found.all) == {RefUpdate(second, first, "refs/heads/main"), RefUpdate(NONE, third, "refs/tags/v1")}
     found, rest = sent(git, tmp_path, "--delete", "dev")
-    assert found.all == (Command(third, NONE, "refs/heads/dev"),)
+    assert found.all == (RefUpdate(third, NONE, "refs/heads/dev"),)
     assert rest == b""
     found, _ = sent(git, tmp_path, "--atomic", f"{third}:refs/heads/main", f"{third}:refs/pr/1")
     assert {command.ref for command in found.all} == {"refs/heads/main", "refs/pr/1"}
@@ -371,6 +371,6 @@ def test_a_push_from_a_shallow_clone_is_understood(git: Git, history: list[str],
     git("commit", "--quiet", "--allow-empty", "--message", "more", at="shallow")
     new = git("rev-parse", "HEAD", at="shallow").decode().strip()
     found, rest = sent(git, tmp_path, "HEAD:refs/heads/main", at="shallow")
-    assert found.all == (Command(history[2], new, "refs/heads/main"),)
+    assert found.all == (RefUpdate(history[2], new, "refs/heads/main"),)
     assert "side-band-64k" in found.capabilities
     assert rest.startswith(b"PACK")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hfproxy.core.report import Report, Touch, fold, touches
+from hfproxy.core.report import JournalReport, TouchedPlace, summarize, touched_places
 
 T = 1_800_000_000
 
@@ -25,7 +25,7 @@ def completed(grant: str = "g", at: int = T, **more: object) -> dict[str, object
     return {"kind": "completed", "at": at, "grant": grant, **basic, **more}
 
 
-def counted(report: Report, grant: str = "g") -> dict[str, dict[str, int]]:
+def counted(report: JournalReport, grant: str = "g") -> dict[str, dict[str, int]]:
     names = ("read", "changed", "secrets_set", "anonymous", "refused", "failed")
     places = report.grants[grant].did.places
     return {place: {name: n for name in names if (n := getattr(tally, name))} for place, tally in places.items()}
@@ -49,12 +49,12 @@ def counted(report: Report, grant: str = "g") -> dict[str, dict[str, int]]:
     ids=str,
 )
 def test_a_request_is_counted_as_what_it_was(more: dict[str, object], what: str) -> None:
-    assert counted(fold([decided(**more)])) == {"models/me/x": {what: 1}}
+    assert counted(summarize([decided(**more)])) == {"models/me/x": {what: 1}}
 
 
 def test_a_request_that_needed_several_things_counts_at_each() -> None:
     needs = ["move:models/me/a", "move:models/acme/b", "read:datasets/me/c"]
-    report = fold([decided(method="POST", action="move", repo="models/me/a", needs=needs)])
+    report = summarize([decided(method="POST", action="move", repo="models/me/a", needs=needs)])
     assert counted(report) == {
         "models/me/a": {"changed": 1},
         "models/acme/b": {"changed": 1},
@@ -64,14 +64,14 @@ def test_a_request_that_needed_several_things_counts_at_each() -> None:
 
 
 def test_what_touched_no_repository_is_counted_under_its_action() -> None:
-    assert counted(fold([decided(action="profile", repo=None), decided(action=None, repo=None)])) == {
+    assert counted(summarize([decided(action="profile", repo=None), decided(action=None, repo=None)])) == {
         "(profile)": {"read": 1},
         "(of no repository)": {"read": 1},
     }
 
 
 def test_bytes_are_of_what_was_completed_and_a_no_of_the_hub_is_a_failure() -> None:
-    report = fold(
+    report = summarize(
         [decided(), completed(bytes_up=3, bytes_down=5), decided(), completed(bytes_down=7, status=404), completed(status=0)]
     )  # fmt: skip
     total = report.grants["g"].did.total
@@ -81,7 +81,7 @@ def test_bytes_are_of_what_was_completed_and_a_no_of_the_hub_is_a_failure() -> N
 
 def test_an_account_is_the_sum_of_its_grants_and_names_their_programs() -> None:
     entries = [minted("a", program="git"), minted("b", program="hf"), minted("idle", program="sh")]
-    report = fold([*entries, decided("a", T + 1), decided("b", T + 9), decided("a", T + 5, repo="spaces/me/y")])
+    report = summarize([*entries, decided("a", T + 1), decided("b", T + 9), decided("a", T + 5, repo="spaces/me/y")])
     account = report.accounts["default"]
     assert {place: tally.read for place, tally in account.places.items()} == {"models/me/x": 2, "spaces/me/y": 1}
     assert (account.total.first, account.total.last) == (T + 1, T + 9)
@@ -91,7 +91,7 @@ def test_an_account_is_the_sum_of_its_grants_and_names_their_programs() -> None:
 def test_what_was_spent_is_counted_for_the_account_that_it_was_of() -> None:
     """A grant may spend a lesser token than its own account's; a request that was refused spent none."""
     entries = [minted("g", program="git"), decided(account="reader"), decided(account=None, decision="deny")]
-    report = fold(entries)
+    report = summarize(entries)
     assert report.grants["g"].account == "default"
     assert report.accounts["reader"].total.read == 1
     assert report.accounts["default"].total.refused == 1
@@ -107,7 +107,7 @@ def test_since_leaves_out_what_was_before_and_not_what_a_grant_is() -> None:
         decided("living", T + 6),
         decided("living", T + 200, repo="models/me/late"),
     ]
-    report = fold(entries, since=T + 100)
+    report = summarize(entries, since=T + 100)
     assert list(report.grants) == ["living"]
     assert (report.grants["living"].program, report.grants["living"].label) == ("python", "nightly")
     assert counted(report, "living") == {"models/me/late": {"read": 1}}
@@ -115,12 +115,12 @@ def test_since_leaves_out_what_was_before_and_not_what_a_grant_is() -> None:
 
 
 def test_the_end_of_a_grant_says_how() -> None:
-    report = fold([minted("g"), {"kind": "revoked", "at": T + 7, "grant": "g", "account": "default"}])
+    report = summarize([minted("g"), {"kind": "revoked", "at": T + 7, "grant": "g", "account": "default"}])
     assert (report.grants["g"].ended, report.grants["g"].ended_at) == ("revoked", T + 7)
 
 
 def test_what_happened_to_accounts_and_who_was_turned_away_is_in_it() -> None:
-    report = fold(
+    report = summarize(
         [
             {"kind": "login", "at": T, "account": "default"},
             {"kind": "lockdown", "at": T + 2},
@@ -144,7 +144,7 @@ def test_what_happened_to_accounts_and_who_was_turned_away_is_in_it() -> None:
     ],
 )
 def test_whose_a_place_is(place: str, namespace: str) -> None:
-    assert Touch("read", place).namespace == namespace
+    assert TouchedPlace("read", place).namespace == namespace
 
 
 values = st.one_of(
@@ -176,7 +176,7 @@ members = st.sampled_from(
 def test_whatever_a_line_of_the_journal_holds_it_is_summed_up(
     lines: list[tuple[str, dict[str, object]]], since: int | None
 ) -> None:
-    report = fold([{"kind": kind, **more} for kind, more in lines], since)
+    report = summarize([{"kind": kind, **more} for kind, more in lines], since)
     for holder in (grant.did for grant in report.grants.values()):
         assert sum(holder.minutes.values()) <= len(lines)
 
@@ -184,14 +184,16 @@ def test_whatever_a_line_of_the_journal_holds_it_is_summed_up(
 @given(st.lists(st.sampled_from(["allow", "anonymous", "deny"]), max_size=30))
 def test_every_decision_is_counted_once(decisions: list[str]) -> None:
     clock = count(T)
-    total = fold([minted("g"), *(decided(decision=one, at=next(clock)) for one in decisions)]).grants["g"].did.total
+    total = (
+        summarize([minted("g"), *(decided(decision=one, at=next(clock)) for one in decisions)]).grants["g"].did.total
+    )
     expected = tuple(decisions.count(one) for one in ("allow", "anonymous", "deny"))
     assert (total.read, total.anonymous, total.refused) == expected
 
 
 def test_a_need_is_written_as_a_scope() -> None:
-    assert touches({"needs": ["read", "jobs:acme", "write:models/me/x"]}) == (
-        Touch("read", ""),
-        Touch("jobs", "acme"),
-        Touch("write", "models/me/x"),
+    assert touched_places({"needs": ["read", "jobs:acme", "write:models/me/x"]}) == (
+        TouchedPlace("read", ""),
+        TouchedPlace("jobs", "acme"),
+        TouchedPlace("write", "models/me/x"),
     )

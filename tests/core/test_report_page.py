@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hfproxy.core.report import fold
-from hfproxy.core.report_page import page
-from hfproxy.core.timeline import MOST_ROWS, drawn, timeline
+from hfproxy.core.report import summarize
+from hfproxy.core.report_page import render_html
+from hfproxy.core.timeline import MOST_ROWS, chart_rows, render_svg
 
 T = 1_800_000_000
 HTML = "html head meta title style body h1 h2 h3 p table tr th td span i".split()
@@ -47,8 +47,8 @@ class Reader(HTMLParser):
 def day(text: str) -> str:
     """A page in which everything that somebody else may name is called this."""
     about = {"grant": text or "g", "account": text}
-    return page(
-        fold(
+    return render_html(
+        summarize(
             [
                 {"kind": "minted", "at": T, **about, "program": text, "label": text, "parent": text, "scopes": [text]},
                 {"kind": "decided", "at": T + 5, **about, "decision": "allow", "action": text, "repo": text},
@@ -110,20 +110,22 @@ def test_the_picture_has_a_row_for_each_grant_up_to_a_number_and_says_what_is_le
         {"kind": "decided", "at": T + number, "grant": f"g{number}", "decision": "allow", "action": "read"}
         for number in range(MOST_ROWS + 5)
     ]
-    report = fold([*entries, {**entries[-1], "at": T + 100}])
-    assert len(drawn(report)) == MOST_ROWS
-    assert f"g{MOST_ROWS + 4}" in [grant.id for grant in drawn(report)], "the busiest is drawn"
-    assert "5 grants that did less are not drawn" in page(report)
+    report = summarize([*entries, {**entries[-1], "at": T + 100}])
+    assert len(chart_rows(report)) == MOST_ROWS
+    assert f"g{MOST_ROWS + 4}" in [grant.id for grant in chart_rows(report)], "the busiest is drawn"
+    assert "5 grants that did less are not drawn" in render_html(report)
 
 
 @pytest.mark.parametrize("ats", [[T], [T, T], [T, T + 400 * 86_400], [0, 10**15], [T + 5, T]], ids=str)
 def test_marks_are_on_the_paper_whatever_the_times_are(ats: list[int]) -> None:
-    report = fold([{"kind": "decided", "at": at, "grant": "g", "decision": "allow", "action": "write"} for at in ats])
-    places = [float(part.partition('"')[0]) for part in timeline(report).split('cx="')[1:]]
+    report = summarize(
+        [{"kind": "decided", "at": at, "grant": "g", "decision": "allow", "action": "write"} for at in ats]
+    )
+    places = [float(part.partition('"')[0]) for part in render_svg(report).split('cx="')[1:]]
     assert places
     assert all(0 <= place <= 1100 for place in places)
 
 
 def test_an_empty_journal_is_a_page_too() -> None:
-    assert "holds nothing" in page(fold([]))
-    assert timeline(fold([])) == ""
+    assert "holds nothing" in render_html(summarize([]))
+    assert render_svg(summarize([])) == ""

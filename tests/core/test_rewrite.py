@@ -10,11 +10,11 @@ from strategies import law
 
 from hfproxy.core import rewrite
 from hfproxy.core.headers import Headers
-from hfproxy.core.rewrite import Places
+from hfproxy.core.rewrite import UrlMap
 
 HUB = "https://huggingface.co"
 PROXY = "http://127.0.0.1:4880"
-PLACES = Places(HUB, PROXY)
+PLACES = UrlMap(HUB, PROXY)
 
 
 def rewritten(pairs: Headers) -> Headers:
@@ -22,7 +22,7 @@ def rewritten(pairs: Headers) -> Headers:
     return rewrite.headers(pairs, PLACES)
 
 
-LOCAL = Places("http://127.0.0.1:9000", PROXY)
+LOCAL = UrlMap("http://127.0.0.1:9000", PROXY)
 CREDENTIAL = "hf_px_" + "a" * 33
 BASIC = "Basic aGZfdXNlcjpoZl9weF9hYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWE="
 
@@ -137,7 +137,7 @@ def test_no_location_is_led_astray(url: str) -> None:
 @given(st.text() | urls)
 @law(500)
 def test_no_url_makes_a_rewrite_raise_and_only_the_hub_s_are_changed(url: str) -> None:
-    relative, absolute = PLACES.relative(url), PLACES.absolute(url)
+    relative, absolute = PLACES.to_relative(url), PLACES.to_proxy(url)
     if not PLACES.is_hub(url):
         assert relative == url
         assert absolute in {url, PROXY + url}
@@ -146,15 +146,15 @@ def test_no_url_makes_a_rewrite_raise_and_only_the_hub_s_are_changed(url: str) -
 
 
 def test_the_configured_origin_is_the_hub_too() -> None:
-    assert LOCAL.relative("http://127.0.0.1:9000/x") == "/x"
-    assert LOCAL.relative(f"{HUB}/x") == "/x"
-    assert LOCAL.relative("http://127.0.0.1:9001/x") == "http://127.0.0.1:9001/x"
-    assert LOCAL.relative("https://127.0.0.1:9000/x") == "https://127.0.0.1:9000/x"
+    assert LOCAL.to_relative("http://127.0.0.1:9000/x") == "/x"
+    assert LOCAL.to_relative(f"{HUB}/x") == "/x"
+    assert LOCAL.to_relative("http://127.0.0.1:9001/x") == "http://127.0.0.1:9001/x"
+    assert LOCAL.to_relative("https://127.0.0.1:9000/x") == "https://127.0.0.1:9000/x"
 
 
 def test_the_configured_origin_is_the_hub_in_the_protocol_relative_form_too() -> None:
     # A client resolves it with the scheme of our own address.
-    assert LOCAL.relative("//127.0.0.1:9000/x") == "/x"
+    assert LOCAL.to_relative("//127.0.0.1:9000/x") == "/x"
 
 
 # --- Link and other headers -----------------------------------------------------------------------------------------

@@ -13,12 +13,12 @@ from vectors.mutated import CALLS, CONFUSION, METHODS, OF_ROUTES, mutated
 
 from hfproxy.core import routes
 from hfproxy.core.access import Action, Deny, Need, Refusal, Target
-from hfproxy.core.bodies import Body
+from hfproxy.core.bodies import BodySpec
 from hfproxy.core.decision import decide
-from hfproxy.core.caveats import InScopes, Moment
-from hfproxy.core.routes import Classified, NeedBody, NeedCommands
+from hfproxy.core.caveats import InScopes, Usage
+from hfproxy.core.routes import Classified, NeedBody, NeedRefUpdates
 from hfproxy.core.scope import parse, scope_for
-from hfproxy.core.table import Push, Special
+from hfproxy.core.table import ReceivePack, SpecialRoute
 
 
 # --- path confusion (T9, T10) --------------------------------------------------------------------------------------
@@ -126,12 +126,12 @@ def assert_decided(method: str, raw: str, bill_to: str | None = None) -> None:
             assert found.refusal in {Refusal.BAD_TARGET, Refusal.UNKNOWN_ROUTE}
             assert found.why.isascii()
         case NeedBody():
-            assert isinstance(found.route.takes, Body)
+            assert isinstance(found.route.derives, BodySpec)
             assert 0 < found.limit <= 16 * 1024 * 1024
-        case NeedCommands():
-            assert found.route.takes is Push.COMMANDS
+        case NeedRefUpdates():
+            assert found.route.derives is ReceivePack.COMMANDS
         case Classified(access=None):
-            assert isinstance(found.route.takes, Special)
+            assert isinstance(found.route.derives, SpecialRoute)
         case Classified(access=access):
             assert access is not None
             for need in access.needs:
@@ -190,7 +190,9 @@ def test_a_minting_route_is_refused_whatever_its_query_and_method(method: str, p
     raw = path if query is None else f"{path}?{query}"
     for word in {method, *METHODS}:
         found = routes.classify(word, raw)
-        assert isinstance(found, Deny) or (isinstance(found, Classified) and found.route.takes is Special.MINTING)
+        assert isinstance(found, Deny) or (
+            isinstance(found, Classified) and found.route.derives is SpecialRoute.MINTING
+        )
         if isinstance(found, Classified):
             assert found.access is None
 
@@ -204,9 +206,9 @@ def test_the_payer_is_part_of_the_access() -> None:
     assert found.access is not None
     assert found.access.bill_to == "acme"
     # A foreign payer makes even a public read something that only a scope allows.
-    access = found.access.owned_by("me")
+    access = found.access.resolved_for("me")
     scopes = InScopes((parse("read"),))
-    assert isinstance(decide(access, scopes.prohibits(access, Moment(0))), Deny)
+    assert isinstance(decide(access, scopes.prohibits(access, Usage(0))), Deny)
 
 
 @pytest.mark.parametrize("payer", ["", " ", "a b", "a/b", "acme, me", "é", "a\nb", "acme\x00", "-a", "../x", "*"])
@@ -220,4 +222,4 @@ def test_the_payer_of_a_body_named_access_counts_too() -> None:
     found = routes.classify_body(need, b'{"name":"demo"}', "application/json", "", "acme")
     assert isinstance(found, Classified)
     assert found.access is not None
-    assert Need(Action.BILLING, Target(None, "acme")) in found.access.owned_by("me").needs
+    assert Need(Action.BILLING, Target(None, "acme")) in found.access.resolved_for("me").needs

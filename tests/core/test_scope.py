@@ -308,7 +308,7 @@ def test_the_scope_advised_for_a_search_would_admit_it(kind: RepoType | None) ->
     ],
 )
 def test_a_scope_knows_which_namespaces_it_reaches(text: str, namespace: str, reached: bool) -> None:
-    assert parse(text).reaches(namespace) is reached
+    assert parse(text).covers_namespace(namespace) is reached
 
 
 # --- the oracles: slow, plain, sharing nothing with the code ----------------------------------------------------

@@ -3,7 +3,7 @@
 import pytest
 
 from hfproxy.core.access import Access, Action, Need, RepoType, Target
-from hfproxy.core.spending import Purse, choose
+from hfproxy.core.spending import AccountRights, choose
 
 ME = ("me", "1", "https://hub")
 ACME = ("bot", "2", "https://hub")
@@ -15,17 +15,17 @@ JOB = Access((Need(Action.JOBS, Target(None, "me")),))
 ALL = {
     purse.name: purse
     for purse in (
-        Purse("default", ME, "write"),
-        Purse("reader", ME, "read"),
-        Purse("one", ME, "fineGrained", ("model me/a: repo.content.read, repo.write",)),
-        Purse("lists", ME, "fineGrained", ("user me: repo.content.read", "everywhere: discussion.write")),
-        Purse("work", ACME, "write"),
-        Purse("work-reader", ACME, "read"),
+        AccountRights("default", ME, "write"),
+        AccountRights("reader", ME, "read"),
+        AccountRights("one", ME, "fineGrained", ("model me/a: repo.content.read, repo.write",)),
+        AccountRights("lists", ME, "fineGrained", ("user me: repo.content.read", "everywhere: discussion.write")),
+        AccountRights("work", ACME, "write"),
+        AccountRights("work-reader", ACME, "read"),
     )
 }
 
 
-def held(*names: str) -> dict[str, Purse]:
+def held(*names: str) -> dict[str, AccountRights]:
     return {name: ALL[name] for name in names}
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from strategies import caveats, entropies, law, scope_tuples
 
 from hfproxy.core import stored
-from hfproxy.core.broker import NOBODY, Bind, Broker, Grant, Order
+from hfproxy.core.broker import NO_UID, Bind, Broker, Grant, GrantTerms
 from hfproxy.core.caveats import InTree, MaxBytes, MaxRate
 from hfproxy.errors import StoreError
 
@@ -25,7 +25,7 @@ numbers = st.none() | st.integers(0, 2**40)
 @st.composite
 def grants(draw: st.DrawFn) -> Grant:
     """A grant as the broker makes it, with whatever it was used for."""
-    order = Order(
+    order = GrantTerms(
         account=draw(st.text(min_size=1, max_size=8)),
         scopes=draw(scope_tuples),
         ttl=draw(st.integers(1, 10**6)),
@@ -43,14 +43,14 @@ def grants(draw: st.DrawFn) -> Grant:
     grant, _ = Broker().mint(order, draw(entropies), draw(st.integers(0, 2**33)))
     grant.uses, grant.bytes_up = draw(st.integers(0, 9)), draw(st.integers(0, 2**50))
     for at in sorted(draw(st.lists(st.integers(0, 2**33), max_size=grant.uses))):
-        grant.used_lately([(at, 1)])
+        grant.recent_use_count([(at, 1)])
     return grant
 
 
 @given(grants())
 @law(300)
 def test_what_was_spelled_is_read_again(grant: Grant) -> None:
-    again = stored.read(stored.spell(grant))
+    again = stored.decode(stored.encode(grant))
     assert again == grant
     assert again.id == grant.id
 
@@ -58,16 +58,16 @@ def test_what_was_spelled_is_read_again(grant: Grant) -> None:
 @given(grants())
 @law(50)
 def test_the_credential_is_there_as_its_digest_only(grant: Grant) -> None:
-    assert "hf_px_" not in stored.spell(grant).replace(json.dumps(grant.order.label), "")
+    assert "hf_px_" not in stored.encode(grant).replace(json.dumps(grant.terms.label), "")
 
 
 def spelled(**changes: object) -> str:
     """The spelling of a grant, changed."""
-    return json.dumps({**json.loads(stored.spell(GRANT)), **changes})
+    return json.dumps({**json.loads(stored.encode(GRANT)), **changes})
 
 
 GRANT = Broker().mint(
-    Order("me", tuple(map(stored.scope.parse, ["read:me/*"])), 60, caveats=(MaxRate(3),)), bytes(24), 100
+    GrantTerms("me", tuple(map(stored.scope.parse, ["read:me/*"])), 60, caveats=(MaxRate(3),)), bytes(24), 100
 )[0]
 
 
@@ -102,28 +102,28 @@ GRANT = Broker().mint(
 )
 def test_what_contradicts_itself_or_is_not_understood_is_no_grant(change: dict[str, object]) -> None:
     with pytest.raises(StoreError):
-        stored.read(spelled(**change))
+        stored.decode(spelled(**change))
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{}", "1", "x" * 1000, "[" * 10_000])
 def test_what_is_no_grant_at_all_is_refused(text: str) -> None:
     with pytest.raises(StoreError):
-        stored.read(text)
+        stored.decode(text)
 
 
 @given(st.data())
 @law(200)
 def test_a_changed_byte_never_crashes_it(data: st.DataObject) -> None:
-    text = stored.spell(GRANT)
+    text = stored.encode(GRANT)
     place = data.draw(st.integers(0, len(text) - 1))
     changed = text[:place] + data.draw(st.characters(codec="ascii")) + text[place + 1 :]
     try:
-        stored.read(changed)
+        stored.decode(changed)
     except StoreError:
         pass
 
 
 def test_a_grant_that_does_not_say_whose_it_is_is_nobody_s() -> None:
-    found = json.loads(stored.spell(GRANT))
+    found = json.loads(stored.encode(GRANT))
     del found["order"]["uid"]
-    assert stored.read(json.dumps(found)).order.uid == NOBODY
+    assert stored.decode(json.dumps(found)).terms.uid == NO_UID

@@ -11,7 +11,7 @@ from vectors.mutated import METHODS, OF_ROUTES, mutated
 
 from hfproxy.core import routes
 from hfproxy.core.access import Deny
-from hfproxy.core.table import ROUTES, Route, Special
+from hfproxy.core.table import ROUTES, Route, SpecialRoute
 
 DECIDED = [vector for vector in OF_ROUTES if "decide" in vector]
 
@@ -22,7 +22,7 @@ def row_name(route: Route) -> str:
 
 def fitting(method: str, target: str) -> list[Route]:
     path = target.split("?")[0]
-    return [route for row, route in routes.OF_METHOD.get(method, ()) if row.fullmatch(path)]
+    return [route for row, route in routes.ROUTES_BY_METHOD.get(method, ()) if row.fullmatch(path)]
 
 
 @pytest.mark.parametrize("vector", vectors.cases(OF_ROUTES))
@@ -46,8 +46,8 @@ def test_strict_turns_anonymous_reads_off_and_nothing_else() -> None:
 def test_every_row_has_a_vector_that_passes_for_each_method_and_one_that_is_refused(route: Route) -> None:
     for method in route.methods.split():
         mine = [one for one in OF_ROUTES if one["method"] == method and route in fitting(method, one["target"])]
-        if isinstance(route.takes, Special):
-            assert route.takes.name in {one.get("special") for one in mine}
+        if isinstance(route.derives, SpecialRoute):
+            assert route.derives.name in {one.get("special") for one in mine}
             continue
         decided = {decision for one in mine for decision in one.get("decide", {}).values()}
         assert "allow" in decided
@@ -68,7 +68,7 @@ def test_every_accepted_vector_fits_exactly_one_row() -> None:
 @law(2000)
 def test_where_two_rows_fit_they_take_the_same(request: tuple[str, str]) -> None:
     # `POST /api/jobs/me/auth-check/cancel` is one or the other: so the order of the rows decides nothing.
-    assert len({(route.takes, route.policy) for route in fitting(*request)}) <= 1
+    assert len({(route.derives, route.policy) for route in fitting(*request)}) <= 1
 
 
 def test_no_row_appears_twice() -> None:
@@ -80,7 +80,7 @@ def test_no_row_appears_twice() -> None:
 def test_a_method_that_no_row_names_is_refused(method: str) -> None:
     for vector in filter(accepted, OF_ROUTES):
         path = str(vector["target"]).split("?")[0]
-        known = {word for row, route in routes.TABLE if row.fullmatch(path) for word in route.methods.split()}
+        known = {word for row, route in routes.TABLE_BY_METHOD if row.fullmatch(path) for word in route.methods.split()}
         if method not in known:
             assert isinstance(routes.classify(method, str(vector["target"])), Deny), vector
 

@@ -4,18 +4,18 @@ import json
 
 import pytest
 
-from hfproxy.core.broker import Broker, Order
+from hfproxy.core.broker import Broker, GrantTerms
 from hfproxy.core.scope import parse
-from hfproxy.core.whoami import Identity, answer
+from hfproxy.core.whoami import Identity, whoami_json
 
 WHO = Identity("me", "1" * 24, "Me Myself", (("acme", "2" * 24), ("Other", "3" * 24)))
 AT = 1_800_000_000
 
 
 def asked(*scopes: str, label: str | None = None) -> dict[str, object]:
-    order = Order(account="default", scopes=tuple(map(parse, scopes)), ttl=3600, label=label)
+    order = GrantTerms(account="default", scopes=tuple(map(parse, scopes)), ttl=3600, label=label)
     grant, _ = Broker().mint(order, bytes(24), AT)
-    return answer(WHO, grant)
+    return whoami_json(WHO, grant)
 
 
 def access_token(who: dict[str, object]) -> dict[str, object]:

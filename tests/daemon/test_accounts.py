@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from hfproxy.daemon.accounts import Account, Accounts, Held, Key, Origin
+from hfproxy.daemon.accounts import Account, AccountRegistry, AccountToken, AccountKey, Origin
 from hfproxy.errors import AccountError, RefusedError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault.memory import MemoryVault
@@ -18,9 +18,9 @@ ME = os.getuid()
 TOKEN = "hf_" + "AcCounts" * 4 + "ab"
 
 
-def held(name: str, token: str = TOKEN, **more: object) -> Held:
+def held(name: str, token: str = TOKEN, **more: object) -> AccountToken:
     known = {"user": "me", "user_id": "1", "fullname": "Me", "role": "fineGrained", **more}
-    return Held(Account(name=name, origin=Origin("https://hub", "ab"), **known), Secret(token))  # type: ignore[arg-type]
+    return AccountToken(Account(name=name, origin=Origin("https://hub", "ab"), **known), Secret(token))  # type: ignore[arg-type]
 
 
 class FailingVault(MemoryVault):
@@ -40,27 +40,29 @@ def vault() -> FailingVault:
 
 
 @pytest.fixture
-def accounts(vault: FailingVault) -> Accounts:
-    return Accounts(vault)
+def accounts(vault: FailingVault) -> AccountRegistry:
+    return AccountRegistry(vault)
 
 
-async def test_what_was_put_is_there_for_the_next_daemon_as_it_was(accounts: Accounts, vault: FailingVault) -> None:
+async def test_what_was_put_is_there_for_the_next_daemon_as_it_was(
+    accounts: AccountRegistry, vault: FailingVault
+) -> None:
     mine = held("default", orgs=(("acme", "7"),), scopes=("model me/x: repo.write",))
     await accounts.put(mine)
-    again = (await Accounts(vault).open(ME))["default"]
+    again = (await AccountRegistry(vault).load(ME))["default"]
     assert again.account == replace(mine.account, login=again.account.login)
     assert again.account.login
     assert again.token == mine.token
 
 
-async def test_nothing_is_known_before_the_vault_was_opened(accounts: Accounts, vault: FailingVault) -> None:
+async def test_nothing_is_known_before_the_vault_was_opened(accounts: AccountRegistry, vault: FailingVault) -> None:
     """A request never opens it: a keyring may ask a person."""
     await accounts.put(held("default"))
-    later = Accounts(vault)
-    assert later.get(Key(ME, "default")) is None
+    later = AccountRegistry(vault)
+    assert later.get(AccountKey(ME, "default")) is None
     assert later.known(ME) == []
-    await later.open(ME)
-    assert later.get(Key(ME, "default")) is not None
+    await later.load(ME)
+    assert later.get(AccountKey(ME, "default")) is not None
 
 
 class TestWhichOne:
@@ -74,10 +76,10 @@ class TestWhichOne:
         ],
         ids=str,
     )
-    async def test_is_meant(self, accounts: Accounts, there: list[str], asked: str | None, found: str) -> None:
+    async def test_is_meant(self, accounts: AccountRegistry, there: list[str], asked: str | None, found: str) -> None:
         for name in there:
             await accounts.put(held(name))
-        assert (await accounts.choose(ME, asked)).name == found
+        assert (await accounts.select(ME, asked)).name == found
 
     @pytest.mark.parametrize(
         ("there", "asked", "said"),
@@ -89,65 +91,69 @@ class TestWhichOne:
         ],
         ids=str,
     )
-    async def test_cannot_be_said(self, accounts: Accounts, there: list[str], asked: str | None, said: str) -> None:
+    async def test_cannot_be_said(
+        self, accounts: AccountRegistry, there: list[str], asked: str | None, said: str
+    ) -> None:
         for name in there:
             await accounts.put(held(name))
         with pytest.raises(AccountError) as caught:
-            await accounts.choose(ME, asked)
+            await accounts.select(ME, asked)
         assert said in str(caught.value)
 
 
 class TestChanges:
-    async def test_one_of_the_same_name_takes_its_place(self, accounts: Accounts) -> None:
+    async def test_one_of_the_same_name_takes_its_place(self, accounts: AccountRegistry) -> None:
         await accounts.put(held("default", "hf_old"))
         await accounts.put(held("default", "hf_new"))
-        assert [one.token.reveal() for one in (await accounts.open(ME)).values()] == ["hf_new"]
+        assert [one.token.reveal() for one in (await accounts.load(ME)).values()] == ["hf_new"]
 
-    async def test_what_is_removed_is_gone_and_the_rest_stays(self, accounts: Accounts, vault: FailingVault) -> None:
+    async def test_what_is_removed_is_gone_and_the_rest_stays(
+        self, accounts: AccountRegistry, vault: FailingVault
+    ) -> None:
         await accounts.put(held("default", "hf_first"))
         await accounts.put(held("work", "hf_second"))
-        await accounts.remove(Key(ME, "default"))
+        await accounts.remove(AccountKey(ME, "default"))
         document = vault.read()
         assert document is not None
         assert "hf_first" not in document.reveal()
-        assert list(await Accounts(vault).open(ME)) == ["work"]
+        assert list(await AccountRegistry(vault).load(ME)) == ["work"]
         with pytest.raises(AccountError, match="no account 'default'; see: hf-proxy accounts"):
-            await accounts.remove(Key(ME, "default"))
+            await accounts.remove(AccountKey(ME, "default"))
 
     @pytest.mark.parametrize(
-        "change", [lambda accounts: accounts.put(held("work")), lambda accounts: accounts.remove(Key(ME, "default"))], ids=["put", "remove"]
+        "change", [lambda accounts: accounts.put(held("work")), lambda accounts: accounts.remove(AccountKey(ME, "default"))], ids=["put", "remove"]
     )  # fmt: skip
     async def test_one_that_the_vault_does_not_take_did_not_happen(
-        self, accounts: Accounts, vault: FailingVault, change: Callable[[Accounts], object]
+        self, accounts: AccountRegistry, vault: FailingVault, change: Callable[[AccountRegistry], object]
     ) -> None:
         await accounts.put(held("default"))
         vault.failing = True
         with pytest.raises(VaultError, match="no room"):
             await change(accounts)  # type: ignore[misc]
-        assert list(await accounts.open(ME)) == list(await Accounts(vault).open(ME)) == ["default"]
+        assert list(await accounts.load(ME)) == list(await AccountRegistry(vault).load(ME)) == ["default"]
 
-    async def test_many_at_once_lose_none(self, accounts: Accounts, vault: FailingVault) -> None:
+    async def test_many_at_once_lose_none(self, accounts: AccountRegistry, vault: FailingVault) -> None:
         await asyncio.gather(*(accounts.put(held(f"a{number}")) for number in range(20)))
-        assert len(await Accounts(vault).open(ME)) == 20
+        assert len(await AccountRegistry(vault).load(ME)) == 20
 
 
 class TestLocked:
-    async def test_nothing_is_given_out_until_it_is_opened_again(self, accounts: Accounts) -> None:
+    async def test_nothing_is_given_out_until_it_is_opened_again(self, accounts: AccountRegistry) -> None:
         await accounts.put(held("default"))
         accounts.lock()
         assert accounts.locked
-        assert accounts.get(Key(ME, "default")) is None
+        assert accounts.get(AccountKey(ME, "default")) is None
         for using in (
-            accounts.open(ME),
-            accounts.choose(ME, None),
+            accounts.load(ME),
+            accounts.select(ME, None),
             accounts.put(held("x")),
-            accounts.remove(Key(ME, "default")),
+            accounts.remove(AccountKey(ME, "default")),
         ):
             with pytest.raises(VaultLockedError, match="hf-proxy unlock"):
                 await using
         await accounts.unlock(None)
         assert not accounts.locked
-        assert accounts.get(Key(ME, "default")) is not None
+        assert accounts.get(AccountKey(ME, "default")) is not None
 
 
 @pytest.mark.parametrize(
@@ -156,7 +162,7 @@ class TestLocked:
 )
 async def test_a_document_of_another_program_is_not_overwritten(vault: FailingVault, document: str) -> None:
     vault.write(Secret(document))
-    for using in (Accounts(vault).open(ME), Accounts(vault).put(held("default"))):
+    for using in (AccountRegistry(vault).load(ME), AccountRegistry(vault).put(held("default"))):
         with pytest.raises(VaultError, match="was not written by this hf-proxy") as caught:
             await using
         assert document not in str(caught.value)
@@ -190,31 +196,33 @@ def test_what_is_shown_of_an_account_holds_no_token() -> None:
 class TestWhose:
     OTHER = ME + 1
 
-    async def test_two_users_have_one_each_under_the_same_name(self, accounts: Accounts, vault: FailingVault) -> None:
+    async def test_two_users_have_one_each_under_the_same_name(
+        self, accounts: AccountRegistry, vault: FailingVault
+    ) -> None:
         await accounts.put(held("default", "hf_mine"))
         await accounts.put(held("default", "hf_theirs", uid=self.OTHER))
-        for known in (accounts, Accounts(vault)):
-            assert [one.token.reveal() for one in (await known.open(ME)).values()] == ["hf_mine"]
-            assert [one.token.reveal() for one in (await known.open(self.OTHER)).values()] == ["hf_theirs"]
-            assert list(known.purses(self.OTHER)) == ["default"]
+        for known in (accounts, AccountRegistry(vault)):
+            assert [one.token.reveal() for one in (await known.load(ME)).values()] == ["hf_mine"]
+            assert [one.token.reveal() for one in (await known.load(self.OTHER)).values()] == ["hf_theirs"]
+            assert list(known.usable(self.OTHER)) == ["default"]
             assert len(known.known(ME)) == 1
-        await accounts.remove(Key(self.OTHER, "default"))
-        assert [one.token.reveal() for one in (await Accounts(vault).open(ME)).values()] == ["hf_mine"]
+        await accounts.remove(AccountKey(self.OTHER, "default"))
+        assert [one.token.reveal() for one in (await AccountRegistry(vault).load(ME)).values()] == ["hf_mine"]
 
-    async def test_another_login_continues_one_s_own_and_no_other(self, accounts: Accounts) -> None:
+    async def test_another_login_continues_one_s_own_and_no_other(self, accounts: AccountRegistry) -> None:
         await accounts.put(held("default"))
         await accounts.put(held("default", uid=self.OTHER))
-        mine, theirs = (await accounts.choose(ME, None)).login, (await accounts.choose(self.OTHER, None)).login
+        mine, theirs = (await accounts.select(ME, None)).login, (await accounts.select(self.OTHER, None)).login
         assert mine != theirs
         await accounts.put(held("default", "hf_newer"))
-        assert (await accounts.choose(ME, None)).login == mine
+        assert (await accounts.select(ME, None)).login == mine
 
-    async def test_a_token_dead_at_the_hub_is_one_user_s(self, accounts: Accounts) -> None:
+    async def test_a_token_dead_at_the_hub_is_one_user_s(self, accounts: AccountRegistry) -> None:
         for uid in (ME, self.OTHER):
             await accounts.put(held("work", uid=uid))
         assert await accounts.mark_revoked(held("work", uid=self.OTHER), 1_800_000_000)
-        assert list(accounts.purses(ME)) == ["work"]
-        assert list(accounts.purses(self.OTHER)) == []
+        assert list(accounts.usable(ME)) == ["work"]
+        assert list(accounts.usable(self.OTHER)) == []
 
     async def test_what_an_older_version_wrote_is_the_daemon_s_own_user_s(self, vault: FailingVault) -> None:
         vault.write(
@@ -223,34 +231,34 @@ class TestWhose:
                 '"user_id":"1","fullname":"Me","role":"read"},"token":"hf_x"}]}'
             )
         )
-        accounts = Accounts(vault)
-        assert list(await accounts.open(ME)) == ["default"]
-        assert list(await accounts.open(self.OTHER)) == []
+        accounts = AccountRegistry(vault)
+        assert list(await accounts.load(ME)) == ["default"]
+        assert list(await accounts.load(self.OTHER)) == []
         await accounts.put(held("default", uid=self.OTHER))
-        assert list(await Accounts(vault).open(ME)) == ["default"]
+        assert list(await AccountRegistry(vault).load(ME)) == ["default"]
 
-    async def test_one_who_is_barred_gets_nothing_and_the_others_do(self, accounts: Accounts) -> None:
+    async def test_one_who_is_barred_gets_nothing_and_the_others_do(self, accounts: AccountRegistry) -> None:
         for uid in (ME, self.OTHER):
             await accounts.put(held("default", uid=uid))
-        accounts.bar(self.OTHER)
+        accounts.suspend(self.OTHER)
         assert accounts.locked_to(self.OTHER)
-        assert accounts.get(Key(self.OTHER, "default")) is None
-        assert accounts.purses(self.OTHER) == {}
+        assert accounts.get(AccountKey(self.OTHER, "default")) is None
+        assert accounts.usable(self.OTHER) == {}
         assert accounts.known(self.OTHER) == []
-        for using in (accounts.open(self.OTHER), accounts.choose(self.OTHER, None)):
+        for using in (accounts.load(self.OTHER), accounts.select(self.OTHER, None)):
             with pytest.raises(VaultLockedError, match="hf-proxy unlock"):
                 await using
         assert not accounts.locked_to(ME)
-        assert accounts.get(Key(ME, "default")) is not None
-        accounts.admit(self.OTHER)
-        assert accounts.get(Key(self.OTHER, "default")) is not None
+        assert accounts.get(AccountKey(ME, "default")) is not None
+        accounts.reinstate(self.OTHER)
+        assert accounts.get(AccountKey(self.OTHER, "default")) is not None
 
     async def test_one_who_is_barred_while_the_vault_is_opened_gets_nothing(self) -> None:
         vault = SlowVault()
-        accounts = Accounts(vault)
-        opening = asyncio.create_task(accounts.open(self.OTHER))
+        accounts = AccountRegistry(vault)
+        opening = asyncio.create_task(accounts.load(self.OTHER))
         await asyncio.to_thread(vault.asked.wait, 20)
-        accounts.bar(self.OTHER)
+        accounts.suspend(self.OTHER)
         vault.answer.set()
         with pytest.raises(VaultLockedError):
             await opening
@@ -287,10 +295,10 @@ class TestManyAtOnce:
 
     async def test_ask_once_and_share_the_answer(self) -> None:
         vault = RefusingVault()
-        accounts = Accounts(vault)
-        burst = [asyncio.create_task(accounts.choose(ME, None)) for _ in range(50)]
+        accounts = AccountRegistry(vault)
+        burst = [asyncio.create_task(accounts.select(ME, None)) for _ in range(50)]
         await asyncio.to_thread(vault.asked.wait, 20)
-        late = asyncio.create_task(accounts.choose(ME, None))
+        late = asyncio.create_task(accounts.select(ME, None))
         await asyncio.sleep(0)
         vault.answer.set()
         outcomes = await asyncio.gather(*burst, late, return_exceptions=True)
@@ -300,8 +308,8 @@ class TestManyAtOnce:
     async def test_one_that_gives_up_does_not_end_it_for_the_others(self) -> None:
         vault = SlowVault()
         vault.write(Secret('{"version":1,"accounts":[]}'))
-        accounts = Accounts(vault)
-        first, second = asyncio.create_task(accounts.open(ME)), asyncio.create_task(accounts.open(ME))
+        accounts = AccountRegistry(vault)
+        first, second = asyncio.create_task(accounts.load(ME)), asyncio.create_task(accounts.load(ME))
         await asyncio.to_thread(vault.asked.wait, 20)
         first.cancel()
         vault.answer.set()
@@ -312,20 +320,20 @@ class TestManyAtOnce:
 class TestShut:
     async def test_it_waits_for_nobody_and_what_was_asked_before_gives_nothing_out(self) -> None:
         vault = SlowVault()
-        accounts = Accounts(vault)
-        opening = asyncio.create_task(accounts.choose(ME, None))
+        accounts = AccountRegistry(vault)
+        opening = asyncio.create_task(accounts.select(ME, None))
         await asyncio.to_thread(vault.asked.wait, 20)
-        assert accounts.shut() is None
+        assert accounts.forget_tokens() is None
         vault.answer.set()
         with pytest.raises(VaultLockedError):
             await opening
-        assert accounts.get(Key(ME, "default")) is None
+        assert accounts.get(AccountKey(ME, "default")) is None
         assert accounts.known(ME) == []
 
     async def test_a_vault_that_is_being_opened_does_not_hold_a_lock_up(self) -> None:
         vault = SlowVault()
-        accounts = Accounts(vault)
-        opening = asyncio.create_task(accounts.open(ME))
+        accounts = AccountRegistry(vault)
+        opening = asyncio.create_task(accounts.load(ME))
         await asyncio.to_thread(vault.asked.wait, 20)
         accounts.lock()
         assert accounts.locked
@@ -336,7 +344,7 @@ class TestShut:
     async def test_a_lock_while_somebody_unlocks_stays(self) -> None:
         vault = SlowVault()
         vault.unlock = lambda passphrase: vault.read() and None  # type: ignore[method-assign,assignment]
-        accounts = Accounts(vault)
+        accounts = AccountRegistry(vault)
         unlocking = asyncio.create_task(accounts.unlock(Secret("x")))
         await asyncio.to_thread(vault.asked.wait, 20)
         accounts.lock()
@@ -345,32 +353,34 @@ class TestShut:
             await unlocking
         assert accounts.locked
 
-    async def test_it_returns_what_was_open_for_what_has_to_be_done_about_it(self, accounts: Accounts) -> None:
+    async def test_it_returns_what_was_open_for_what_has_to_be_done_about_it(self, accounts: AccountRegistry) -> None:
         await accounts.put(held("default"))
-        was = accounts.shut()
+        was = accounts.forget_tokens()
         assert was is not None
-        assert was[Key(ME, "default")].token.reveal() == TOKEN
-        assert accounts.shut() is None
-        assert (await accounts.look())[Key(ME, "default")].token.reveal() == TOKEN
+        assert was[AccountKey(ME, "default")].token.reveal() == TOKEN
+        assert accounts.forget_tokens() is None
+        assert (await accounts.read_while_locked())[AccountKey(ME, "default")].token.reveal() == TOKEN
         assert accounts.locked
-        assert accounts.get(Key(ME, "default")) is None
+        assert accounts.get(AccountKey(ME, "default")) is None
 
-    async def test_a_change_under_way_does_not_open_it(self, accounts: Accounts) -> None:
-        await accounts.open(ME)
+    async def test_a_change_under_way_does_not_open_it(self, accounts: AccountRegistry) -> None:
+        await accounts.load(ME)
         changing = asyncio.create_task(accounts.put(held("default")))
         while not accounts._changing.locked():
             await asyncio.sleep(0)
-        accounts.shut()
+        accounts.forget_tokens()
         with pytest.raises(VaultLockedError):
             await changing
-        assert accounts.get(Key(ME, "default")) is None
+        assert accounts.get(AccountKey(ME, "default")) is None
 
 
 class TestRevokedAtTheHub:
-    async def test_is_kept_in_the_vault_and_said_with_what_helps(self, accounts: Accounts, vault: FailingVault) -> None:
+    async def test_is_kept_in_the_vault_and_said_with_what_helps(
+        self, accounts: AccountRegistry, vault: FailingVault
+    ) -> None:
         await accounts.put(held("work"))
         assert await accounts.mark_revoked(held("work"), 1_800_000_000)
-        account = (await Accounts(vault).open(ME))["work"].account
+        account = (await AccountRegistry(vault).load(ME))["work"].account
         (warning,) = account.warnings
         assert warning == account.revoked
         assert "hf-proxy rotate --account work" in warning
@@ -378,11 +388,11 @@ class TestRevokedAtTheHub:
         assert TOKEN not in warning
 
     @pytest.mark.parametrize("there", [held("work", "hf_newer"), held("home")], ids=["another token", "gone"])
-    async def test_is_not_said_of_another_token(self, accounts: Accounts, there: Held) -> None:
+    async def test_is_not_said_of_another_token(self, accounts: AccountRegistry, there: AccountToken) -> None:
         await accounts.put(there)
         assert not await accounts.mark_revoked(held("work"), 1_800_000_000)
-        assert there.account.name in await accounts.open(ME)
-        assert all(one.account.revoked is None for one in (await accounts.open(ME)).values())
+        assert there.account.name in await accounts.load(ME)
+        assert all(one.account.revoked is None for one in (await accounts.load(ME)).values())
 
     async def test_a_document_from_before_is_read(self, vault: FailingVault) -> None:
         vault.write(
@@ -391,48 +401,50 @@ class TestRevokedAtTheHub:
                 '"user_id":"1","fullname":"Me","role":"read"},"token":"hf_x"}]}'
             )
         )
-        assert (await Accounts(vault).open(ME))["default"].account.revoked is None
+        assert (await AccountRegistry(vault).load(ME))["default"].account.revoked is None
 
 
 class TestJournalKey:
-    async def test_it_is_made_with_the_first_account_and_stays(self, accounts: Accounts, vault: FailingVault) -> None:
-        await accounts.open(ME)
+    async def test_it_is_made_with_the_first_account_and_stays(
+        self, accounts: AccountRegistry, vault: FailingVault
+    ) -> None:
+        await accounts.load(ME)
         assert accounts.journal_key is None
         await accounts.put(held("default"))
         made = accounts.journal_key
         assert made is not None
         assert len(made.reveal()) == 64
         await accounts.put(held("work"))
-        await accounts.remove(Key(ME, "default"))
-        await accounts.remove(Key(ME, "work"))
+        await accounts.remove(AccountKey(ME, "default"))
+        await accounts.remove(AccountKey(ME, "work"))
         assert accounts.journal_key == made
-        later = Accounts(vault)
+        later = AccountRegistry(vault)
         assert later.journal_key is None
-        await later.open(ME)
+        await later.load(ME)
         assert later.journal_key == made
 
     async def test_every_vault_has_its_own(self) -> None:
         keys = []
         for _ in range(2):
-            accounts = Accounts(MemoryVault())
+            accounts = AccountRegistry(MemoryVault())
             await accounts.put(held("default"))
             keys.append(accounts.journal_key)
         assert keys[0] != keys[1]
 
     async def test_a_document_of_before_opens_and_gets_one_when_it_is_written(
-        self, accounts: Accounts, vault: FailingVault
+        self, accounts: AccountRegistry, vault: FailingVault
     ) -> None:
         await accounts.put(held("default"))
         document = json.loads(vault.read().reveal())  # type: ignore[union-attr]
         del document["journal_key"]
         vault.write(Secret(json.dumps(document)))
-        later = Accounts(vault)
-        assert list(await later.open(ME)) == ["default"]
+        later = AccountRegistry(vault)
+        assert list(await later.load(ME)) == ["default"]
         assert later.journal_key is None
         await later.put(held("work"))
         assert later.journal_key is not None
 
-    async def test_it_is_gone_while_the_vault_is_locked(self, accounts: Accounts) -> None:
+    async def test_it_is_gone_while_the_vault_is_locked(self, accounts: AccountRegistry) -> None:
         await accounts.put(held("default"))
         made = accounts.journal_key
         accounts.lock()
@@ -442,16 +454,18 @@ class TestJournalKey:
 
     async def test_whoever_shuts_the_vault_it_is_still_there_when_that_is_written_down(self) -> None:
         seen: list[bool] = []
-        accounts = Accounts(MemoryVault(), lambda: seen.append(accounts.journal_key is not None))
+        accounts = AccountRegistry(MemoryVault(), lambda: seen.append(accounts.journal_key is not None))
         await accounts.put(held("default"))
-        accounts.shut()
+        accounts.forget_tokens()
         accounts.lock()
         assert seen == [True]
         await accounts.unlock(None)
         accounts.lock()
         assert seen == [True, True]
 
-    async def test_one_that_could_not_be_stored_is_not_used(self, accounts: Accounts, vault: FailingVault) -> None:
+    async def test_one_that_could_not_be_stored_is_not_used(
+        self, accounts: AccountRegistry, vault: FailingVault
+    ) -> None:
         vault.failing = True
         with pytest.raises(VaultError):
             await accounts.put(held("default"))

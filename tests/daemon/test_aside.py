@@ -5,18 +5,18 @@ import threading
 
 import pytest
 
-from hfproxy.daemon.aside import aside
+from hfproxy.daemon.aside import run_in_daemon_thread
 
 
 async def test_it_gives_what_the_call_returns_and_raises() -> None:
-    assert await aside(divmod, 7, 2) == (3, 1)
+    assert await run_in_daemon_thread(divmod, 7, 2) == (3, 1)
     with pytest.raises(ZeroDivisionError):
-        await aside(divmod, 1, 0)
+        await run_in_daemon_thread(divmod, 1, 0)
 
 
 async def test_the_loop_goes_on_meanwhile() -> None:
     goes_on = threading.Event()
-    waiting = asyncio.create_task(aside(goes_on.wait, 20))
+    waiting = asyncio.create_task(run_in_daemon_thread(goes_on.wait, 20))
     await asyncio.sleep(0)
     assert not waiting.done()
     goes_on.set()
@@ -31,8 +31,8 @@ def test_a_call_that_never_returns_does_not_keep_the_loop_from_ending() -> None:
         never.wait()
 
     async def start() -> None:
-        task = asyncio.create_task(aside(call))
-        await aside(began.wait, 20)
+        task = asyncio.create_task(run_in_daemon_thread(call))
+        await run_in_daemon_thread(began.wait, 20)
         task.cancel()
 
     asyncio.run(start())
@@ -49,7 +49,7 @@ def test_one_that_returns_after_the_end_harms_nobody(capfd: pytest.CaptureFixtur
         goes_on.wait()
 
     async def start() -> None:
-        task = asyncio.create_task(aside(call))
+        task = asyncio.create_task(run_in_daemon_thread(call))
         while not threads:
             await asyncio.sleep(0.001)
         task.cancel()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.daemon.driven import Awaited, Driven
+from hfproxy.daemon.driven import DirectFuture, EagerCoroutine
 
 # What a coroutine waits for, one after the other: something of ours that is there at once, comes, or fails; a turn of
 # the loop; a future of asyncio's.
@@ -38,7 +38,7 @@ class World:
     def __init__(self, waits: list[str], *, stubborn: bool) -> None:
         self.waits, self.stubborn = waits, stubborn
         self.seen: list[str] = []
-        self.open: list[Awaited[str] | asyncio.Future[str]] = []
+        self.open: list[DirectFuture[str] | asyncio.Future[str]] = []
         self.ended = asyncio.Event()
 
     async def work(self) -> None:
@@ -67,9 +67,9 @@ class World:
                 self.open.append(there)
                 return await there
             case _:
-                found = Awaited[str]()
+                found = DirectFuture[str]()
                 if wait == "there":
-                    found.succeed("was there")
+                    found.set_result("was there")
                 else:
                     self.open.append(found)
                 return await found
@@ -90,13 +90,13 @@ class World:
         await asyncio.wait_for(self.ended.wait(), 5)
         return self.seen
 
-    def settle(self, waiting: "Awaited[str] | asyncio.Future[str]") -> None:
-        fails = isinstance(waiting, Awaited) and self.waits[len(self.seen)] == "fails"
+    def settle(self, waiting: "DirectFuture[str] | asyncio.Future[str]") -> None:
+        fails = isinstance(waiting, DirectFuture) and self.waits[len(self.seen)] == "fails"
         match waiting:
-            case Awaited() if fails:
-                waiting.fail(LookupError("gone"))
-            case Awaited():
-                waiting.succeed("came")
+            case DirectFuture() if fails:
+                waiting.set_exception(LookupError("gone"))
+            case DirectFuture():
+                waiting.set_result("came")
             case _:
                 waiting.set_result("done")
 
@@ -106,10 +106,10 @@ class World:
 def test_it_sees_and_does_what_it_would_in_a_task(waits: list[str], cancel_at: int, *, stubborn: bool) -> None:
     async def driven() -> list[str]:
         world = World(waits, stubborn=stubborn)
-        work = Driven(world.work())
-        await apart(work.go_on)
+        work = EagerCoroutine(world.work())
+        await apart(work.resume)
         seen = await world.drive(work.cancel, cancel_at)
-        await work.wait(5)
+        await work.join(5)
         assert work.done
         return seen
 
@@ -124,40 +124,40 @@ def test_it_sees_and_does_what_it_would_in_a_task(waits: list[str], cancel_at: i
 
 
 async def test_what_it_waits_for_goes_on_with_it_at_once() -> None:
-    seen, awaited = [], Awaited[str]()
+    seen, awaited = [], DirectFuture[str]()
 
     async def work() -> None:
         seen.append(await awaited)
 
-    driven = Driven(work())
-    await apart(driven.go_on)
+    driven = EagerCoroutine(work())
+    await apart(driven.resume)
     assert (seen, driven.done) == ([], False)
-    await apart(lambda: awaited.succeed("there"))
+    await apart(lambda: awaited.set_result("there"))
     assert (seen, driven.done) == (["there"], True)
     await apart(driven.cancel)  # which changes nothing any more
 
 
 async def test_what_came_after_it_was_cancelled_is_nobody_s() -> None:
-    seen, awaited = [], Awaited[str]()
+    seen, awaited = [], DirectFuture[str]()
 
     async def work() -> None:
         seen.append(await awaited)
 
-    driven = Driven(work())
-    await apart(driven.go_on)
+    driven = EagerCoroutine(work())
+    await apart(driven.resume)
     await apart(driven.cancel)
-    await apart(lambda: awaited.succeed("there"))
-    await apart(lambda: awaited.fail(LookupError()))
+    await apart(lambda: awaited.set_result("there"))
+    await apart(lambda: awaited.set_exception(LookupError()))
     assert (seen, driven.done) == ([], True)
 
 
 async def test_who_waits_for_its_end_waits_no_longer_than_they_say() -> None:
-    driven = Driven(asyncio.sleep(60))
-    await apart(driven.go_on)
-    await driven.wait(0.01)
+    driven = EagerCoroutine(asyncio.sleep(60))
+    await apart(driven.resume)
+    await driven.join(0.01)
     assert not driven.done
     await apart(driven.cancel)
-    await driven.wait(5)
+    await driven.join(5)
     assert driven.done
 
 
@@ -165,9 +165,9 @@ async def test_what_goes_wrong_in_it_is_raised_where_it_happens() -> None:
     async def work() -> None:
         raise LookupError
 
-    driven = Driven(work())
+    driven = EagerCoroutine(work())
     with pytest.raises(LookupError):
-        await apart(driven.go_on)
+        await apart(driven.resume)
     assert driven.done
 
 
@@ -180,12 +180,12 @@ async def test_what_is_cancelled_before_its_task_has_begun_is_told() -> None:
         finally:
             seen.append("cleaned")
 
-    driven = Driven(work())
+    driven = EagerCoroutine(work())
 
     def begin_and_cancel() -> None:
-        driven.go_on()
+        driven.resume()
         driven.cancel()
 
     await apart(begin_and_cancel)
-    await driven.wait(5)
+    await driven.join(5)
     assert (seen, driven.done) == (["cleaned"], True)

@@ -13,29 +13,29 @@ from pathlib import Path
 import pytest
 
 from hfproxy.core.access import Deny, Refusal
-from hfproxy.core.broker import Bind, Order
+from hfproxy.core.broker import Bind, GrantTerms
 from hfproxy.core.caveats import InScopes
 from hfproxy.core.scope import parse
-from hfproxy.daemon.grants import Grants
-from hfproxy.daemon.journal import Journal
-from hfproxy.daemon.reading import entries
-from hfproxy.daemon.messages import Audit
-from hfproxy.daemon.record import Recorder
-from hfproxy.daemon.store import Store
+from hfproxy.daemon.grants import GrantRegistry
+from hfproxy.daemon.journal import JournalWriter
+from hfproxy.daemon.reading import query
+from hfproxy.daemon.messages import AuditRequest
+from hfproxy.daemon.record import RequestRecorder
+from hfproxy.daemon.store import GrantStore
 from hfproxy.errors import HFProxyError, JournalError, RefusedError
 
 SCOPES = (parse("read:me/*"),)
 
 
-def order(**more: object) -> Order:
-    return Order(**{"account": "default", "scopes": SCOPES, "ttl": 60, "caveats": (InScopes(SCOPES),)} | more)  # type: ignore[arg-type]
+def order(**more: object) -> GrantTerms:
+    return GrantTerms(**{"account": "default", "scopes": SCOPES, "ttl": 60, "caveats": (InScopes(SCOPES),)} | more)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-async def grants(tmp_path: Path) -> "Grants":
-    journal = Journal(tmp_path / "journal")
-    store = Store(tmp_path)
-    grants = Grants(journal, store, 43_200)
+async def grants(tmp_path: Path) -> "GrantRegistry":
+    journal = JournalWriter(tmp_path / "journal")
+    store = GrantStore(tmp_path)
+    grants = GrantRegistry(journal, store, 43_200)
     grants.journal = journal  # type: ignore[attr-defined]
     yield grants
     await grants.close()
@@ -43,12 +43,12 @@ async def grants(tmp_path: Path) -> "Grants":
     journal.close()
 
 
-async def kinds(grants: Grants) -> list[object]:
-    return [entry.get("kind") async for entry in entries(grants.journal, Audit()) if entry]  # type: ignore[attr-defined]
+async def kinds(grants: GrantRegistry) -> list[object]:
+    return [entry.get("kind") async for entry in query(grants.journal, AuditRequest()) if entry]  # type: ignore[attr-defined]
 
 
 @contextmanager
-def full_disk(journal: Journal) -> Iterator[None]:
+def full_disk(journal: JournalWriter) -> Iterator[None]:
     """No file grows any further."""
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -59,11 +59,11 @@ def full_disk(journal: Journal) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-async def fail(grants: Grants) -> None:
+async def fail(grants: GrantRegistry) -> None:
     """Let the journal run into a full disk, after which it takes nothing any more."""
-    journal: Journal = grants.journal  # type: ignore[attr-defined]
+    journal: JournalWriter = grants.journal  # type: ignore[attr-defined]
     with full_disk(journal), pytest.raises(JournalError):
-        await journal.record({"at": 1, "kind": "x"})
+        await journal.append_durably({"at": 1, "kind": "x"})
 
 
 async def until(condition: "object") -> None:
@@ -72,12 +72,12 @@ async def until(condition: "object") -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_a_grant_is_in_the_journal_before_its_credential_is_given_away(grants: Grants) -> None:
+async def test_a_grant_is_in_the_journal_before_its_credential_is_given_away(grants: GrantRegistry) -> None:
     await grants.mint(order())
     assert await kinds(grants) == ["minted"]
 
 
-async def test_a_grant_bound_to_a_process_ends_with_it_by_whatever_signal(grants: Grants) -> None:
+async def test_a_grant_bound_to_a_process_ends_with_it_by_whatever_signal(grants: GrantRegistry) -> None:
     process = subprocess.Popen([sys.executable, "-I", "-c", "input()"], stdin=subprocess.PIPE)
     await grants.mint(order(bind=Bind.PID, pid=process.pid))
     assert grants.broker.grants()
@@ -89,7 +89,7 @@ async def test_a_grant_bound_to_a_process_ends_with_it_by_whatever_signal(grants
             await asyncio.sleep(0.01)
 
 
-async def test_a_process_that_is_gone_gets_no_grant(grants: Grants) -> None:
+async def test_a_process_that_is_gone_gets_no_grant(grants: GrantRegistry) -> None:
     process = subprocess.Popen([sys.executable, "-I", "-c", ""])
     process.wait()
     with pytest.raises(RefusedError, match="has ended"):
@@ -97,25 +97,25 @@ async def test_a_process_that_is_gone_gets_no_grant(grants: Grants) -> None:
     assert await kinds(grants) == []
 
 
-async def test_a_process_is_inside_of_its_own_user_s_grants_only(grants: Grants) -> None:
+async def test_a_process_is_inside_of_its_own_user_s_grants_only(grants: GrantRegistry) -> None:
     """Everybody's processes descend from some that anybody can name."""
     hers, _ = await grants.mint(order(bind=Bind.PID, pid=os.getppid(), uid=1001))
-    assert grants.holder(os.getpid(), 1001) is hers
-    assert grants.holder(os.getpid(), 1002) is None
+    assert grants.enclosing_grant(os.getpid(), 1001) is hers
+    assert grants.enclosing_grant(os.getpid(), 1002) is None
     his, _ = await grants.mint(order(bind=Bind.PID, pid=os.getppid(), uid=1002))
-    assert grants.holder(os.getpid(), 1002) is his
-    assert (grants.owned(1001), grants.owned(None)) == ([hers], [hers, his])
+    assert grants.enclosing_grant(os.getpid(), 1002) is his
+    assert (grants.of_user(1001), grants.of_user(None)) == ([hers], [hers, his])
     await grants.revoke([hers.id, his.id])
 
 
-async def test_revoking_twice_is_no_error_and_is_recorded_once(grants: Grants) -> None:
+async def test_revoking_twice_is_no_error_and_is_recorded_once(grants: GrantRegistry) -> None:
     grant, _ = await grants.mint(order(bind=Bind.PID, pid=os.getpid()))
     assert await grants.revoke([grant.id]) == [grant.id]
     assert await grants.revoke([grant.id]) == []
     assert await kinds(grants) == ["minted", "revoked"]
 
 
-async def test_what_is_over_is_swept_away_and_recorded(grants: Grants) -> None:
+async def test_what_is_over_is_swept_away_and_recorded(grants: GrantRegistry) -> None:
     await grants.mint(order(ttl=1))
     sweep = asyncio.create_task(grants.sweep())
     await until(lambda: not grants.broker.grants())
@@ -125,7 +125,9 @@ async def test_what_is_over_is_swept_away_and_recorded(grants: Grants) -> None:
     sweep.cancel()
 
 
-async def test_when_the_journal_has_failed_grants_still_end(grants: Grants, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_when_the_journal_has_failed_grants_still_end(
+    grants: GrantRegistry, capsys: pytest.CaptureFixture[str]
+) -> None:
     """The daemon lives on, to refuse and to say why; it would be dead by the first grant that is over."""
     bound = subprocess.Popen([sys.executable, "-I", "-c", "input()"], stdin=subprocess.PIPE)
     await grants.mint(order(ttl=1))
@@ -147,25 +149,25 @@ async def test_when_the_journal_has_failed_grants_still_end(grants: Grants, caps
 
 
 async def test_when_the_journal_has_failed_counts_of_strangers_go_to_the_log(
-    grants: Grants, capsys: pytest.CaptureFixture[str]
+    grants: GrantRegistry, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    recorder = Recorder(grants.journal)  # type: ignore[attr-defined]
+    recorder = RequestRecorder(grants.journal)  # type: ignore[attr-defined]
     await fail(grants)
-    recorder.counted(Deny(Refusal.PEER, "no"))
-    recorder.write_unknown()
+    recorder.count_unidentified(Deny(Refusal.PEER, "no"))
+    recorder.flush_counts()
     assert "not_recorded" in capsys.readouterr().out
 
 
-async def restored(grants: Grants, tmp_path: Path) -> Grants:
+async def restored(grants: GrantRegistry, tmp_path: Path) -> GrantRegistry:
     """As the next daemon finds them."""
-    store = Store(tmp_path)
-    again = Grants(grants.journal, store, 43_200)  # type: ignore[attr-defined]
+    store = GrantStore(tmp_path)
+    again = GrantRegistry(grants.journal, store, 43_200)  # type: ignore[attr-defined]
     await again.restore(store.load())
     store.close()
     return again
 
 
-async def test_what_is_revoked_while_it_is_being_renewed_stays_revoked(grants: Grants, tmp_path: Path) -> None:
+async def test_what_is_revoked_while_it_is_being_renewed_stays_revoked(grants: GrantRegistry, tmp_path: Path) -> None:
     grant, bearer = await grants.mint(order())
     renewing = asyncio.create_task(grants.renew(grant.id, 3600))
     await asyncio.sleep(0)  # it waits for the journal now
@@ -179,7 +181,7 @@ async def test_what_is_revoked_while_it_is_being_renewed_stays_revoked(grants: G
     assert dead.refusal is Refusal.REVOKED
 
 
-async def test_a_grant_that_ends_while_another_is_renewed_is_no_reason_to_stop(grants: Grants) -> None:
+async def test_a_grant_that_ends_while_another_is_renewed_is_no_reason_to_stop(grants: GrantRegistry) -> None:
     """It stopped the sweep, and with it the daemon."""
     children = [subprocess.Popen([sys.executable, "-I", "-c", "input()"], stdin=subprocess.PIPE) for _ in range(3)]
     minted = [(await grants.mint(order(bind=Bind.PID, pid=child.pid, ttl=60, renews=True)))[0] for child in children]
@@ -195,13 +197,13 @@ async def test_a_grant_that_ends_while_another_is_renewed_is_no_reason_to_stop(g
         child.communicate(b"\n")
 
 
-async def test_without_descriptors_the_sweep_goes_on_and_forgets_nobody(grants: Grants) -> None:
+async def test_without_descriptors_the_sweep_goes_on_and_forgets_nobody(grants: GrantRegistry) -> None:
     child = subprocess.Popen([sys.executable, "-I", "-c", "input()"], stdin=subprocess.PIPE)
     grant, _ = await grants.mint(order(bind=Bind.TREE, pid=child.pid))
     short, _ = await grants.mint(order(ttl=2))
     tree = grants._leases.tree(grant.id)
     assert tree is not None
-    tree.look()
+    tree.refresh()
     assert len(tree.seen) == 1
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     sweep = asyncio.create_task(grants.sweep())
@@ -217,7 +219,7 @@ async def test_without_descriptors_the_sweep_goes_on_and_forgets_nobody(grants: 
         child.communicate(b"\n")
 
 
-async def test_what_cannot_be_renewed_any_further_is_not_written_down_again_and_again(grants: Grants) -> None:
+async def test_what_cannot_be_renewed_any_further_is_not_written_down_again_and_again(grants: GrantRegistry) -> None:
     """One below a grant with a set end, which is near."""
     child = subprocess.Popen([sys.executable, "-I", "-c", "input()"], stdin=subprocess.PIPE)
     outer, _ = await grants.mint(order(ttl=60))
@@ -229,7 +231,7 @@ async def test_what_cannot_be_renewed_any_further_is_not_written_down_again_and_
 
 
 async def test_a_revocation_that_the_disk_had_no_room_for_is_made_up_for_when_it_has(
-    grants: Grants, tmp_path: Path
+    grants: GrantRegistry, tmp_path: Path
 ) -> None:
     grant, _ = await grants.mint(order())
     with full_disk(grants.journal), pytest.raises(HFProxyError):  # type: ignore[attr-defined]
@@ -239,10 +241,10 @@ async def test_a_revocation_that_the_disk_had_no_room_for_is_made_up_for_when_it
     assert (await restored(grants, tmp_path)).broker.grants() == ()
 
 
-async def test_when_it_stops_it_writes_down_what_time_it_is(grants: Grants, tmp_path: Path) -> None:
+async def test_when_it_stops_it_writes_down_what_time_it_is(grants: GrantRegistry, tmp_path: Path) -> None:
     """What the next daemon compares its clock with, though nothing was used for long."""
-    store = Store(tmp_path)
-    await store.keep([], 5)
+    store = GrantStore(tmp_path)
+    await store.save([], 5)
     await grants.close()
     kept = store.load()
     store.close()

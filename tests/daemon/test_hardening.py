@@ -193,7 +193,7 @@ class TestClean:
             "HF_TOKEN": "x", "HUGGING_FACE_HUB_TOKEN": "x", "HUGGINGFACE_API_KEY": "x", "HF_API_KEY": "x",
         }  # fmt: skip
         kept = {"PATH": "/bin", "HOME": "/h", "HTTPS_PROXY": "http://p:1", "LISTEN_FDS": "2", "NOTIFY_SOCKET": "@x", "DBUS_SESSION_BUS_ADDRESS": "u"}  # fmt: skip
-        assert hardening.clean({**dropped, **kept}) == kept
+        assert hardening.scrubbed_environment({**dropped, **kept}) == kept
 
 
 class TestAiohttp:

@@ -12,8 +12,8 @@ import pytest
 from journals import follow_directory, lines
 
 from hfproxy.cli import chain
-from hfproxy.core.audit import Head, Kind, fits, name_of
-from hfproxy.daemon.journal import FIRST, Journal
+from hfproxy.core.audit import ChainHead, EventKind, mac_matches, key_id
+from hfproxy.daemon.journal import FIRST, JournalWriter
 from hfproxy.errors import JournalError, RefusedError
 from hfproxy.secret import Secret
 
@@ -28,42 +28,42 @@ def event(number: int) -> dict[str, object]:
 
 
 async def test_what_was_recorded_is_in_the_file_when_record_returns(directory: Path) -> None:
-    journal = Journal(directory)
-    await journal.record(event(1))
+    journal = JournalWriter(directory)
+    await journal.append_durably(event(1))
     assert json.loads(lines(directory / FIRST)[0])["target"] == "/api/models/me/1"
     journal.close()
 
 
 async def test_many_at_once_keep_their_order_and_their_chain(directory: Path) -> None:
-    journal = Journal(directory)
-    await asyncio.gather(*(journal.record(event(number)) for number in range(300)))
+    journal = JournalWriter(directory)
+    await asyncio.gather(*(journal.append_durably(event(number)) for number in range(300)))
     head = await journal.flush()
     written = lines(directory / FIRST)
     assert [json.loads(line)["at"] for line in written] == [event(number)["at"] for number in range(300)]
     followed = follow_directory(directory)
-    assert Head(followed.seq, followed.hash) == head == journal.head
+    assert ChainHead(followed.seq, followed.hash) == head == journal.head
     journal.close()
 
 
 async def test_a_reopened_journal_goes_on_where_it_stood(directory: Path) -> None:
-    first = Journal(directory)
-    await first.record(event(1))
+    first = JournalWriter(directory)
+    await first.append_durably(event(1))
     first.close()
-    second = Journal(directory)
-    second.note(event(2))
+    second = JournalWriter(directory)
+    second.append(event(2))
     second.close()
     followed = follow_directory(directory)
     assert (followed.seq, followed.hash) == (2, second.head.hash)
 
 
 async def test_a_line_torn_by_a_crash_is_cut_off_and_the_rest_kept(directory: Path) -> None:
-    journal = Journal(directory)
-    await journal.record(event(1))
+    journal = JournalWriter(directory)
+    await journal.append_durably(event(1))
     journal.close()
     with (directory / FIRST).open("ab") as file:
         file.write(b'{"seq":2,"at":18000')
-    again = Journal(directory)
-    await again.record(event(2))
+    again = JournalWriter(directory)
+    await again.append_durably(event(2))
     again.close()
     assert follow_directory(directory).seq == 2
 
@@ -71,8 +71,8 @@ async def test_a_line_torn_by_a_crash_is_cut_off_and_the_rest_kept(directory: Pa
 async def test_a_journal_that_is_one_torn_line_starts_anew(directory: Path) -> None:
     directory.mkdir()
     (directory / FIRST).write_bytes(b'{"seq":1')
-    journal = Journal(directory)
-    await journal.record(event(1))
+    journal = JournalWriter(directory)
+    await journal.append_durably(event(1))
     journal.close()
     assert follow_directory(directory).seq == 1
 
@@ -82,7 +82,7 @@ def test_nothing_is_appended_to_a_damaged_journal(directory: Path, last: bytes) 
     directory.mkdir()
     (directory / FIRST).write_bytes(last)
     with pytest.raises(JournalError, match="damaged"):
-        Journal(directory)
+        JournalWriter(directory)
     assert (directory / FIRST).read_bytes() == last
 
 
@@ -90,26 +90,26 @@ def test_a_link_in_place_of_the_journal_is_not_followed(directory: Path, tmp_pat
     directory.mkdir()
     (directory / FIRST).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(JournalError, match="cannot be opened"):
-        Journal(directory)
+        JournalWriter(directory)
 
 
 async def test_after_a_failed_write_every_further_event_is_refused(directory: Path) -> None:
-    journal = Journal(directory)
-    await journal.record(event(1))
+    journal = JournalWriter(directory)
+    await journal.append_durably(event(1))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, ((directory / FIRST).stat().st_size + 10, before[1]))
     try:
         with pytest.raises(JournalError, match="cannot be written"):
-            await journal.record(event(2))
+            await journal.append_durably(event(2))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     with pytest.raises(JournalError, match="cannot be written"):
-        journal.note(event(3))
+        journal.append(event(3))
     journal.close()
     # The next daemon cuts the torn line off and goes on.
-    again = Journal(directory)
-    await again.record(event(4))
+    again = JournalWriter(directory)
+    await again.append_durably(event(4))
     again.close()
     assert follow_directory(directory).seq == 2
 
@@ -119,13 +119,13 @@ class TestFiles:
 
     FULL = 300
 
-    def open(self, directory: Path) -> Journal:
-        return Journal(directory, full_bytes=self.FULL)
+    def open(self, directory: Path) -> JournalWriter:
+        return JournalWriter(directory, full_bytes=self.FULL)
 
-    async def fill(self, directory: Path, count: int) -> Head:
+    async def fill(self, directory: Path, count: int) -> ChainHead:
         journal = self.open(directory)
         for number in range(count):
-            await journal.record(event(number))
+            await journal.append_durably(event(number))
         journal.close()
         return journal.head
 
@@ -139,7 +139,7 @@ class TestFiles:
     async def test_what_was_recorded_at_once_stays_in_order_across_files(self, directory: Path) -> None:
         journal = self.open(directory)
         for number in range(500):
-            journal.note(event(number))
+            journal.append(event(number))
             if number % 7 == 0:
                 await journal.flush()
         journal.close()
@@ -173,11 +173,11 @@ class TestFiles:
 
     async def test_a_file_in_the_way_of_the_next_is_not_written_into(self, directory: Path) -> None:
         journal = self.open(directory)
-        await journal.record(event(1))
-        await journal.record(event(2))
+        await journal.append_durably(event(1))
+        await journal.append_durably(event(2))
         (directory / "00000002.jsonl").write_bytes(b"somebody else's")
         with pytest.raises(JournalError, match="cannot be written"):
-            await journal.record(event(3))
+            await journal.append_durably(event(3))
         journal.close()
         assert (directory / "00000002.jsonl").read_bytes() == b"somebody else's"
 
@@ -222,42 +222,44 @@ class TestKey:
 
     async def test_lines_are_maced_while_the_key_is_to_be_had(self, directory: Path) -> None:
         keys = [None, self.KEY, None, self.KEY]
-        journal = Journal(directory, lambda: keys[journal.head.seq])
+        journal = JournalWriter(directory, lambda: keys[journal.head.seq])
         for number in range(4):
-            await journal.record(event(number))
+            await journal.append_durably(event(number))
         journal.close()
         entries = [chain.read(line) for line in lines(directory / FIRST)]
         assert [bool(entry.mac) for entry in entries] == [False, True, False, True]
-        assert all(fits(entry.digest, entry.mac, b"a key") for entry in entries if entry.mac)
+        assert all(mac_matches(entry.digest, entry.mac, b"a key") for entry in entries if entry.mac)
         assert follow_directory(directory).seq == 4
 
     async def test_it_is_vouched_for_what_was_written_and_for_nothing_else(self, directory: Path) -> None:
-        journal = Journal(directory, lambda: self.KEY)
-        await journal.record(event(1))
-        await journal.record(event(2))
+        journal = JournalWriter(directory, lambda: self.KEY)
+        await journal.append_durably(event(1))
+        await journal.append_durably(event(2))
         first, second = (chain.read(line) for line in lines(directory / FIRST))
-        name, fit = journal.vouch([(first.digest, first.mac), (first.digest, second.mac), (second.digest, second.mac)])
-        assert (name, fit) == (name_of(b"a key"), [True, False, True])
-        assert journal.vouch([]) == (name, [])
+        name, fit = journal.check_macs(
+            [(first.digest, first.mac), (first.digest, second.mac), (second.digest, second.mac)]
+        )
+        assert (name, fit) == (key_id(b"a key"), [True, False, True])
+        assert journal.check_macs([]) == (name, [])
         journal.close()
 
     async def test_without_the_key_nothing_is_vouched_for(self, directory: Path) -> None:
-        journal = Journal(directory)
-        await journal.record(event(1))
+        journal = JournalWriter(directory)
+        await journal.append_durably(event(1))
         with pytest.raises(RefusedError, match="hf-proxy unlock"):
-            journal.vouch([])
+            journal.check_macs([])
         journal.close()
         assert chain.read(lines(directory / FIRST)[0]).mac == ""
 
 
 async def test_what_is_noted_waits_until_it_is_written(directory: Path) -> None:
-    journal = Journal(directory)
+    journal = JournalWriter(directory)
     for number in range(3):
-        journal.note(event(number))
+        journal.append(event(number))
     assert (journal.waiting, lines(directory / FIRST)) == (3, [])
     await journal.flush()
     assert (journal.waiting, len(lines(directory / FIRST))) == (0, 3)
-    journal.note(event(3))
+    journal.append(event(3))
     async with asyncio.timeout(10):
         while journal.waiting:
             await asyncio.sleep(0.01)
@@ -267,11 +269,11 @@ async def test_what_is_noted_waits_until_it_is_written(directory: Path) -> None:
 
 async def test_a_mark_is_vouched_for_with_the_key_of_that_moment(directory: Path) -> None:
     keys = [Secret("a key")]
-    journal = Journal(directory, lambda: keys[-1] if keys else None)
-    journal.note(event(1))
-    journal.mark(Kind.LOCK)
+    journal = JournalWriter(directory, lambda: keys[-1] if keys else None)
+    journal.append(event(1))
+    journal.append_best_effort(EventKind.LOCK)
     keys.clear()
-    journal.note(event(2))
+    journal.append(event(2))
     await journal.flush()
     journal.close()
     assert [bool(chain.read(line).mac) for line in lines(directory / FIRST)] == [True, True, False]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from hfproxy.daemon import processes
-from hfproxy.daemon.leases import Tree, is_alive, open_process
+from hfproxy.daemon.leases import ProcessTree, is_alive, open_process
 from hfproxy.daemon.processes import Process, descendants
 from hfproxy.errors import RefusedError
 
@@ -36,16 +36,16 @@ def ourselves() -> Process:
 
 def test_a_tree_holds_the_sockets_of_its_processes(child: subprocess.Popen[bytes]) -> None:
     inode = inode_of(child)
-    assert Tree(ourselves()).holds(inode)
+    assert ProcessTree(ourselves()).owns_socket(inode)
     with socket.socket() as own:
-        assert Tree(ourselves()).holds(os.fstat(own.fileno()).st_ino)
-        assert not Tree(open_process(child.pid).process).holds(os.fstat(own.fileno()).st_ino)
+        assert ProcessTree(ourselves()).owns_socket(os.fstat(own.fileno()).st_ino)
+        assert not ProcessTree(open_process(child.pid).process).owns_socket(os.fstat(own.fileno()).st_ino)
 
 
 def test_another_process_with_the_same_number_is_not_the_root(child: subprocess.Popen[bytes]) -> None:
     pid, start = ourselves()
-    reused = Tree(Process(pid, start - 1))
-    assert not reused.holds(inode_of(child))
+    reused = ProcessTree(Process(pid, start - 1))
+    assert not reused.owns_socket(inode_of(child))
     assert reused.seen == set()
 
 
@@ -53,21 +53,21 @@ def test_another_process_with_the_number_of_one_that_was_seen_is_not_in_the_tree
     child: subprocess.Popen[bytes],
 ) -> None:
     pid, start = open_process(child.pid).process
-    tree = Tree(Process(2**22, 1), {Process(pid, start - 1)})
-    assert not tree.holds(inode_of(child))
+    tree = ProcessTree(Process(2**22, 1), {Process(pid, start - 1)})
+    assert not tree.owns_socket(inode_of(child))
 
 
 def test_what_was_seen_stays_though_it_has_another_parent_now() -> None:
     root, middle, leaf = Process(10, 1), Process(11, 2), Process(12, 3)
-    before = [processes.Born(root, 1), processes.Born(middle, 10), processes.Born(leaf, 11)]
+    before = [processes.ProcessInfo(root, 1), processes.ProcessInfo(middle, 10), processes.ProcessInfo(leaf, 11)]
     assert descendants([root], before) == {root, middle, leaf}
-    after = [processes.Born(root, 1), processes.Born(leaf, 1)]
+    after = [processes.ProcessInfo(root, 1), processes.ProcessInfo(leaf, 1)]
     assert descendants([root], after) == {root}
     assert descendants([root, leaf], after) == {root, leaf}
 
 
 def test_the_way_up_begins_with_the_process_itself(child: subprocess.Popen[bytes]) -> None:
-    line = list(processes.lineage(child.pid))
+    line = list(processes.ancestors(child.pid))
     assert line[0].pid == child.pid
     assert line[1] == ourselves()
     assert line[-1].pid == 1
@@ -130,4 +130,4 @@ def test_descriptors_that_cannot_be_seen_hold_nothing() -> None:
 
 
 def test_a_start_of_the_machine_has_a_name() -> None:
-    assert len(processes.boot()) == 36
+    assert len(processes.boot_id()) == 36

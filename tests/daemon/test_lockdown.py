@@ -10,23 +10,23 @@ from pathlib import Path
 
 import pytest
 
-from hfproxy.config import Upstream as Settings
-from hfproxy.core.broker import Grant, Order
+from hfproxy.config import UpstreamSettings as Settings
+from hfproxy.core.broker import Grant, GrantTerms
 from hfproxy.core.scope import parse
 from hfproxy.daemon import lockdown as module
-from hfproxy.daemon.accounts import Account, Accounts, Held
-from hfproxy.daemon.grants import Grants
-from hfproxy.daemon.journal import Journal
+from hfproxy.daemon.accounts import Account, AccountRegistry, AccountToken
+from hfproxy.daemon.grants import GrantRegistry
+from hfproxy.daemon.journal import JournalWriter
 from hfproxy.daemon.lockdown import Lockdown
-from hfproxy.daemon.recall import Recalls, Wanted
-from hfproxy.daemon.store import DIRECTORY, FILE, Store
-from hfproxy.daemon.upstream import Upstream
+from hfproxy.daemon.recall import PendingRevocations, RevocationRequest
+from hfproxy.daemon.store import DIRECTORY, FILE, GrantStore
+from hfproxy.daemon.upstream import UpstreamClient
 from hfproxy.errors import RefusedError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault.memory import MemoryVault
 
 ME = os.getuid()
-ORDER = Order(uid=ME, account="default", scopes=(parse("read:me/*"),), ttl=600)
+ORDER = GrantTerms(uid=ME, account="default", scopes=(parse("read:me/*"),), ttl=600)
 PASSPHRASE = Secret("x")
 
 
@@ -57,21 +57,25 @@ class Vault(MemoryVault):
 @dataclass
 class Rig:
     vault: Vault
-    accounts: Accounts
-    grants: Grants
+    accounts: AccountRegistry
+    grants: GrantRegistry
     lockdown: Lockdown
-    recalls: Recalls
+    recalls: PendingRevocations
     state: Path
 
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    journal, store = Journal(tmp_path / "journal"), Store(tmp_path)
-    upstream = Upstream(Settings(hub="http://127.0.0.1:9"))  # where nobody listens
+    journal, store = JournalWriter(tmp_path / "journal"), GrantStore(tmp_path)
+    upstream = UpstreamClient(Settings(hub="http://127.0.0.1:9"))  # where nobody listens
     vault = Vault()
-    accounts, grants, recalls = Accounts(vault), Grants(journal, store, 43_200), Recalls(tmp_path, upstream)
+    accounts, grants, recalls = (
+        AccountRegistry(vault),
+        GrantRegistry(journal, store, 43_200),
+        PendingRevocations(tmp_path, upstream),
+    )
     account = Account(name="default", origin=upstream.origin, user="me", user_id="1", fullname="Me", role="read")
-    await accounts.put(Held(account, Secret("hf_of_the_lockdown_test")))
+    await accounts.put(AccountToken(account, Secret("hf_of_the_lockdown_test")))
     yield Rig(vault, accounts, grants, Lockdown(tmp_path, accounts, grants, journal, recalls), recalls, tmp_path)
     vault.goes_on.set()
     await upstream.close()
@@ -90,7 +94,7 @@ async def test_one_that_comes_while_somebody_unlocks_wins(rig: Rig) -> None:
     with pytest.raises(RefusedError, match="locked again in the meantime"):
         await unlocking
     await again
-    assert rig.lockdown.on(ME)
+    assert rig.lockdown.is_active(ME)
     assert rig.accounts.locked
     assert (rig.state / "lockdown").exists()
 
@@ -104,7 +108,7 @@ async def test_what_is_minted_in_the_gap_of_such_an_unlock_ends_as_well(rig: Rig
     await asyncio.sleep(0)
 
     async def mint() -> None:
-        await rig.accounts.choose(ME, None)
+        await rig.accounts.select(ME, None)
         await rig.grants.mint(ORDER)
 
     minting = asyncio.create_task(mint())
@@ -121,7 +125,7 @@ async def test_a_vault_that_never_answers_keeps_nothing_alive_and_nobody_waiting
     await rig.grants.mint(ORDER)
     rig.accounts.lock()
     await rig.accounts.unlock(None)
-    rig.accounts.shut()  # as a daemon is that has not read its keyring yet
+    rig.accounts.forget_tokens()  # as a daemon is that has not read its keyring yet
     rig.vault.stop()
     ended, outcomes, recorded = await rig.lockdown.engage(recall=True, account=None, uid=ME)
     assert (len(ended), recorded) == (1, True)
@@ -135,19 +139,19 @@ async def test_what_waits_is_there_for_the_next_daemon_by_name_and_digest_alone(
     assert [(one.account, one.state) for one in outcomes] == [("default", "waiting")]
     assert "cannot be reached" in outcomes[0].why
     assert "hf_of_the_lockdown_test" not in (rig.state / "to-revoke.json").read_text()
-    upstream = Upstream(Settings(hub="http://127.0.0.1:9"))
-    (wanted,) = Recalls(rig.state, upstream).wanted
+    upstream = UpstreamClient(Settings(hub="http://127.0.0.1:9"))
+    (wanted,) = PendingRevocations(rig.state, upstream).wanted
     await upstream.close()
     assert wanted.account == "default"
     assert len(wanted.token or "") == 64
 
 
 async def test_what_is_asked_for_while_another_is_sent_is_not_lost(rig: Rig) -> None:
-    held = await rig.accounts.everything()
-    await rig.recalls.ask(Wanted("default", uid=ME))
-    sending = asyncio.create_task(rig.recalls.carry_out(held))
+    held = await rig.accounts.load_all()
+    await rig.recalls.add(RevocationRequest("default", uid=ME))
+    sending = asyncio.create_task(rig.recalls.send_all(held))
     await asyncio.sleep(0)
-    await rig.recalls.ask(Wanted("work", uid=ME))
+    await rig.recalls.add(RevocationRequest("work", uid=ME))
     await sending
     assert {one.account for one in rig.recalls.wanted} == {"default", "work"}
 
@@ -155,13 +159,13 @@ async def test_what_is_asked_for_while_another_is_sent_is_not_lost(rig: Rig) -> 
 async def test_a_marker_that_was_left_is_in_force_before_anything_is_served(rig: Rig) -> None:
     await rig.grants.mint(ORDER)
     (rig.state / "lockdown").touch()
-    journal = Journal(rig.state / "other")
+    journal = JournalWriter(rig.state / "other")
     later = Lockdown(rig.state, rig.accounts, rig.grants, journal, rig.recalls)
     await later.resume()
     journal.close()
     assert rig.grants.broker.grants() == ()
     with pytest.raises(VaultLockedError):
-        await rig.accounts.open(ME)
+        await rig.accounts.load(ME)
 
 
 class TestOfOneUser:
@@ -171,19 +175,19 @@ class TestOfOneUser:
 
     @pytest.fixture(autouse=True)
     async def _other(self, rig: Rig) -> None:
-        origin = (await rig.accounts.choose(ME, None)).origin
+        origin = (await rig.accounts.select(ME, None)).origin
         theirs = Account(
             name="default", origin=origin, user="o", user_id="2", fullname="O", role="read", uid=self.OTHER
         )
-        await rig.accounts.put(Held(theirs, Secret("hf_of_somebody_else")))
+        await rig.accounts.put(AccountToken(theirs, Secret("hf_of_somebody_else")))
         await rig.grants.mint(ORDER)
         await rig.grants.mint(replace(ORDER, uid=self.OTHER))
 
     async def test_what_is_others_goes_on(self, rig: Rig) -> None:
         ended, _, _ = await rig.lockdown.engage(recall=False, account=None, uid=self.OTHER)
         assert len(ended) == 1
-        assert [grant.order.uid for grant in rig.grants.broker.grants()] == [ME]
-        assert (rig.lockdown.on(self.OTHER), rig.lockdown.on(ME)) == (True, False)
+        assert [grant.terms.uid for grant in rig.grants.broker.grants()] == [ME]
+        assert (rig.lockdown.is_active(self.OTHER), rig.lockdown.is_active(ME)) == (True, False)
         assert (rig.accounts.locked_to(self.OTHER), rig.accounts.locked_to(ME)) == (True, False)
         await rig.lockdown.unlock(None, self.OTHER)
         assert not rig.accounts.locked_to(self.OTHER)
@@ -191,8 +195,8 @@ class TestOfOneUser:
 
     async def test_it_is_in_force_for_the_daemon_that_comes_next(self, rig: Rig) -> None:
         await rig.lockdown.engage(recall=False, account=None, uid=self.OTHER)
-        rig.accounts.admit(self.OTHER)
-        journal = Journal(rig.state / "other")
+        rig.accounts.reinstate(self.OTHER)
+        journal = JournalWriter(rig.state / "other")
         later = Lockdown(rig.state, rig.accounts, rig.grants, journal, rig.recalls)
         await later.resume()
         journal.close()
@@ -210,7 +214,7 @@ class TestOfOneUser:
         with pytest.raises(RefusedError, match="locked again"):
             await unlocking
         await again
-        assert rig.lockdown.on(self.OTHER)
+        assert rig.lockdown.is_active(self.OTHER)
         assert rig.accounts.locked_to(self.OTHER)
         assert not rig.accounts.locked_to(ME)
 
@@ -235,7 +239,7 @@ class TestOfOneUser:
         _, refusal = await asyncio.gather(for_all, unlocking, return_exceptions=True)
         assert isinstance(refusal, RefusedError | VaultLockedError)
         assert rig.accounts.locked
-        assert rig.lockdown.on(self.OTHER)
+        assert rig.lockdown.is_active(self.OTHER)
 
     @pytest.mark.parametrize(
         ("account", "uid", "whose"),
@@ -257,7 +261,7 @@ async def test_a_grant_that_cannot_be_read_keeps_no_other_from_ending(rig: Rig) 
     file = sqlite3.connect(rig.state / DIRECTORY / FILE, isolation_level=None)
     found = rig.grants._store.load()
     rig.grants.broker.__init__()  # type: ignore[misc]  # as after a start: only the one that is asked for is read
-    rig.grants.broker.restore(found.briefs, rig.grants._store.grant)
+    rig.grants.broker.restore(found.summaries, rig.grants._store.grant)
     assert isinstance(await rig.grants.verify(bearer), Grant)
     file.execute("ALTER TABLE grants RENAME TO elsewhere")
     ended, *_ = await rig.lockdown.engage(recall=False, account=None, uid=ME)

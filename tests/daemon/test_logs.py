@@ -21,7 +21,7 @@ SECRETS = (
     "api_org_" + TOKEN[3:],
     "hf_oauth_eyJhbGciOi.eyJzdWIiOi-_x.SflKxwRJSM",
     "hf_jwt_eyJhbGciOi.eyJzdWIiOi-_x.SflKxwRJSM",
-    credential.make(bytes(range(24))),
+    credential.encode(bytes(range(24))),
 )
 # What may stand before and after one in a text. Not letters, digits, dots: there it would not be one any more.
 SEPARATORS = st.sampled_from(["", " ", "\n", "'", '"', "/", ":", "@", "=", "(", ")", ",", "\\n", "\x00", "é", "%20"])
@@ -30,7 +30,7 @@ SEPARATORS = st.sampled_from(["", " ", "\n", "'", '"', "/", ":", "@", "=", "(", 
 @given(st.text(max_size=30), SEPARATORS, st.sampled_from(SECRETS), SEPARATORS, st.text(max_size=30))
 @law()
 def test_no_secret_survives_in_a_text(before: str, left: str, secret: str, right: str, after: str) -> None:
-    hidden = logs.hide(before + left + secret + right + after)
+    hidden = logs.redact(before + left + secret + right + after)
     assert secret not in hidden
     assert secret[-12:] not in hidden or secret[-12:] in before + after
 
@@ -39,7 +39,7 @@ def test_no_secret_survives_in_a_text(before: str, left: str, secret: str, right
 @pytest.mark.parametrize("value", ["c2VjcmV0OnNlY3JldA==", "opaque.xet-token_1~2", "a+b/c=dddddd"])
 def test_what_follows_an_authorization_scheme_is_hidden(scheme: str, value: str) -> None:
     """Whatever it looks like: xet tokens and others' have no shape to know them by."""
-    assert logs.hide(f"x Authorization: {scheme} {value} y") == f"x Authorization: {logs.HIDDEN} y"
+    assert logs.redact(f"x Authorization: {scheme} {value} y") == f"x Authorization: {logs.REDACTED} y"
 
 
 @given(st.text(alphabet=st.characters(exclude_characters="_")))
@@ -48,7 +48,7 @@ def test_what_follows_an_authorization_scheme_is_hidden(scheme: str, value: str)
 @law()
 def test_what_is_no_secret_stays_as_it_is(text: str) -> None:
     if "bearer" not in text.lower().split() and "basic" not in text.lower().split():
-        assert logs.hide(text) == text
+        assert logs.redact(text) == text
 
 
 class Awkward:
@@ -72,7 +72,7 @@ VALUES = st.recursive(
 @given(st.dictionaries(st.sampled_from(["event", "endpoint", "exception", "said"]), VALUES))
 @law()
 def test_no_value_of_any_type_carries_one(event: dict[str, object]) -> None:
-    safe = logs.hide_secrets(None, "", dict(event))
+    safe = logs.redact_event(None, "", dict(event))
     written = json.dumps(safe)
     assert [secret for secret in SECRETS if secret in written] == []
     assert safe.keys() == event.keys()
@@ -81,7 +81,7 @@ def test_no_value_of_any_type_carries_one(event: dict[str, object]) -> None:
 @given(st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False)))
 @law()
 def test_numbers_stay_numbers(value: object) -> None:
-    assert logs.hide_secrets(None, "", {"x": value}) == {"x": value}
+    assert logs.redact_event(None, "", {"x": value}) == {"x": value}
 
 
 # Everything that the process writes, in a process of its own, since logging is set up for a whole process.

@@ -12,21 +12,21 @@ import pytest
 from hfproxy import config, wire
 from hfproxy.core.access import Action
 from hfproxy.core.caveats import InTree
-from hfproxy.daemon.accounts import Account, Accounts, Held, Origin
-from hfproxy.daemon.grants import Grants
-from hfproxy.daemon.journal import Journal
-from hfproxy.daemon.messages import Mint as Asked
-from hfproxy.daemon.minting import Mint, public
-from hfproxy.daemon.projects import Projects
-from hfproxy.daemon.store import Store
+from hfproxy.daemon.accounts import Account, AccountRegistry, AccountToken, Origin
+from hfproxy.daemon.grants import GrantRegistry
+from hfproxy.daemon.journal import JournalWriter
+from hfproxy.daemon.messages import MintRequest as Asked
+from hfproxy.daemon.minting import GrantIssuer, grant_json
+from hfproxy.daemon.projects import ProjectTrust
+from hfproxy.daemon.store import GrantStore
 from hfproxy.errors import AccountError, RefusedError, UsageError
 from hfproxy.secret import Secret
 from hfproxy.vault.memory import MemoryVault
 
 TOKEN = "hf_" + "Mint" * 8 + "ab"
 SETTINGS = config.Config(
-    grants=config.Grants(default_ttl="10m", max_ttl="1h", ceiling=("read", "write:me/*")),
-    profiles={"space": config.Profile(scopes=("write:spaces/me/demo", "run:spaces/me/demo"))},
+    grants=config.GrantSettings(default_ttl="10m", max_ttl="1h", ceiling=("read", "write:me/*")),
+    profiles={"space": config.ProfileSettings(scopes=("write:spaces/me/demo", "run:spaces/me/demo"))},
 )
 
 
@@ -38,23 +38,23 @@ class Daemon:
     """What minting needs, with an account in it."""
 
     def __init__(self, directory: Path) -> None:
-        self.journal = Journal(directory / "journal")
-        self.store = Store(directory)
-        self.grants = Grants(self.journal, self.store, 3600)
-        self.accounts = Accounts(MemoryVault())
-        projects = Projects(directory, self.accounts, self.journal)
-        self.mint = Mint(SETTINGS, "http://127.0.0.1:4880", "https://hub", self.accounts, self.grants, projects)
+        self.journal = JournalWriter(directory / "journal")
+        self.store = GrantStore(directory)
+        self.grants = GrantRegistry(self.journal, self.store, 3600)
+        self.accounts = AccountRegistry(MemoryVault())
+        projects = ProjectTrust(directory, self.accounts, self.journal)
+        self.mint = GrantIssuer(SETTINGS, "http://127.0.0.1:4880", "https://hub", self.accounts, self.grants, projects)
 
     async def asked(self, pid: int | None = None, **what: object) -> dict[str, object]:
         """Mint, and the grant as `grants --json` shows it; with the answer's members."""
-        answer = await self.mint.serve(Asked(**what), os.getpid() if pid is None else pid, os.getuid())  # type: ignore[arg-type]
-        return {**public(self.grants.broker.grant(str(answer["id"]))), **answer}
+        answer = await self.mint.issue(Asked(**what), os.getpid() if pid is None else pid, os.getuid())  # type: ignore[arg-type]
+        return {**grant_json(self.grants.broker.grant(str(answer["id"]))), **answer}
 
 
 @pytest.fixture
 async def daemon(tmp_path: Path) -> "Daemon":
     daemon = Daemon(tmp_path)
-    await daemon.accounts.put(Held(account("default"), Secret(TOKEN)))
+    await daemon.accounts.put(AccountToken(account("default"), Secret(TOKEN)))
     yield daemon
     await daemon.grants.revoke([grant.id for grant in daemon.grants.broker.grants()])
     daemon.store.close()
@@ -77,9 +77,9 @@ async def test_to_learn_is_all_that_there_is_a_way_to_and_so_it_is_for_what_is_m
     found = await daemon.asked(learn=True, scopes=("read:a",))
     assert found["scopes"] == [action.value for action in Action if action not in {Action.INFER, Action.ENDPOINTS}]
     learning = daemon.grants.broker.grant(str(found["id"]))
-    child = await daemon.mint.serve(Asked(scopes=("read",)), os.getpid(), os.getuid(), learning)
-    assert daemon.grants.broker.grant(str(child["id"])).order.learns
-    assert not daemon.grants.broker.grant(str((await daemon.asked())["id"])).order.learns
+    child = await daemon.mint.issue(Asked(scopes=("read",)), os.getpid(), os.getuid(), learning)
+    assert daemon.grants.broker.grant(str(child["id"])).terms.learns
+    assert not daemon.grants.broker.grant(str((await daemon.asked())["id"])).terms.learns
 
 
 @pytest.mark.parametrize("scopes", [("infer",), ("read", "endpoints:me")])
@@ -104,7 +104,7 @@ async def test_a_credential_for_no_use_is_a_mistake(daemon: Daemon, uses: int) -
 async def test_an_account_that_is_not_there_gets_nothing(daemon: Daemon) -> None:
     with pytest.raises(AccountError, match="no account 'x'"):
         await daemon.asked(account="x")
-    await daemon.accounts.put(Held(account("work"), Secret(TOKEN)))
+    await daemon.accounts.put(AccountToken(account("work"), Secret(TOKEN)))
     assert (await daemon.asked(account="work"))["account"] == "work"
 
 
@@ -118,7 +118,7 @@ async def test_bound_to_a_tree_it_objects_to_whoever_is_not_in_it(daemon: Daemon
     found = await daemon.asked(bind="tree", ambient=True)
     grant = daemon.grants.broker.grant(str(found["id"]))
     assert InTree() in grant.caveats
-    assert grant.order.ambient
+    assert grant.terms.ambient
 
 
 @pytest.mark.parametrize("bind", ["pid", "tree"])
@@ -152,7 +152,10 @@ async def test_nothing_that_is_asked_makes_a_journal_line_too_long_to_be_read_ba
     await daemon.journal.flush()
     (line,) = daemon.journal.files()[0].read_bytes().splitlines()
     assert len(line) < wire.MAX_LINE // 4
-    assert len(wire.encode({"grants": [public(grant) for grant in daemon.grants.broker.grants()]})) < wire.MAX_LINE // 4
+    assert (
+        len(wire.encode({"grants": [grant_json(grant) for grant in daemon.grants.broker.grants()]}))
+        < wire.MAX_LINE // 4
+    )
 
 
 @pytest.mark.parametrize("scopes", [("read:" + "n" * 600,), ("read:a/b@" + "r" * 600,)])

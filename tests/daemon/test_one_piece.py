@@ -14,8 +14,8 @@ from strategies import law
 
 from hfproxy.core.headers import Headers
 from hfproxy.daemon import one_piece
-from hfproxy.daemon.one_piece import MAX_HEADER_BYTES, REMEMBERED, Link, read
-from hfproxy.daemon.reply import Reply
+from hfproxy.daemon.one_piece import MAX_HEADER_BYTES, CACHE_SIZE, UpstreamConnection, parse_buffered_response
+from hfproxy.daemon.reply import UpstreamResponse
 
 PIECES = st.sampled_from(
     [
@@ -72,8 +72,12 @@ Read = tuple[int, Headers, dict[str, str], bytes]
 
 def ours(data: bytes, *, bodiless: bool) -> Read | None:
     """What we read."""
-    answer = read(data, bodiless=bodiless)
-    return None if answer is None else (answer.status, spelled(answer.down), answer.fields, answer.whole or b"")
+    answer = parse_buffered_response(data, bodiless=bodiless)
+    return (
+        None
+        if answer is None
+        else (answer.status, spelled(answer.client_headers), answer.fields, answer.buffered or b"")
+    )
 
 
 def spelled(headers: Headers) -> Headers:
@@ -103,8 +107,8 @@ def theirs(data: bytes, *, bodiless: bool) -> Any:
         if len(messages) != 1 or upgraded or rest or messages[0][0].should_close or not messages[0][1].is_eof():
             return None
         message, content = messages[0]
-        answer = Reply.of(message.code, tuple(message.headers.items()), content)
-        return answer.status, spelled(answer.down), answer.fields, await answer.read()
+        answer = UpstreamResponse.of(message.code, tuple(message.headers.items()), content)
+        return answer.status, spelled(answer.client_headers), answer.fields, await answer.read()
 
     return asyncio.run(parsed())
 
@@ -134,11 +138,11 @@ def test_lines_that_are_known_change_nothing(first: bytes, second: bytes, *, bod
 
 
 def test_no_more_lines_are_remembered_than_there_is_room_for() -> None:
-    for number in range(REMEMBERED + 20):
+    for number in range(CACHE_SIZE + 20):
         line = b"X: %d\r\n" % number
-        assert read(BEGUN + line + b"\r\nx", bodiless=False) is not None
-        assert read(BEGUN.replace(b"OK", b"OK %d" % number) + b"\r\nx", bodiless=False) is not None
-    assert len(one_piece._lines) == len(one_piece._statuses) == REMEMBERED
+        assert parse_buffered_response(BEGUN + line + b"\r\nx", bodiless=False) is not None
+        assert parse_buffered_response(BEGUN.replace(b"OK", b"OK %d" % number) + b"\r\nx", bodiless=False) is not None
+    assert len(one_piece._lines) == len(one_piece._statuses) == CACHE_SIZE
 
 
 def test_the_answers_of_the_hub_are_in_one_piece() -> None:
@@ -171,7 +175,7 @@ def test_the_answers_of_the_hub_are_in_one_piece() -> None:
     ],
 )
 def test_anything_else_is_left_to_aiohttp(data: bytes) -> None:
-    assert read(data, bodiless=False) is None
+    assert parse_buffered_response(data, bodiless=False) is None
 
 
 class _Wire(asyncio.Transport):
@@ -182,13 +186,13 @@ class _Wire(asyncio.Transport):
         return False
 
 
-async def answered(link: Link, *, bodiless: bool) -> Reply | None:
-    return await link.ask(b"GET / HTTP/1.1\r\n\r\n", bodiless=bodiless)
+async def answered(link: UpstreamConnection, *, bodiless: bool) -> UpstreamResponse | None:
+    return await link.send_request(b"GET / HTTP/1.1\r\n\r\n", bodiless=bodiless)
 
 
-async def asked(*, bodiless: bool = False) -> tuple[Link, asyncio.Task[Any]]:
+async def asked(*, bodiless: bool = False) -> tuple[UpstreamConnection, asyncio.Task[Any]]:
     """A link that waits for an answer."""
-    link = Link(asyncio.get_running_loop(), lambda _link, _whole: None)
+    link = UpstreamConnection(asyncio.get_running_loop(), lambda _link, _whole: None)
     link.connection_made(_Wire())
     task = asyncio.create_task(answered(link, bodiless=bodiless))
     await asyncio.sleep(0)
@@ -207,7 +211,7 @@ async def test_a_link_reads_what_comes_in_parts_by_aiohttp_and_the_next_in_one_p
     link.data_received(PLAIN)
     answer = await again
     assert answer is not None
-    assert (answer.status, answer.whole, link.should_close) == (200, b"{}", False)
+    assert (answer.status, answer.buffered, link.should_close) == (200, b"{}", False)
 
 
 @pytest.mark.parametrize("parts", [[PLAIN], [PLAIN[:9], PLAIN[9:]]])

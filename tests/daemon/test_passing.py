@@ -12,20 +12,20 @@ import trustme
 import uvloop
 
 from hfproxy.core.access import Allow, Deny
-from hfproxy.core.broker import Broker, Order
+from hfproxy.core.broker import Broker, GrantTerms
 from hfproxy.core.caveats import MaxBytes
-from hfproxy.core.headers import Upward
-from hfproxy.core.rewrite import Places
+from hfproxy.core.headers import UpstreamHeaders
+from hfproxy.core.rewrite import UrlMap
 from hfproxy.core.scope import parse
 from hfproxy.core.routes import Classified
-from hfproxy.core.table import ROUTES, Answer
-from hfproxy.daemon.exchange import Exchange, Request, Response
-from hfproxy.daemon.links import Links
-from hfproxy.daemon.members import Members
-from hfproxy.daemon.meter import Meter, OverLimitError
-from hfproxy.daemon.reception import Reception
-from hfproxy.daemon.relay import Relay
-from hfproxy.daemon.visitor import Door, Visitor
+from hfproxy.core.table import ROUTES, ResponseKind
+from hfproxy.daemon.exchange import Exchange, IncomingRequest, OutgoingResponse
+from hfproxy.daemon.links import ConnectionPool
+from hfproxy.daemon.members import AllowedUsers
+from hfproxy.daemon.meter import ByteMeter, OverLimitError
+from hfproxy.daemon.reception import HttpDispatcher
+from hfproxy.daemon.relay import ResponseRelay
+from hfproxy.daemon.visitor import ConnectionLimiter, ClientConnection
 
 GET = b"GET /me/a/resolve/main/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 BODY = bytes(range(256)) * 2
@@ -66,11 +66,11 @@ class Hub:
         return True
 
 
-A_FILE = next(route for route in ROUTES if route.answer is Answer.FILE)
+A_FILE = next(route for route in ROUTES if route.answer is ResponseKind.FILE)
 
 
 @asynccontextmanager
-async def before(hub: Hub, tls: trustme.CA | None, meter: Meter) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
+async def before(hub: Hub, tls: trustme.CA | None, meter: ByteMeter) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
     """The way of an answer in the daemon between that Hub and clients; gives what opens a client's connection."""
     serving = client = None
     if tls is not None:
@@ -80,24 +80,24 @@ async def before(hub: Hub, tls: trustme.CA | None, meter: Meter) -> AsyncIterato
     loop = asyncio.get_running_loop()
     upstream = await asyncio.start_server(hub.talk, "127.0.0.1", 0, ssl=serving)
     scheme, port = "https" if tls else "http", upstream.sockets[0].getsockname()[1]
-    links = Links(f"{scheme}://localhost:{port}", client or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    links = ConnectionPool(f"{scheme}://localhost:{port}", client or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
-    async def answer(request: Request) -> Response:
-        assert request.visitor is not None
-        request.visitor.came_to_the_point()
-        reply = await links.send(request.method, request.raw_path, Upward(()), None)
+    async def answer(request: IncomingRequest) -> OutgoingResponse:
+        assert request.connection is not None
+        request.connection.head_received()
+        reply = await links.send(request.method, request.raw_path, UpstreamHeaders(()), None)
         exchange = Exchange(request, classified=Classified(A_FILE))
-        relay = Relay(exchange, Places("https://hub", "http://here"), Allow(), None, meter)
+        relay = ResponseRelay(exchange, UrlMap("https://hub", "http://here"), Allow(), None, meter)
         async with reply:
             try:
-                response = await relay.pass_on(request, reply)
+                response = await relay.relay(request, reply)
             except OverLimitError:
                 raise ConnectionError from None
         assert not isinstance(response, Deny)
         return response
 
-    reception, door = Reception(answer), Door(Members())
-    front = await loop.create_server(lambda: Visitor(reception, door), "127.0.0.1", 0)
+    reception, door = HttpDispatcher(answer), ConnectionLimiter(AllowedUsers())
+    front = await loop.create_server(lambda: ClientConnection(reception, door), "127.0.0.1", 0)
     front.sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)  # those that come inherit it
 
     async def connected() -> tuple[Reader, Writer]:
@@ -111,7 +111,7 @@ async def before(hub: Hub, tls: trustme.CA | None, meter: Meter) -> AsyncIterato
         yield connected
     finally:
         front.close()
-        await door.close(0)
+        await door.drain(0)
         links.close()
         upstream.close()
         await asyncio.sleep(0.01)
@@ -143,8 +143,8 @@ def tls(request: pytest.FixtureRequest, authority: trustme.CA) -> Iterator[trust
     return authority if request.param == "tls" else None  # type: ignore[return-value]
 
 
-def unlimited() -> Meter:
-    return Meter(Broker(), None)
+def unlimited() -> ByteMeter:
+    return ByteMeter(Broker(), None)
 
 
 def test_a_body_split_at_any_place_is_the_same_and_its_connection_is_used_again(tls: trustme.CA | None) -> None:
@@ -279,16 +279,16 @@ def test_a_client_that_goes_away_ends_it_at_the_hub(tls: trustme.CA | None) -> N
 def test_the_limit_of_a_grant_holds_in_the_middle(tls: trustme.CA | None) -> None:
     async def scene() -> None:
         broker = Broker()
-        grant, _ = broker.mint(Order("default", (parse("read"),), 1000, (MaxBytes(down=1000),)), bytes(24), 0)
-        meter = Meter(broker, grant)
+        grant, _ = broker.mint(GrantTerms("default", (parse("read"),), 1000, (MaxBytes(down=1000),)), bytes(24), 0)
+        meter = ByteMeter(broker, grant)
         hub = Hub(head(900) + bytes(300), bytes(300), bytes(300))
         async with before(hub, tls, meter) as connected:
             reader, writer = await connected()
-            broker.spend(grant, down=100)
+            broker.count_bytes(grant, down=100)
             writer.write(GET)
             await reader.readuntil(b"\r\n\r\n")
             await reader.readexactly(300)
-            broker.spend(grant, down=299)  # another request of the same grant
+            broker.count_bytes(grant, down=299)  # another request of the same grant
             assert len(await reader.read()) < 600
             assert await reader.read() == b""
             writer.close()
@@ -301,9 +301,9 @@ def test_the_limit_of_a_grant_holds_in_the_middle(tls: trustme.CA | None) -> Non
 def test_what_is_revoked_is_cut(tls: trustme.CA | None) -> None:
     async def scene() -> None:
         broker = Broker()
-        grant, _ = broker.mint(Order("default", (parse("read"),), 1000, ()), bytes(24), 0)
+        grant, _ = broker.mint(GrantTerms("default", (parse("read"),), 1000, ()), bytes(24), 0)
         hub = Hub(head(64 * MIB), *[bytes(MIB)] * 64)
-        async with before(hub, tls, Meter(broker, grant)) as connected:
+        async with before(hub, tls, ByteMeter(broker, grant)) as connected:
             reader, writer = await connected()
             writer.write(GET)
             await reader.readexactly(2 * MIB)

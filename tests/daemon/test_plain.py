@@ -12,10 +12,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.daemon.plain import MEMORABLE, REMEMBERED, Heads
-from hfproxy.daemon.visitor import Visitor
+from hfproxy.daemon.plain import MEMORABLE, REMEMBERED, HeaderBlockCache
+from hfproxy.daemon.visitor import ClientConnection
 
-VISITOR = cast("Visitor", None)  # it is only handed on
+VISITOR = cast("ClientConnection", None)  # it is only handed on
 BLOCK = b"Host: 127.0.0.1:4880\r\nUser-Agent: hf_hub/2.4.0\r\nAccept: */*\r\nAuthorization: Bearer hf_px_x\r\n\r\n"
 
 # What hostile clients, and odd ones, put between the words of a request.
@@ -57,10 +57,10 @@ REQUESTS = st.one_of(
 )
 
 
-def read(heads: Heads, data: bytes) -> tuple[str, str, dict[str, tuple[str, ...]]] | None:
+def read(heads: HeaderBlockCache, data: bytes) -> tuple[str, str, dict[str, tuple[str, ...]]] | None:
     """What we read."""
-    request = heads.read(data, VISITOR)
-    return None if request is None else (request.method, request.raw_path, request.fields.fields)
+    request = heads.parse(data, VISITOR)
+    return None if request is None else (request.method, request.raw_path, request.headers.fields)
 
 
 def parsed(data: bytes) -> Any:
@@ -85,7 +85,7 @@ def parsed(data: bytes) -> Any:
 @example(data=b"GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n")
 def test_what_is_read_is_what_aiohttp_reads(data: bytes) -> None:
     async def both() -> tuple[Any, Any]:
-        return read(Heads(), data), parsed(data)
+        return read(HeaderBlockCache(), data), parsed(data)
 
     ours, theirs = asyncio.run(both())
     assert ours is None or ours == theirs
@@ -95,7 +95,7 @@ def test_what_is_read_is_what_aiohttp_reads(data: bytes) -> None:
 @given(first=st.binary(max_size=8), second=st.binary(max_size=8), block=st.sampled_from([BLOCK, b"Host: a\r\n\r\n"]))
 def test_a_block_that_is_known_changes_nothing(first: bytes, second: bytes, block: bytes) -> None:
     async def both() -> tuple[Any, Any]:
-        heads = Heads()
+        heads = HeaderBlockCache()
         read(heads, b"GET /" + first + b" HTTP/1.1\r\n" + block)
         data = b"HEAD /" + second + b" HTTP/1.1\r\n" + block
         return read(heads, data), parsed(data)
@@ -107,7 +107,7 @@ def test_a_block_that_is_known_changes_nothing(first: bytes, second: bytes, bloc
 async def test_the_requests_of_real_clients_are_plain() -> None:
     for method in ("GET", "HEAD"):
         data = f"{method} /me/x/resolve/main/a%20b.json?download=1 HTTP/1.1\r\n".encode() + BLOCK
-        assert read(Heads(), data) == parsed(data) != None  # noqa: E711
+        assert read(HeaderBlockCache(), data) == parsed(data) != None  # noqa: E711
 
 
 @pytest.mark.parametrize(
@@ -129,17 +129,17 @@ async def test_the_requests_of_real_clients_are_plain() -> None:
     ],
 )
 async def test_anything_else_is_left_to_aiohttp(data: bytes) -> None:
-    assert read(Heads(), data) is None
+    assert read(HeaderBlockCache(), data) is None
 
 
 async def test_no_more_blocks_are_remembered_than_there_is_room_for() -> None:
-    heads = Heads()
+    heads = HeaderBlockCache()
     for number in range(REMEMBERED + 20):
         assert read(heads, b"GET / HTTP/1.1\r\nHost: a\r\nX: %d\r\n\r\n" % number) is not None
-    assert len(heads._known) == REMEMBERED
+    assert len(heads._cache) == REMEMBERED
 
 
 async def test_a_long_block_is_read_and_not_remembered() -> None:
-    heads = Heads()
+    heads = HeaderBlockCache()
     assert read(heads, b"GET / HTTP/1.1\r\nHost: a\r\nX: %b\r\n\r\n" % (b"y" * MEMORABLE)) is not None
-    assert heads._known == {}
+    assert heads._cache == {}

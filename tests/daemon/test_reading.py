@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from hfproxy.daemon.journal import Journal
-from hfproxy.daemon.messages import Audit
-from hfproxy.daemon.reading import entries
+from hfproxy.daemon.journal import JournalWriter
+from hfproxy.daemon.messages import AuditRequest
+from hfproxy.daemon.reading import query
 from hfproxy.errors import JournalError
 
 ENTRIES = (
@@ -19,17 +19,17 @@ ENTRIES = (
 
 
 @pytest.fixture
-async def journal(tmp_path: Path) -> "Journal":
-    journal = Journal(tmp_path / "journal")
+async def journal(tmp_path: Path) -> "JournalWriter":
+    journal = JournalWriter(tmp_path / "journal")
     for entry in ENTRIES:
-        journal.note(entry)
+        journal.append(entry)
     yield journal
     journal.close()
 
 
-async def numbers(journal: Journal, **asked: object) -> list[object]:
+async def numbers(journal: JournalWriter, **asked: object) -> list[object]:
     """The numbers of the entries that came, up to the empty one that ends them."""
-    found = [entry async for entry in entries(journal, Audit(**asked))]  # type: ignore[arg-type]
+    found = [entry async for entry in query(journal, AuditRequest(**asked))]  # type: ignore[arg-type]
     assert found.pop() == {}
     return [entry["seq"] for entry in found]
 
@@ -48,29 +48,29 @@ async def numbers(journal: Journal, **asked: object) -> list[object]:
         ({"denied": True, "repo": "me/one"}, [2]),
     ],
 )
-async def test_only_what_fits_comes(journal: Journal, asked: dict[str, object], wanted: list[int]) -> None:
+async def test_only_what_fits_comes(journal: JournalWriter, asked: dict[str, object], wanted: list[int]) -> None:
     assert await numbers(journal, **asked) == wanted
 
 
-async def test_a_user_is_shown_what_says_that_it_is_theirs(journal: Journal) -> None:
-    journal.note({"at": 1, "kind": "minted", "uid": 1001})
-    journal.note({"at": 1, "kind": "minted", "uid": 1002})
+async def test_a_user_is_shown_what_says_that_it_is_theirs(journal: JournalWriter) -> None:
+    journal.append({"at": 1, "kind": "minted", "uid": 1001})
+    journal.append({"at": 1, "kind": "minted", "uid": 1002})
     for uid, wanted in ((1001, [5]), (1002, [6]), (0, []), (None, [1, 2, 3, 4, 5, 6])):
-        found = [entry async for entry in entries(journal, Audit(), None, uid)]
+        found = [entry async for entry in query(journal, AuditRequest(), None, uid)]
         assert [entry["seq"] for entry in found[:-1]] == wanted
 
 
-async def test_the_chain_is_not_part_of_what_is_shown(journal: Journal) -> None:
-    shown = [entry async for entry in entries(journal, Audit())]
+async def test_the_chain_is_not_part_of_what_is_shown(journal: JournalWriter) -> None:
+    shown = [entry async for entry in query(journal, AuditRequest())]
     assert not {"prev", "hash"} & {name for entry in shown for name in entry}
     assert {name: shown[0][name] for name in ENTRIES[0]} == ENTRIES[0]
 
 
-async def test_following_gives_what_comes_later_and_nothing_twice(journal: Journal) -> None:
-    coming = entries(journal, Audit(follow=True))
+async def test_following_gives_what_comes_later_and_nothing_twice(journal: JournalWriter) -> None:
+    coming = query(journal, AuditRequest(follow=True))
     seen = [(await anext(coming))["seq"] for _ in ENTRIES]
     waiting = asyncio.ensure_future(anext(coming))
-    journal.note({"kind": "later"})
+    journal.append({"kind": "later"})
     assert (await waiting)["kind"] == "later"
     assert seen == [1, 2, 3, 4]
     await coming.aclose()
@@ -80,30 +80,30 @@ class TestFromFileToFile:
     """A journal whose files are full after every second entry."""
 
     @pytest.fixture
-    async def journal(self, tmp_path: Path) -> "Journal":
-        journal = Journal(tmp_path / "journal", full_bytes=300)
+    async def journal(self, tmp_path: Path) -> "JournalWriter":
+        journal = JournalWriter(tmp_path / "journal", full_bytes=300)
         for number in range(1, 8):
-            await journal.record({"at": number, "kind": "decided", "grant": "odd" if number % 2 else "even"})
+            await journal.append_durably({"at": number, "kind": "decided", "grant": "odd" if number % 2 else "even"})
         yield journal
         journal.close()
 
-    async def test_all_are_read_in_order(self, journal: Journal) -> None:
+    async def test_all_are_read_in_order(self, journal: JournalWriter) -> None:
         assert len(journal.files()) == 4
         assert await numbers(journal) == [1, 2, 3, 4, 5, 6, 7]
         assert await numbers(journal, grant="odd") == [1, 3, 5, 7]
 
-    async def test_following_goes_on_in_the_next_file_and_gives_nothing_twice(self, journal: Journal) -> None:
-        coming = entries(journal, Audit(follow=True, grant="odd"))
+    async def test_following_goes_on_in_the_next_file_and_gives_nothing_twice(self, journal: JournalWriter) -> None:
+        coming = query(journal, AuditRequest(follow=True, grant="odd"))
         seen = [(await anext(coming))["seq"] for _ in range(4)]
         for number in range(8, 18):
             waiting = asyncio.ensure_future(anext(coming))
-            journal.note({"at": number, "kind": "decided", "grant": "odd"})
+            journal.append({"at": number, "kind": "decided", "grant": "odd"})
             seen.append((await waiting)["seq"])
         assert seen == [1, 3, 5, 7, *range(8, 18)]
         assert len(journal.files()) == 9
         await coming.aclose()
 
-    async def test_a_file_that_was_taken_away_is_named(self, journal: Journal) -> None:
+    async def test_a_file_that_was_taken_away_is_named(self, journal: JournalWriter) -> None:
         taken = journal.files()[1]
         taken.unlink()
         taken.mkdir()
@@ -111,16 +111,16 @@ class TestFromFileToFile:
             await numbers(journal)
 
 
-async def test_a_line_without_its_end_is_left_for_later(journal: Journal) -> None:
+async def test_a_line_without_its_end_is_left_for_later(journal: JournalWriter) -> None:
     await journal.flush()
     with journal.files()[0].open("ab") as file:
         file.write(b'{"seq":5,"ki')
     assert await numbers(journal) == [1, 2, 3, 4]
 
 
-async def test_requests_get_their_turn_while_a_long_journal_is_read(journal: Journal) -> None:
+async def test_requests_get_their_turn_while_a_long_journal_is_read(journal: JournalWriter) -> None:
     for number in range(2000):
-        journal.note({"at": number, "kind": "completed"})
+        journal.append({"at": number, "kind": "completed"})
     turns = 0
 
     async def others() -> None:
@@ -141,7 +141,7 @@ async def test_requests_get_their_turn_while_a_long_journal_is_read(journal: Jou
     "line",
     [b"not json\n", b"[]\n", b"\xff\n", b"[" * 100_000 + b"\n", b"x" * 3_000_000],
 )
-async def test_a_damaged_line_is_a_failure_that_names_the_next_step(journal: Journal, line: bytes) -> None:
+async def test_a_damaged_line_is_a_failure_that_names_the_next_step(journal: JournalWriter, line: bytes) -> None:
     await journal.flush()
     with journal.files()[0].open("ab") as file:
         file.write(line)

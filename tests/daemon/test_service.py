@@ -38,17 +38,17 @@ class TestNotify:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(address.replace("@", "\0"))
             monkeypatch.setenv("NOTIFY_SOCKET", address)
-            service.notify("READY=1")
+            service.sd_notify("READY=1")
             assert manager.recv(100) == b"READY=1"
 
     def test_without_a_manager_nothing_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-        service.notify("READY=1")
+        service.sd_notify("READY=1")
 
     def test_a_manager_that_is_gone_is_no_failure(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Its address is inherited by every shell below it."""
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
-        service.notify("READY=1")
+        service.sd_notify("READY=1")
 
 
 class TestPassedSockets:
@@ -245,26 +245,26 @@ class TestControlSocket:
 
 class TestOnlyOne:
     def test_a_second_is_refused_and_told_the_first_ones_pid(self, private: Path) -> None:
-        lock = service.only_one(private)
+        lock = service.lock_state_dir(private)
         with pytest.raises(StartError, match=rf"pid {os.getpid()}\)"):
-            service.only_one(private)
+            service.lock_state_dir(private)
         os.close(lock)
 
     def test_it_ends_with_its_holder(self, private: Path) -> None:
         """However that ended: a lock file that is only there locks nothing."""
         code = f"import os,signal; from pathlib import Path; from hfproxy.daemon import service; service.only_one(Path({str(private)!r})); os.kill(os.getpid(), signal.SIGKILL)"
         assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == -9
-        lock = service.only_one(private)
+        lock = service.lock_state_dir(private)
         assert (private / "daemon.lock").read_text() == str(os.getpid())
         os.close(lock)
 
     def test_it_is_not_inherited_by_children(self, private: Path) -> None:
-        lock = service.only_one(private)
+        lock = service.lock_state_dir(private)
         assert not os.get_inheritable(lock)
         os.close(lock)
 
     def test_a_link_in_its_place_is_not_followed(self, private: Path, tmp_path: Path) -> None:
         (private / "daemon.lock").symlink_to(private / "elsewhere")
         with pytest.raises(StartError, match="cannot be written: .*symbolic"):
-            service.only_one(private)
+            service.lock_state_dir(private)
         assert not (private / "elsewhere").exists()

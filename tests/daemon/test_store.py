@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from hfproxy.core.access import Refusal
-from hfproxy.core.broker import NOBODY, Broker, Grant, Order
+from hfproxy.core.broker import NO_UID, Broker, Grant, GrantTerms
 from hfproxy.core.scope import parse
-from hfproxy.daemon.store import DIRECTORY, FILE, VERSION, Store
+from hfproxy.daemon.store import DIRECTORY, FILE, VERSION, GrantStore
 from hfproxy.errors import StartError, StoreError
 
 SCOPES = (parse("read:me/*"),)
@@ -21,27 +21,27 @@ SCOPES = (parse("read:me/*"),)
 
 def minted(count: int = 1) -> list[Grant]:
     broker = Broker()
-    return [broker.mint(Order("me", SCOPES, 60), number.to_bytes(24), 100)[0] for number in range(count)]
+    return [broker.mint(GrantTerms("me", SCOPES, 60), number.to_bytes(24), 100)[0] for number in range(count)]
 
 
 async def filled(folder: Path, count: int = 3) -> list[Grant]:
-    store, grants = Store(folder), minted(count)
-    await store.keep(grants, 100)
+    store, grants = GrantStore(folder), minted(count)
+    await store.save(grants, 100)
     store.close()
     return grants
 
 
 async def test_what_was_kept_is_there_again_in_its_order(tmp_path: Path) -> None:
     grants = await filled(tmp_path)
-    store = Store(tmp_path)
+    store = GrantStore(tmp_path)
     grants[0].uses = 7
-    await store.keep([grants[0]], 101)
-    await store.end([(grants[1], Refusal.REVOKED)], 102)
+    await store.save([grants[0]], 101)
+    await store.save_ended([(grants[1], Refusal.REVOKED)], 102)
     store.close()
-    again = Store(tmp_path)
+    again = GrantStore(tmp_path)
     kept = again.load()
-    assert kept.briefs == (grants[0].brief, grants[2].brief)
-    assert [again.grant(brief.id) for brief in kept.briefs] == [grants[0], grants[2]]
+    assert kept.summaries == (grants[0].brief, grants[2].brief)
+    assert [again.grant(brief.id) for brief in kept.summaries] == [grants[0], grants[2]]
     again.close()
     assert kept.ended == ((grants[1].digest, Refusal.REVOKED),)
     assert kept.at == 102
@@ -49,28 +49,28 @@ async def test_what_was_kept_is_there_again_in_its_order(tmp_path: Path) -> None
 
 async def test_a_grant_in_the_row_of_one_that_ended_is_not_taken_for_that(tmp_path: Path) -> None:
     *first, last, new = minted(4)
-    store = Store(tmp_path)
-    await store.keep([*first, last], 100)
-    await store.end([(last, Refusal.REVOKED)], 101)
-    await store.keep([new], 102)
+    store = GrantStore(tmp_path)
+    await store.save([*first, last], 100)
+    await store.save_ended([(last, Refusal.REVOKED)], 101)
+    await store.save([new], 102)
     kept = store.load()
     store.close()
-    assert kept.briefs == tuple(grant.brief for grant in (*first, new))
+    assert kept.summaries == tuple(grant.brief for grant in (*first, new))
 
 
 async def test_ended_credentials_are_remembered_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hfproxy.daemon.store.REMEMBERED", 2)
     grants = minted(5)
-    store = Store(tmp_path)
+    store = GrantStore(tmp_path)
     for grant in grants:
-        await store.end([(grant, Refusal.EXPIRED)], 100)
+        await store.save_ended([(grant, Refusal.EXPIRED)], 100)
     kept = store.load()
     store.close()
     assert [digest for digest, _ in kept.ended] == [grant.digest for grant in grants[3:]]
 
 
 def test_it_is_for_nobody_else(tmp_path: Path) -> None:
-    Store(tmp_path).close()
+    GrantStore(tmp_path).close()
     assert (tmp_path / DIRECTORY).stat().st_mode & 0o077 == 0
 
 
@@ -96,7 +96,7 @@ async def test_a_damaged_file_is_refused_and_the_message_names_the_way_out(
     await filled(tmp_path, 50)
     damage(tmp_path / DIRECTORY / FILE, change)
     with pytest.raises(StartError, match=r"cannot be used .*; to start without them: mv .*grants .*grants\.bad"):
-        store = Store(tmp_path)
+        store = GrantStore(tmp_path)
         try:
             store.load()
         finally:
@@ -120,7 +120,7 @@ async def test_what_this_version_did_not_write_is_refused(tmp_path: Path, statem
     file.executescript(statement)
     file.close()
     with pytest.raises(StartError):
-        store = Store(tmp_path)
+        store = GrantStore(tmp_path)
         try:
             store.load()
         finally:
@@ -133,12 +133,12 @@ async def test_grants_of_a_version_that_knew_one_user_are_the_daemon_s_own_user_
     file.executescript("UPDATE grants SET spelled = json_remove(spelled, '$.order.uid'); PRAGMA user_version = 2")
     file.close()
     for _ in range(2):
-        store = Store(tmp_path)
+        store = GrantStore(tmp_path)
         kept = store.load()
-        grants = [store.grant(brief.id) for brief in kept.briefs]
+        grants = [store.grant(brief.id) for brief in kept.summaries]
         store.close()
-        assert [brief.uid for brief in kept.briefs] == [os.getuid()] * 3
-        assert [grant and grant.order.uid for grant in grants] == [os.getuid()] * 3
+        assert [brief.uid for brief in kept.summaries] == [os.getuid()] * 3
+        assert [grant and grant.terms.uid for grant in grants] == [os.getuid()] * 3
         assert [grant and grant.digest for grant in grants] == [grant.digest for grant in minted(3)]
 
 
@@ -147,10 +147,10 @@ async def test_a_file_of_a_version_that_read_all_grants_at_the_start_says_the_sa
     file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
     file.executescript("DROP TABLE briefs; PRAGMA user_version = 3")
     file.close()
-    store = Store(tmp_path)
+    store = GrantStore(tmp_path)
     kept = store.load()
-    assert [store.grant(brief.id) for brief in kept.briefs] == [
-        replace(grant, order=replace(grant.order, uid=NOBODY)) for grant in grants
+    assert [store.grant(brief.id) for brief in kept.summaries] == [
+        replace(grant, order=replace(grant.terms, uid=NO_UID)) for grant in grants
     ]
     store.close()
 
@@ -164,8 +164,8 @@ async def test_a_file_whose_briefs_were_found_by_their_ids_says_the_same(tmp_pat
         "DROP TABLE briefs; ALTER TABLE before RENAME TO briefs; PRAGMA user_version = 4"
     )
     file.close()
-    store = Store(tmp_path)
-    assert store.load().briefs == tuple(grant.brief for grant in grants)
+    store = GrantStore(tmp_path)
+    assert store.load().summaries == tuple(grant.brief for grant in grants)
     store.close()
 
 
@@ -188,7 +188,7 @@ async def test_what_is_known_of_a_grant_before_it_is_read_has_to_be_what_is_writ
     file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
     file.executescript(statement)
     file.close()
-    store = Store(tmp_path)
+    store = GrantStore(tmp_path)
     with pytest.raises(StartError, match="contradicts itself"):
         store.load()
     store.close()
@@ -201,9 +201,9 @@ async def test_a_grant_that_is_not_understood_when_it_is_read_is_none(
     file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
     file.executescript("UPDATE grants SET spelled = replace(spelled, 'read:me', 'own:me') WHERE rowid = 2")
     file.close()
-    store = Store(tmp_path)
+    store = GrantStore(tmp_path)
     kept = store.load()
-    assert [store.grant(brief.id) for brief in kept.briefs] == [grants[0], None, grants[2]]
+    assert [store.grant(brief.id) for brief in kept.summaries] == [grants[0], None, grants[2]]
     assert grants[1].id in capsys.readouterr().out
     store.close()
 
@@ -211,7 +211,7 @@ async def test_a_grant_that_is_not_understood_when_it_is_read_is_none(
 async def test_a_grant_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     """Unlike one that is not understood: it may be there the next time."""
     grants = await filled(tmp_path)
-    store = Store(tmp_path)
+    store = GrantStore(tmp_path)
     other = sqlite3.connect(tmp_path / DIRECTORY / FILE, isolation_level=None)
     other.execute("ALTER TABLE grants RENAME TO elsewhere")
     with pytest.raises(StoreError, match="cannot be read"):
@@ -223,12 +223,12 @@ async def test_a_grant_that_cannot_be_read_is_said(tmp_path: Path) -> None:
 
 
 async def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
-    store = Store(tmp_path)
+    store = GrantStore(tmp_path)
     other = sqlite3.connect(tmp_path / DIRECTORY / FILE, isolation_level=None)
     other.execute("DROP TABLE grants")
     other.close()
     with pytest.raises(StoreError, match="cannot be written"):
-        await store.keep(minted(), 100)
+        await store.save(minted(), 100)
     store.close()
 
 
@@ -254,8 +254,8 @@ def test_what_it_has_returned_from_survives_being_killed(tmp_path: Path) -> None
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(root), str(root / "tests")])
     assert done.returncode == -9
-    store = Store(tmp_path)
+    store = GrantStore(tmp_path)
     kept = store.load()
     store.close()
-    assert [brief.id for brief in kept.briefs] == [minted(2)[1].id]
+    assert [brief.id for brief in kept.summaries] == [minted(2)[1].id]
     assert kept.ended == ((minted(2)[0].digest, Refusal.REVOKED),)

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import trustme
 
-from hfproxy.config import Upstream as Settings
-from hfproxy.core.headers import Upward
-from hfproxy.daemon.accounts import Account, Held, Origin
-from hfproxy.daemon.driven import Driven
-from hfproxy.daemon.upstream import AUTOMATIC, Body, Upstream
+from hfproxy.config import UpstreamSettings as Settings
+from hfproxy.core.headers import UpstreamHeaders
+from hfproxy.daemon.accounts import Account, AccountToken, Origin
+from hfproxy.daemon.driven import EagerCoroutine
+from hfproxy.daemon.upstream import SKIPPED_AUTO_HEADERS, Body, UpstreamClient
 from hfproxy.errors import AccountError, ConfigError, UpstreamError
 from hfproxy.secret import Secret
 
@@ -88,29 +88,29 @@ def serving(authority: trustme.CA, *names: str) -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def upstream(hub: str, ca_file: Path | None = None) -> AsyncIterator[Upstream]:
-    found = Upstream(Settings(hub=hub, ca_file=None if ca_file is None else str(ca_file)))
+async def upstream(hub: str, ca_file: Path | None = None) -> AsyncIterator[UpstreamClient]:
+    found = UpstreamClient(Settings(hub=hub, ca_file=None if ca_file is None else str(ca_file)))
     try:
         yield found
     finally:
         await found.close()
 
 
-def held(origin: Origin) -> Held:
+def held(origin: Origin) -> AccountToken:
     account = Account(name="work", origin=origin, user="me", user_id="1", fullname="Me", role="read")
-    return Held(account, Secret(TOKEN))
+    return AccountToken(account, Secret(TOKEN))
 
 
 async def send(
-    to: Upstream,
+    to: UpstreamClient,
     target: str = "/api/models/me/x",
     *,
     method: str = "GET",
     headers: tuple[tuple[str, str], ...] = (),
     body: Body = None,
-    who: Held | None = None,
+    who: AccountToken | None = None,
 ) -> tuple[int, bytes]:
-    answer = await to.send(method, target, Upward(headers), body, who)
+    answer = await to.send(method, target, UpstreamHeaders(headers), body, who)
     async with answer:
         return answer.status, await answer.read()
 
@@ -157,7 +157,7 @@ class TestWhatIsSent:
         host = f"Host: 127.0.0.1:{hub.port}"
         assert sorted(with_theirs) == sorted([host, "X-A: 1", "X-A: 2", "User-Agent: theirs/1"])
         assert bare == [host]
-        assert not [name for name in AUTOMATIC if name.lower() in hub.requests[1].decode().lower()]
+        assert not [name for name in SKIPPED_AUTO_HEADERS if name.lower() in hub.requests[1].decode().lower()]
 
     async def test_bodies_go_as_they_come(self) -> None:
         async def parts() -> AsyncIterator[bytes]:
@@ -192,7 +192,7 @@ class TestWhatIsSent:
     async def test_signed_addresses_of_storage_fit_into_a_header(self) -> None:
         answer = b"HTTP/1.1 302 Found\r\nLocation: https://s/" + b"x" * 200_000 + b"\r\nContent-Length: 0\r\n\r\n"
         async with Server(answer).listening() as hub, upstream(f"http://127.0.0.1:{hub.port}") as to:
-            async with await to.send("GET", "/", Upward(()), None, None) as found:
+            async with await to.send("GET", "/", UpstreamHeaders(()), None, None) as found:
                 assert len(found.field("location")) > 200_000
 
 
@@ -249,11 +249,11 @@ class TestTheToken:
             ]
             async with upstream(ours) as to:
                 for origin in others:
-                    assert not to.admits(held(origin))
+                    assert not to.accepts_token_of(held(origin))
                     with pytest.raises(AccountError, match=r"account 'work' .* run: hf-proxy login") as caught:
                         await send(to, who=held(origin))
                     assert TOKEN not in str(caught.value)
-                assert to.admits(held(Origin(ours.upper().replace("HTTP", "http"))))
+                assert to.accepts_token_of(held(Origin(ours.upper().replace("HTTP", "http"))))
         assert hub.connections == 0
 
     async def test_another_authority_is_another_origin(self, authority: trustme.CA, ca_file: Path) -> None:
@@ -261,12 +261,12 @@ class TestTheToken:
         other = ca_file.with_name("other.pem")
         trustme.CA().cert_pem.write_to_path(str(other))
         async with upstream("https://localhost:1", ca_file) as one, upstream("https://localhost:1", other) as two:
-            assert one.admits(held(one.origin))
-            assert not one.admits(held(two.origin))
-            assert not two.admits(held(one.origin))
+            assert one.accepts_token_of(held(one.origin))
+            assert not one.accepts_token_of(held(two.origin))
+            assert not two.accepts_token_of(held(one.origin))
         async with upstream("https://localhost:1") as without:
-            assert not without.admits(held(one.origin))
-            assert not one.admits(held(without.origin))
+            assert not without.accepts_token_of(held(one.origin))
+            assert not one.accepts_token_of(held(without.origin))
 
 
 class TestTLS:
@@ -322,7 +322,7 @@ class TestTLS:
         if content is not None:
             (tmp_path / "ca").write_bytes(content)
         with pytest.raises(ConfigError, match=rf"upstream\.ca_file '{tmp_path}/ca'"):
-            Upstream(Settings(hub="https://localhost:1", ca_file=str(tmp_path / "ca")))
+            UpstreamClient(Settings(hub="https://localhost:1", ca_file=str(tmp_path / "ca")))
 
 
 class CorporateProxy(Server):
@@ -381,10 +381,10 @@ class TestCorporateProxy:
                 async def ask() -> None:
                     said.append(await send(to))
 
-                driven = Driven(ask())
-                asyncio.get_running_loop().call_soon(driven.go_on)  # as a plain request is (`daemon.visitor`)
+                driven = EagerCoroutine(ask())
+                asyncio.get_running_loop().call_soon(driven.resume)  # as a plain request is (`daemon.visitor`)
                 await asyncio.sleep(0)
-                await driven.wait(10)
+                await driven.join(10)
         assert said == [(200, b"ok")]
 
     @pytest.mark.parametrize("variable", ["http_proxy", "ALL_PROXY"])

@@ -54,4 +54,4 @@ def test_it_is_ours_to_feed_if_the_manager_says_so(
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
     if pid:
         monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()) if pid == "us" else pid)
-    assert watchdog.seconds() == seconds
+    assert watchdog.interval_s() == seconds

@@ -20,7 +20,7 @@ from fakehub import FakeHub, in_thread
 from fakehub.record import Record
 from house import HFPROXY, House
 
-from hfproxy.core.audit import Head, seal
+from hfproxy.core.audit import ChainHead, append_link
 from hfproxy.core.bodies import JSON
 from hfproxy.daemon.journal import FULL_BYTES
 
@@ -338,14 +338,14 @@ def verified(house: House) -> list[str]:
 
 def made_up(journal: bytes, *, take_off: bool) -> bytes:
     """What somebody without the key makes of it: another past, with a chain that fits."""
-    head, lines = Head(), []
+    head, lines = ChainHead(), []
     for line in journal.splitlines():
         event = {name: value for name, value in json.loads(line).items() if name not in {"seq", "prev", "hash"}}
         mac = re.search(rb',"mac":"[^"]*"', line)
         event.pop("mac", None)
         if event["kind"] == "minted":
             event["scopes"] = ["write"]
-        sealed, following = seal(event, head)
+        sealed, following = append_link(event, head)
         if mac and not take_off:
             sealed, following = resealed(sealed.replace(b',"hash"', mac[0] + b',"hash"'), head.seq + 1)
         lines.append(sealed)
@@ -353,10 +353,10 @@ def made_up(journal: bytes, *, take_off: bool) -> bytes:
     return b"".join(lines)
 
 
-def resealed(line: bytes, seq: int) -> tuple[bytes, Head]:
+def resealed(line: bytes, seq: int) -> tuple[bytes, ChainHead]:
     body = line.rpartition(b',"hash":')[0]
     digest = hashlib.sha256(body).hexdigest()
-    return body + f',"hash":"{digest}"}}\n'.encode(), Head(seq, digest)
+    return body + f',"hash":"{digest}"}}\n'.encode(), ChainHead(seq, digest)
 
 
 # --- a long one -----------------------------------------------------------------------------------------------------
@@ -370,11 +370,14 @@ def long_house(hub: FakeHub, tmp_path: Path) -> Iterator[House]:
     house = House(tmp_path / "house", hub.url, hub.ca_path)
     (house.state / "journal").mkdir(parents=True, mode=0o700)
     house.state.chmod(0o700)
-    head, said = Head(), {"kind": "completed", "grant": "g", "target": "/api/models/me/" + "x" * 430, "status": 200}
+    head, said = (
+        ChainHead(),
+        {"kind": "completed", "grant": "g", "target": "/api/models/me/" + "x" * 430, "status": 200},
+    )
     for number in (1, 2):
         with (house.state / "journal" / f"0000000{number}.jsonl").open("wb") as file:
             for _ in range(MANY // 2):
-                line, head = seal({"at": 1_700_000_000 + head.seq, **said}, head)
+                line, head = append_link({"at": 1_700_000_000 + head.seq, **said}, head)
                 file.write(line)
             assert file.tell() > FULL_BYTES
     house.start()

@@ -17,7 +17,7 @@ from secret_service import SecretService
 
 from end_to_end.wire_client import ask, bearer
 from hfproxy.secret import Secret
-from hfproxy.vault.kept import Kept
+from hfproxy.vault.kept import KernelKeyCache
 from hfproxy.vault.sealed_file import SealedFileVault
 
 PASSPHRASE = "a passphrase, and a long one"
@@ -43,7 +43,7 @@ def on_file(hub: FakeHub, tmp_path: Path) -> Iterator[House]:
     """Not started yet. What the kernel was given to keep for it is gone afterwards."""
     house = House(tmp_path / "house", hub.url, hub.ca_path, vault="sealed-file")
     yield house
-    Kept(house.state).forget()
+    KernelKeyCache(house.state).remove()
 
 
 def reads(house: House) -> int:
@@ -261,9 +261,9 @@ class TestKeptByTheKernel:
 
     @pytest.mark.parametrize("words", [["lock"], ["lockdown", "--yes"]], ids=str)
     def test_until_somebody_locks(self, house: House, words: list[str], key_file: Path) -> None:
-        assert Kept(house.state).find() is not None
+        assert KernelKeyCache(house.state).get() is not None
         house.must(*words)
-        assert Kept(house.state).find() is None
+        assert KernelKeyCache(house.state).get() is None
         house.must("unlock", "--passphrase-file", str(key_file))
         house.stop()
         house.start()
@@ -272,7 +272,7 @@ class TestKeptByTheKernel:
     def test_only_when_asked_for(self, on_file: House, key_file: Path) -> None:
         on_file.start()
         on_file.must("unlock", "--passphrase-file", str(key_file))
-        assert Kept(on_file.state).find() is None
+        assert KernelKeyCache(on_file.state).get() is None
 
     def test_one_that_does_not_open_what_is_there_is_thrown_away(self, house: House) -> None:
         house.stop()

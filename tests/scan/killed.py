@@ -55,8 +55,8 @@ def reaches_out(call: object) -> bool:
 def main() -> int:
     """Returns what the program does."""
     modules, when, number, *_ = sys.argv[1:]
-    if hardening.clean(os.environ) != dict(os.environ):  # or the daemon would become another process
-        os.execve(sys.executable, [sys.executable, "-I", *sys.argv], hardening.clean(os.environ))
+    if hardening.scrubbed_environment(os.environ) != dict(os.environ):  # or the daemon would become another process
+        os.execve(sys.executable, [sys.executable, "-I", *sys.argv], hardening.scrubbed_environment(os.environ))
     sys.argv = sys.argv[sys.argv.index("hfproxy") :]
     killer = Killer(set(modules.split(",")), int(number))
     module, _, path = when.partition(":")

@@ -23,7 +23,7 @@ def made_up() -> str:
     """A token as nearly all are. The few in 10,000 that look like words are counted in `test_tokens.py`."""
     while True:
         token = canary.made_up()
-        if list(finder.plain(token.encode())):
+        if list(finder.find_plain(token.encode())):
             return token
 
 

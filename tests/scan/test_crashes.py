@@ -97,7 +97,7 @@ def killing(modules: str, when: str, number: int) -> list[str]:
 def test_the_command_is_killed_at_every_step(house: LastingHouse, files: Home) -> None:
     for number in itertools.count(1):
         files.sow("a.env", "b.json", "c")
-        code = migrate(house, files, killing(COMMAND, "hfproxy.cli.migrate:move", number))
+        code = migrate(house, files, killing(COMMAND, "hfproxy.cli.migrate:migrate", number))
         if code == 0:
             break
         assert code == -signal.SIGKILL
@@ -115,7 +115,7 @@ def test_the_daemon_is_killed_at_every_step(house: LastingHouse, files: Home) ->
         forget(house)
         house.stop()
         files.sow("a.env")
-        house.begin(before=killing(DAEMON, "hfproxy.daemon.adoption:Adoption.serve", number))
+        house.begin(before=killing(DAEMON, "hfproxy.daemon.adoption:TokenImporter.import_token", number))
         code = migrate(house, files, [])
         assert house.process is not None
         if code == 0:

@@ -12,7 +12,7 @@ import pytest
 from scan.seeded import made_up
 
 from hfproxy.scan import edits, places, reading
-from hfproxy.scan.places import Kind
+from hfproxy.scan.places import LocationKind
 from hfproxy.secret import Secret
 
 TOKEN, OTHER = made_up(), made_up()
@@ -24,7 +24,7 @@ def without(text: str, path: str = "/home/me/file.txt", *tokens: str) -> str:
     def gone(token: Secret) -> bool:
         return token.reveal() in (tokens or (TOKEN,))
 
-    return edits.without(data, reading.hits(data, path, kind), kind, gone).decode()
+    return edits.remove_tokens(data, reading.find_tokens(data, path, kind), kind, gone).decode()
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,6 @@ def test_huggingface_hub_is_logged_out_by_what_is_left(interpreter: object, tmp_
 
 
 def test_every_kind_of_place_is_known_by_its_path() -> None:
-    assert places.kind_of("/home/me/x/.git/config") is Kind.GIT_CONFIG
-    assert places.kind_of("/home/me/git/config.py") is Kind.FILE
-    assert places.kind_of("/srv/tokenizers/token") is Kind.FILE
+    assert places.kind_of("/home/me/x/.git/config") is LocationKind.GIT_CONFIG
+    assert places.kind_of("/home/me/git/config.py") is LocationKind.FILE
+    assert places.kind_of("/srv/tokenizers/token") is LocationKind.FILE

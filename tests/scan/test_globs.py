@@ -22,7 +22,7 @@ def excluded(pattern: str, path: str) -> bool:
     """As the walk asks: directory by directory, then the file."""
     globs = Globs([pattern])
     folders = itertools.accumulate(path.split("/")[:-1], lambda one, other: f"{one}/{other}")
-    return any(globs.fit(folder, directory=True) for folder in folders) or globs.fit(path, directory=False)
+    return any(globs.matches(folder, directory=True) for folder in folders) or globs.matches(path, directory=False)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)

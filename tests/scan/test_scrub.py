@@ -12,7 +12,7 @@ import pytest
 from scan.seeded import made_up
 
 from hfproxy.scan import scrub
-from hfproxy.scan.places import Kind
+from hfproxy.scan.places import LocationKind
 from hfproxy.secret import Secret
 
 TOKEN = made_up()
@@ -22,8 +22,8 @@ def gone(token: Secret) -> bool:
     return token.reveal() == TOKEN
 
 
-def take_out(*names: Path, kind: Kind = Kind.FILE) -> None:
-    scrub.scrub([str(name) for name in names], kind, gone)
+def take_out(*names: Path, kind: LocationKind = LocationKind.FILE) -> None:
+    scrub.redact_file([str(name) for name in names], kind, gone)
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_all_names_of_a_file_are_replaced_and_remain_one_file(file: Path, tmp_pa
 
 def test_a_name_that_is_not_known_keeps_all_of_them_as_they_are(file: Path, tmp_path: Path) -> None:
     os.link(file, tmp_path / "other")
-    with pytest.raises(scrub.ByHandError, match="2 names"):
+    with pytest.raises(scrub.ManualEditError, match="2 names"):
         take_out(file)
     assert file.read_text() == f"a={TOKEN}\n"
 
@@ -133,7 +133,7 @@ def a_fifo(file: Path) -> str:
 def test_is_left_for_a_person(file: Path, make: Callable[[Path], str]) -> None:
     why = make(file)
     before = sorted((path.name, path.lstat()) for path in file.parent.iterdir())
-    with pytest.raises(scrub.ByHandError, match=why):
+    with pytest.raises(scrub.ManualEditError, match=why):
         take_out(file)
     assert sorted((path.name, path.lstat()) for path in file.parent.iterdir()) == before
 

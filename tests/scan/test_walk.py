@@ -22,7 +22,7 @@ TOKEN = made_up()
 def walked(*roots: Path, exclude: tuple[str, ...] = ()) -> Walk:
     scan = Walk(Globs(list(exclude)))
     for root in roots:
-        scan.look(str(root))
+        scan.scan(str(root))
     return scan
 
 

@@ -45,7 +45,7 @@ class Operation:
     def rows(self) -> Iterator[tuple[Route, ...]]:
         """For each of its addresses, the rows that fit it."""
         for address in self.addresses():
-            yield tuple(route for row, route in routes.OF_METHOD.get(self.method, ()) if row.fullmatch(address))
+            yield tuple(route for row, route in routes.ROUTES_BY_METHOD.get(self.method, ()) if row.fullmatch(address))
 
 
 def operations(document: Mapping[str, Any]) -> Iterator[Operation]:

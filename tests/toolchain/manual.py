@@ -14,7 +14,7 @@ import msgspec
 
 from hfproxy import config
 from hfproxy.cli import COMMANDS
-from hfproxy.cli.options import Option, Syntax
+from hfproxy.cli.options import Option, CommandSpec
 from hfproxy.cli.pages import pages
 
 MAN = Path(__file__).parents[2] / "man"
@@ -121,7 +121,7 @@ def option(found: Option) -> Iterator[str]:
     yield text(f"{what[:1].upper()}{what[1:]}.")
 
 
-def command(name: str, page: Syntax) -> Iterator[str]:
+def command(name: str, page: CommandSpec) -> Iterator[str]:
     """A command and its options."""
     yield f".Ss hf-proxy {name}" + (f" {page.rest}" if page.rest else "")
     yield text(page.purpose)
@@ -162,7 +162,7 @@ def settings() -> Iterator[tuple[str, object]]:
             for key in msgspec.structs.fields(type(table.default)):
                 yield f"{table.name}.{key.name}", key.default
     yield "accounts.NAMESPACE", None
-    for key in msgspec.structs.fields(config.Profile):
+    for key in msgspec.structs.fields(config.ProfileSettings):
         yield f"profiles.NAME.{key.name}", None
 
 

@@ -12,7 +12,7 @@ import pytest
 from hfproxy.errors import VaultError
 from hfproxy.secret import Secret
 from hfproxy.vault import kept
-from hfproxy.vault.kept import Kept
+from hfproxy.vault.kept import KernelKeyCache
 
 KEY = Secret("00ff" * 30)
 # In a session keyring of its own, as what another service manager or login starts has it.
@@ -27,14 +27,14 @@ print(found.reveal() if found else "nothing")
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Kept]:
-    place = Kept(tmp_path)
+def place(tmp_path: Path) -> Iterator[KernelKeyCache]:
+    place = KernelKeyCache(tmp_path)
     try:
-        place.keep(KEY, 600)
+        place.put(KEY, 600)
     except VaultError as error:
         pytest.skip(f"needs a kernel that keeps keys: {error}")
     yield place
-    place.forget()
+    place.remove()
 
 
 def found_by_another(state: Path, **popen: object) -> str:
@@ -43,41 +43,41 @@ def found_by_another(state: Path, **popen: object) -> str:
     ).stdout.strip()  # type: ignore[call-overload,no-any-return]
 
 
-def test_it_is_found_by_another_process_of_the_user_in_another_session(place: Kept, tmp_path: Path) -> None:
-    assert place.find() == KEY
+def test_it_is_found_by_another_process_of_the_user_in_another_session(place: KernelKeyCache, tmp_path: Path) -> None:
+    assert place.get() == KEY
     assert found_by_another(tmp_path) == KEY.reveal()
 
 
-def test_another_state_directory_has_another_place(place: Kept, tmp_path: Path) -> None:
-    other = Kept(tmp_path / "other")
-    assert other.find() is None
-    other.forget()
-    assert place.find() == KEY
+def test_another_state_directory_has_another_place(place: KernelKeyCache, tmp_path: Path) -> None:
+    other = KernelKeyCache(tmp_path / "other")
+    assert other.get() is None
+    other.remove()
+    assert place.get() == KEY
 
 
-def test_once_forgotten_it_is_gone_for_everybody(place: Kept, tmp_path: Path) -> None:
-    place.forget()
-    assert place.find() is None
+def test_once_forgotten_it_is_gone_for_everybody(place: KernelKeyCache, tmp_path: Path) -> None:
+    place.remove()
+    assert place.get() is None
     assert found_by_another(tmp_path) == "nothing"
-    place.forget()
+    place.remove()
 
 
-def test_a_new_one_takes_its_place(place: Kept, tmp_path: Path) -> None:
-    place.keep(Secret("beef"), 600)
+def test_a_new_one_takes_its_place(place: KernelKeyCache, tmp_path: Path) -> None:
+    place.put(Secret("beef"), 600)
     assert found_by_another(tmp_path) == "beef"
-    place.forget()
-    assert place.find() is None
+    place.remove()
+    assert place.get() is None
 
 
-def test_the_kernel_forgets_it_when_its_time_is_over(place: Kept) -> None:
-    place.keep(KEY, 1)
+def test_the_kernel_forgets_it_when_its_time_is_over(place: KernelKeyCache) -> None:
+    place.put(KEY, 1)
     deadline = time.monotonic() + 30
-    while place.find() is not None:
+    while place.get() is not None:
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
-def test_it_ends_by_itself_and_is_closed_to_other_users(place: Kept, tmp_path: Path) -> None:
+def test_it_ends_by_itself_and_is_closed_to_other_users(place: KernelKeyCache, tmp_path: Path) -> None:
     """As the kernel shows it (/proc/keys): not permanent, and nothing for groups and others."""
     name = place._name.decode()
     ((_, _, _, until, permissions, *_),) = [
@@ -89,7 +89,7 @@ def test_it_ends_by_itself_and_is_closed_to_other_users(place: Kept, tmp_path: P
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be another user")
-def test_another_user_does_not_find_it(place: Kept, tmp_path: Path) -> None:
+def test_another_user_does_not_find_it(place: KernelKeyCache, tmp_path: Path) -> None:
     code = "import os; os.setgroups([]); os.setgid(12345); os.setuid(12345)\n"
     serial = place._serial()
     look = f"{code}from hfproxy.vault import kept\nimport ctypes\ntry:\n kept._keyctl({kept.READ}, {serial}, None, 0)\n print('read')\nexcept OSError as e:\n print(e.errno)\n"
@@ -101,9 +101,9 @@ def test_another_user_does_not_find_it(place: Kept, tmp_path: Path) -> None:
 
 def test_where_the_kernel_keeps_none_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose numbers are not known stands for it."""
-    monkeypatch.setattr(kept, "NUMBERS", {})
-    place = Kept(tmp_path)
+    monkeypatch.setattr(kept, "SYSCALLS", {})
+    place = KernelKeyCache(tmp_path)
     with pytest.raises(VaultError, match="keeps no key here .*hf-proxy unlock --passphrase-file"):
-        place.keep(KEY, 60)
-    assert place.find() is None
-    place.forget()
+        place.put(KEY, 60)
+    assert place.get() is None
+    place.remove()

@@ -13,7 +13,7 @@ from secret_service import SecretService
 
 from hfproxy.errors import PassphraseError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
-from hfproxy.vault.envelope import HEADER, MAGIC, MOST, Cost
+from hfproxy.vault.envelope import HEADER, MAGIC, MAX_COST, Cost
 from hfproxy.vault.keyring_vault import KeyringVault
 from hfproxy.vault.os_keyring import KeyringItem
 
@@ -114,7 +114,7 @@ class TestSealing:
         assert key is not None
         sealed.lock()
         assert (sealed.locked, sealed.key) == (True, None)
-        sealed.resume(key)
+        sealed.unlock_with_key(key)
         assert sealed.read() == DOCUMENT
 
     def test_a_key_of_another_sealing_does_not_open_it(self, sealed: KeyringVault) -> None:
@@ -125,7 +125,7 @@ class TestSealing:
         sealed.lock()
         for wrong in (key, Secret("00"), Secret("no hex")):
             with pytest.raises(PassphraseError, match="hf-proxy unlock"):
-                sealed.resume(wrong)
+                sealed.unlock_with_key(wrong)
         assert sealed.locked
 
 
@@ -211,7 +211,7 @@ class TestWhatIsNotAsItWasLeft:
 
     @pytest.mark.parametrize(
         "cost",
-        [Cost(8, 1, 1), Cost(64 * 1024, 1, 4), Cost(MOST.memory + 1, 3, 4), Cost(2**32 - 1, 3, 4), Cost(64 * 1024, 2**31, 4)],
+        [Cost(8, 1, 1), Cost(64 * 1024, 1, 4), Cost(MAX_COST.memory + 1, 3, 4), Cost(2**32 - 1, 3, 4), Cost(64 * 1024, 2**31, 4)],
         ids=["tiny", "one pass", "too much memory", "a memory bomb", "for ever"],
     )  # fmt: skip
     def test_planted_costs_are_not_paid(self, keyring: SecretService, mark: Path, cost: Cost) -> None:

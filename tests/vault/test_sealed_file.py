@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hfproxy.errors import PassphraseError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault import open_vault
-from hfproxy.vault.envelope import HEADER, LEAST, MAGIC, MOST, Cost
+from hfproxy.vault.envelope import HEADER, MIN_COST, MAGIC, MAX_COST, Cost
 from hfproxy.vault.sealed_file import SealedFileVault
 
 CHEAP = Cost(8, 1, 1)
@@ -132,8 +132,8 @@ class TestADamagedFile:
 
     @pytest.mark.parametrize(
         "cost",
-        [Cost(0, 0, 0), Cost(8, 1, 1), Cost(LEAST.memory, 1, 1), Cost(2**32 - 1, 3, 4), Cost(64 * 1024, 2**32 - 1, 4),
-         Cost(64 * 1024, 3, 2**32 - 1), Cost(MOST.memory + 1, 3, 4), Cost(64 * 1024, 3, 0)],
+        [Cost(0, 0, 0), Cost(8, 1, 1), Cost(MIN_COST.memory, 1, 1), Cost(2**32 - 1, 3, 4), Cost(64 * 1024, 2**32 - 1, 4),
+         Cost(64 * 1024, 3, 2**32 - 1), Cost(MAX_COST.memory + 1, 3, 4), Cost(64 * 1024, 3, 0)],
     )  # fmt: skip
     def test_a_planted_file_neither_weakens_the_next_guess_nor_keeps_us_busy(self, tmp_path: Path, cost: Cost) -> None:
         path = tmp_path / "vault.sealed"

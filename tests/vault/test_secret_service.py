@@ -72,7 +72,7 @@ class TestALockedOne:
                 with pytest.raises(VaultLockedError, match="asked for a moment ago, then: hf-proxy unlock"):
                     attempt()
             assert asked.prompts == 1
-            item.wake()
+            item.user_is_present()
             with pytest.raises(VaultLockedError, match="dismissed"):
                 item.read()
             assert asked.prompts == 2

@@ -21,11 +21,11 @@ from hfproxy.core import routes
 from hfproxy.core.access import Allow, AllowAnonymous, Deny, Need
 from hfproxy.core.bodies import JSON
 from hfproxy.core.decision import decide
-from hfproxy.core.caveats import InScopes, Moment
-from hfproxy.core.push import CommandReader
-from hfproxy.core.routes import Classification, Classified, NeedBody, NeedCommands
+from hfproxy.core.caveats import InScopes, Usage
+from hfproxy.core.push import RefUpdateReader
+from hfproxy.core.routes import Classification, Classified, NeedBody, NeedRefUpdates
 from hfproxy.core.scope import parse
-from hfproxy.core.table import Special
+from hfproxy.core.table import SpecialRoute
 
 HERE = Path(__file__).parent
 USER = "me"
@@ -66,8 +66,8 @@ def attempt(vector: Vector) -> Classification:
             return routes.classify_body(
                 found, body(vector), vector.get("type", JSON), vector.get("encoding", ""), bill_to
             )
-        case NeedCommands():
-            commands = CommandReader().feed(command_list(vector["push"]))
+        case NeedRefUpdates():
+            commands = RefUpdateReader().feed(command_list(vector["push"]))
             assert commands is not None
             if isinstance(commands, Deny):
                 return commands
@@ -102,9 +102,9 @@ def decision(vector: Vector, scopes: str, *, strict: bool = False) -> str:
     found = attempt(vector)
     assert isinstance(found, Classified)
     assert found.access is not None
-    access = found.access.owned_by(USER)
+    access = found.access.resolved_for(USER)
     caveat = InScopes(tuple(map(parse, scopes.split())), strict=strict)
-    match decide(access, caveat.prohibits(access, Moment(0))):
+    match decide(access, caveat.prohibits(access, Usage(0))):
         case Allow():
             return "allow"
         case AllowAnonymous():
@@ -119,14 +119,14 @@ def spelled(found: Classification) -> list[str] | str:
         case Deny():
             return found.refusal.value
         case Classified(access=None):
-            assert isinstance(found.route.takes, Special)
-            return found.route.takes.name
+            assert isinstance(found.route.derives, SpecialRoute)
+            return found.route.derives.name
         case Classified(access=access):
             assert access is not None
             return [spell(need) for need in access.needs]
         case NeedBody():
             return "needs its body"
-        case NeedCommands():
+        case NeedRefUpdates():
             return "needs its commands"
 
 

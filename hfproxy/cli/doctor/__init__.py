@@ -5,11 +5,11 @@ Every finding says what was found by looking or by trying, not what should be; w
 
 from hfproxy.cli.doctor import clear, clients, custody, isolation, sockets, upkeep
 from hfproxy.cli.doctor.facts import gather
-from hfproxy.cli.doctor.report import Finding, Mode, Report, Severity
-from hfproxy.cli.options import Syntax
-from hfproxy.cli.render import complain, show, show_json, show_table
+from hfproxy.cli.doctor.report import CheckResult, DoctorReport, Mode, Severity
+from hfproxy.cli.options import CommandSpec
+from hfproxy.cli.render import print_error, show, show_json, show_table
 
-SYNTAX = Syntax(
+SYNTAX = CommandSpec(
     "doctor",
     "Measure what holds the token, who gets at it, what is in the way. The exit code is 1 if there is a problem.",
     ("--json", "", "as one object"),
@@ -34,14 +34,14 @@ def run(words: list[str]) -> int:
         return 0
     first = report.problems[0]
     more = f" (and {len(report.problems) - 1} more)" if len(report.problems) > 1 else ""
-    complain(f"{first.measured}{more}; run: {first.fix}")
+    print_error(f"{first.measured}{more}; run: {first.fix}")
     return 1
 
 
-def examine() -> Report:
+def examine() -> DoctorReport:
     """Look at everything, in the order in which one should read it."""
     facts = gather()
-    attempts = isolation.try_everything(facts)
+    attempts = isolation.run_attacks(facts)
     found = [
         *upkeep.findings(facts),
         *custody.findings(facts),
@@ -50,10 +50,10 @@ def examine() -> Report:
         *clients.findings(facts),
         *clear.findings(facts),
     ]
-    return Report(facts.mode, found, attempts)
+    return DoctorReport(facts.mode, found, attempts)
 
 
-def _tell(report: Report) -> None:
+def _tell(report: DoctorReport) -> None:
     show(f"mode: {MODES[report.mode]}")
     for finding in report.findings:
         _tell_one(finding)
@@ -61,7 +61,7 @@ def _tell(report: Report) -> None:
     show_table(("ATTACK", "GETS", "MEASURED"), [(one.attack, one.got, one.measured) for one in report.isolation])
 
 
-def _tell_one(finding: Finding) -> None:
+def _tell_one(finding: CheckResult) -> None:
     show(f"{MARKS[finding.severity]:<8} {finding.check}: {finding.measured}")
     if finding.fix:
         show(f"{'':<8} -> {finding.fix}")

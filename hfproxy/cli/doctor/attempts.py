@@ -13,7 +13,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from hfproxy.client import ask
+from hfproxy.client import request
 from hfproxy.errors import HFProxyError
 
 PTRACE_SEIZE = 0x4206
@@ -29,7 +29,7 @@ NONE = "0"  # no daemon: only what needs none is tried
 def main(words: list[str]) -> int:
     """Try everything and say what happened."""
     pid, config, *directories = words
-    lay_down_privileges()
+    drop_privileges()
     found: dict[str, object] = _at_process(int(pid)) if pid != NONE else {}
     found["config"] = tried(lambda: _writable(config))
     found["path"] = [directory for directory in directories if _is_open(directory)]
@@ -72,7 +72,7 @@ def core(pid: int) -> str:
     return f"undumpable, and its limit for core files is {limit}" if limit else "undumpable"
 
 
-def lay_down_privileges() -> None:
+def drop_privileges() -> None:
     """Root becomes a user like any other, of uid 0."""
     number = CAPSET.get(os.uname().machine)
     if os.geteuid() == 0 and number is not None:
@@ -115,7 +115,7 @@ def _fail() -> None:
 
 
 def _speak() -> None:
-    ask({"do": "status"})
+    request({"do": "status"})
 
 
 def _writable(directory: str) -> None:

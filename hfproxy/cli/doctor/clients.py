@@ -9,8 +9,8 @@ import subprocess
 from collections.abc import Iterator, Mapping
 
 from hfproxy.cli.doctor.facts import Facts
-from hfproxy.cli.doctor.report import Finding, Severity
-from hfproxy.cli.environment import LOOPBACK, OURS, UNSET, machines
+from hfproxy.cli.doctor.report import CheckResult, Severity
+from hfproxy.cli.environment import CREDENTIAL_PREFIX, LOOPBACK, REMOVED_VARIABLES, machines
 from hfproxy.cli.git_environment import HUB
 from hfproxy.scan.tokens import PATTERNS
 
@@ -26,7 +26,7 @@ GIT_SECONDS = 10
 MOST_BYTES = 1 << 20
 
 
-def findings(facts: Facts) -> list[Finding]:
+def findings(facts: Facts) -> list[CheckResult]:
     """Each check once: what is in the way, or that nothing is."""
     endpoint = (facts.status or {}).get("endpoint")
     home = os.path.expanduser("~")
@@ -39,15 +39,15 @@ def findings(facts: Facts) -> list[Finding]:
     ]
 
 
-def _or_fine(check: str, found: Iterator[tuple[str, str]], fine: str) -> list[Finding]:
-    warnings = [Finding(check, Severity.WARNING, measured, fix) for measured, fix in found]
-    return warnings or [Finding(check, Severity.OK, fine)]
+def _or_fine(check: str, found: Iterator[tuple[str, str]], fine: str) -> list[CheckResult]:
+    warnings = [CheckResult(check, Severity.WARNING, measured, fix) for measured, fix in found]
+    return warnings or [CheckResult(check, Severity.OK, fine)]
 
 
 def _variables(environ: Mapping[str, str], endpoint: object) -> Iterator[tuple[str, str]]:
-    for name in ("HF_TOKEN", *UNSET):
+    for name in ("HF_TOKEN", *REMOVED_VARIABLES):
         value = environ.get(name, "")
-        if not value or value.startswith(OURS):
+        if not value or value.startswith(CREDENTIAL_PREFIX):
             continue
         does = "goes before our address" if name in DIVERTING else "holds a token for every program started here"
         yield f"{name} is set in this shell and {does}", f"unset {name}"

@@ -3,7 +3,7 @@
 import time
 
 from hfproxy.cli.doctor.facts import Facts
-from hfproxy.cli.doctor.report import Finding, Severity, of_error
+from hfproxy.cli.doctor.report import CheckResult, Severity, of_error
 from hfproxy.client import rows
 from hfproxy.config import HUB
 from hfproxy.errors import DaemonError
@@ -27,7 +27,7 @@ KEYRING_WORTH = (
 SEALED_WORTH = "the keyring, sealed: ciphertext to every program but the daemon, worth as much as its passphrase"
 
 
-def findings(facts: Facts) -> list[Finding]:
+def findings(facts: Facts) -> list[CheckResult]:
     """About all of that."""
     found = [_vault(facts)]
     if facts.examined_error is not None:
@@ -40,41 +40,43 @@ def findings(facts: Facts) -> list[Finding]:
     return [*found, *(one for row in _tokens(facts.examined) for one in _token(row))]
 
 
-def _vault(facts: Facts) -> Finding:
+def _vault(facts: Facts) -> CheckResult:
     worth = WORTH.get(facts.vault) or (SEALED_WORTH if facts.vault.endswith("(sealed)") else KEYRING_WORTH)
     measured = f"tokens are kept in {facts.vault}, {worth}"
     if facts.status is None:
-        return Finding("vault", Severity.INFO, measured)
+        return CheckResult("vault", Severity.INFO, measured)
     if facts.status.get("lockdown"):
-        return Finding("vault", Severity.PROBLEM, "a lockdown is in force: nothing is granted", "hf-proxy unlock")
+        return CheckResult("vault", Severity.PROBLEM, "a lockdown is in force: nothing is granted", "hf-proxy unlock")
     if facts.status.get("locked"):
-        return Finding("vault", Severity.WARNING, f"{measured}; it is locked", "hf-proxy unlock")
+        return CheckResult("vault", Severity.WARNING, f"{measured}; it is locked", "hf-proxy unlock")
     if facts.vault == "memory":
-        return Finding("vault", Severity.WARNING, measured, 'set backend = "keyring" or "sealed-file" under [vault]')
-    return Finding("vault", Severity.OK, measured)
+        return CheckResult(
+            "vault", Severity.WARNING, measured, 'set backend = "keyring" or "sealed-file" under [vault]'
+        )
+    return CheckResult("vault", Severity.OK, measured)
 
 
-def _upstream(network: Message) -> Finding:
+def _upstream(network: Message) -> CheckResult:
     origin, why, ms = network.get("origin"), network.get("why"), network.get("ms")
     secured = ", with a certificate that is good" if str(origin).startswith("https:") else ""
     if isinstance(why, str):
         return of_error("upstream", Severity.PROBLEM, DaemonError(why))
     measured = f"{origin} answers the daemon within {ms} ms{secured}"
     if origin != HUB:
-        return Finding("upstream", Severity.INFO, f"{measured}; it is not {HUB}, but what upstream.hub says")
+        return CheckResult("upstream", Severity.INFO, f"{measured}; it is not {HUB}, but what upstream.hub says")
     slow = isinstance(ms, int) and ms > SLOW_MS
-    return Finding("upstream", Severity.WARNING if slow else Severity.OK, measured)
+    return CheckResult("upstream", Severity.WARNING if slow else Severity.OK, measured)
 
 
-def _clock(network: Message) -> list[Finding]:
+def _clock(network: Message) -> list[CheckResult]:
     skew = network.get("skew")
     if not isinstance(skew, int):
         return []
     measured = f"this machine's clock is {abs(skew)} s {'ahead of' if skew > 0 else 'behind'} the Hub's"
     if abs(skew) > SKEW_SECONDS:
-        return [Finding("clock", Severity.WARNING, measured, "timedatectl set-ntp true")]
+        return [CheckResult("clock", Severity.WARNING, measured, "timedatectl set-ntp true")]
     return [
-        Finding(
+        CheckResult(
             "clock", Severity.OK, "this machine's clock agrees with the Hub's to the second" if not skew else measured
         )
     ]
@@ -87,22 +89,22 @@ def _tokens(examined: Message) -> list[Message]:
         return []
 
 
-def _token(row: Message) -> list[Finding]:
+def _token(row: Message) -> list[CheckResult]:
     name, role = row.get("name"), row.get("role")
     again = f"hf-proxy login --account {name}"
     if row.get("state") == "dead":
-        return [Finding("token", Severity.PROBLEM, f"the Hub no longer accepts the token of account {name}", again)]
+        return [CheckResult("token", Severity.PROBLEM, f"the Hub no longer accepts the token of account {name}", again)]
     if row.get("state") != "good":
         return [of_error("token", Severity.WARNING, DaemonError(str(row.get("why"))))]
     whose = f"account {name}: the token of {row.get('user')}, role {role}, {_age(row)}"
     return [_role(whose, str(name), role), *_end(str(name), row.get("expires_at"), again)]
 
 
-def _role(whose: str, name: str, role: object) -> Finding:
+def _role(whose: str, name: str, role: object) -> CheckResult:
     if role in CLASSIC:
         measured = f"{whose}; a classic token can do all that its user can; replace it by a fine-grained one"
-        return Finding("token", Severity.WARNING, measured, f"hf-proxy rotate --account {name}")
-    return Finding("token", Severity.OK, whose)
+        return CheckResult("token", Severity.WARNING, measured, f"hf-proxy rotate --account {name}")
+    return CheckResult("token", Severity.OK, whose)
 
 
 def _age(row: Message) -> str:
@@ -113,13 +115,13 @@ def _age(row: Message) -> str:
     return f"made {days} days ago" + ("; that is long" if days > OLD_DAYS else "")
 
 
-def _end(name: str, expires_at: object, again: str) -> list[Finding]:
+def _end(name: str, expires_at: object, again: str) -> list[CheckResult]:
     if not isinstance(expires_at, int):
         return []
     days = int((expires_at - time.time()) // DAY)
     severity = Severity.WARNING if days < SOON_DAYS else Severity.OK
     return [
-        Finding(
+        CheckResult(
             "token-end", severity, f"the token of account {name} ends in {days} days", again if days < SOON_DAYS else ""
         )
     ]

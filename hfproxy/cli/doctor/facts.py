@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hfproxy import config, paths
 from hfproxy.cli.doctor.report import Mode
-from hfproxy.client import ask
+from hfproxy.client import request
 from hfproxy.config import Config
 from hfproxy.errors import ConfigError, HFProxyError
 from hfproxy.wire import Message
@@ -79,7 +79,7 @@ def _settings() -> tuple[Config | None, HFProxyError | None]:
 
 def _answer(word: str) -> tuple[Message | None, HFProxyError | None]:
     try:
-        return ask({"do": word}), None
+        return request({"do": word}), None
     except HFProxyError as error:
         return None, error
 

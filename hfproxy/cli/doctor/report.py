@@ -16,7 +16,7 @@ class Severity(StrEnum):
     PROBLEM = "problem"
 
 
-class Got(StrEnum):
+class AttackOutcome(StrEnum):
     """What an attack comes to."""
 
     TOKEN = "the token"  # noqa: S105
@@ -37,7 +37,7 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One thing that was measured; `fix` is the command that helps, empty where none is needed."""
 
     check: str
@@ -54,7 +54,7 @@ class Attempt:
     """One attack by another program of the same user, and what it came to."""
 
     attack: str
-    got: Got
+    got: AttackOutcome
     measured: str
 
     def public(self) -> Message:
@@ -62,15 +62,15 @@ class Attempt:
 
 
 @dataclass(slots=True)
-class Report:
+class DoctorReport:
     """All of it."""
 
     mode: Mode
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[CheckResult] = field(default_factory=list)
     isolation: list[Attempt] = field(default_factory=list)
 
     @property
-    def problems(self) -> list[Finding]:
+    def problems(self) -> list[CheckResult]:
         return [finding for finding in self.findings if finding.severity is Severity.PROBLEM]
 
     def public(self) -> Message:
@@ -82,9 +82,9 @@ class Report:
         }
 
 
-def of_error(check: str, severity: Severity, error: HFProxyError) -> Finding:
+def of_error(check: str, severity: Severity, error: HFProxyError) -> CheckResult:
     """A failure as a finding: our messages are `what happened; what to do: COMMAND`."""
     measured, _, advice = str(error).rpartition("; ")
     if not measured:
-        return Finding(check, severity, str(error), "hf-proxy status")
-    return Finding(check, severity, measured, advice.rpartition(": ")[2])
+        return CheckResult(check, severity, str(error), "hf-proxy status")
+    return CheckResult(check, severity, measured, advice.rpartition(": ")[2])

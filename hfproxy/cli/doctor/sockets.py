@@ -7,21 +7,21 @@ from urllib.parse import urlsplit
 
 from hfproxy import paths
 from hfproxy.cli.doctor.facts import Facts
-from hfproxy.cli.doctor.report import Finding, Mode, Severity
+from hfproxy.cli.doctor.report import CheckResult, Mode, Severity
 
 TCP_LISTEN = "0A"
 # Design §7 and §8: socket, directory.
 MODES = {Mode.USER: (0o600, 0o700), Mode.SEALED: (0o600, 0o700), Mode.DEDICATED: (0o660, 0o750)}
 
 
-def findings(facts: Facts) -> list[Finding]:
+def findings(facts: Facts) -> list[CheckResult]:
     """About the control socket and the data port; nothing where there is no daemon."""
     if facts.status is None:
         return []
     return [_control(facts), *_port(facts)]
 
 
-def _control(facts: Facts) -> Finding:
+def _control(facts: Facts) -> CheckResult:
     path = paths.control_socket()
     socket, directory = os.lstat(path), os.lstat(os.path.dirname(path))
     modes = stat.S_IMODE(socket.st_mode), stat.S_IMODE(directory.st_mode)
@@ -29,13 +29,13 @@ def _control(facts: Facts) -> Finding:
     if any(mode & ~most for mode, most in zip(modes, MODES[facts.mode], strict=True)):
         places = zip(MODES[facts.mode], (path, os.path.dirname(path)), strict=True)
         chmod = "; ".join(f"chmod {mode:o} {quote(place)}" for mode, place in places)
-        return Finding("control-socket", Severity.PROBLEM, f"{measured}: wider than it should be", chmod)
+        return CheckResult("control-socket", Severity.PROBLEM, f"{measured}: wider than it should be", chmod)
     abstract = _abstract()
     if abstract:
-        return Finding(
+        return CheckResult(
             "control-socket", Severity.PROBLEM, f"{abstract} is there for every user of the machine", "hf-proxy daemon"
         )
-    return Finding("control-socket", Severity.OK, f"{measured}; no abstract socket bears our name")
+    return CheckResult("control-socket", Severity.OK, f"{measured}; no abstract socket bears our name")
 
 
 def _abstract() -> str:
@@ -44,7 +44,7 @@ def _abstract() -> str:
     return next((name for name in names if name.startswith("@") and "hf-proxy" in name), "")
 
 
-def _port(facts: Facts) -> list[Finding]:
+def _port(facts: Facts) -> list[CheckResult]:
     endpoint = (facts.status or {}).get("endpoint")
     port = urlsplit(endpoint).port if isinstance(endpoint, str) else None
     if port is None:
@@ -56,11 +56,13 @@ def _port(facts: Facts) -> list[Finding]:
     fine = fine or (facts.mode is Mode.DEDICATED and listening == [("127.0.0.1", 0)])
     if fine:
         return [
-            Finding("data-port", Severity.OK, f"port {port} is listened on at {places}; other users are turned away")
+            CheckResult(
+                "data-port", Severity.OK, f"port {port} is listened on at {places}; other users are turned away"
+            )
         ]
     if not listening:
-        return [Finding("data-port", Severity.INFO, f"who listens on port {port} is not to be seen here")]
-    return [Finding("data-port", Severity.PROBLEM, f"port {port} is listened on at {places}", "hf-proxy status")]
+        return [CheckResult("data-port", Severity.INFO, f"who listens on port {port} is not to be seen here")]
+    return [CheckResult("data-port", Severity.PROBLEM, f"port {port} is listened on at {places}", "hf-proxy status")]
 
 
 def _listeners(port: int) -> list[tuple[str, int]]:

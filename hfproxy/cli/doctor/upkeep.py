@@ -11,7 +11,7 @@ from shlex import quote
 import hfproxy
 from hfproxy import paths
 from hfproxy.cli.doctor.facts import Facts
-from hfproxy.cli.doctor.report import Finding, Mode, Severity, of_error
+from hfproxy.cli.doctor.report import CheckResult, Mode, Severity, of_error
 
 MIB = 1024 * 1024
 LITTLE_MIB = 500
@@ -21,27 +21,27 @@ CHILD_SECONDS = 60
 OLDEST_HUB = (0, 36)
 
 
-def findings(facts: Facts) -> list[Finding]:
+def findings(facts: Facts) -> list[CheckResult]:
     """About all of that."""
     found = [_config(facts), _daemon(facts), _versions(facts), *_hub_client(), _service(facts), _journal(facts)]
-    return [*found, *_disk(facts), *_foreign()]
+    return [*found, *_disk(facts), *_files_of_other_users()]
 
 
-def _config(facts: Facts) -> Finding:
+def _config(facts: Facts) -> CheckResult:
     file = os.path.join(paths.config_dir(), "config.toml")
     if facts.settings_error is not None:
-        return Finding("config", Severity.PROBLEM, str(facts.settings_error), f"${{EDITOR:-vi}} {quote(file)}")
+        return CheckResult("config", Severity.PROBLEM, str(facts.settings_error), f"${{EDITOR:-vi}} {quote(file)}")
     there = "is valid" if os.path.exists(file) else "is not there, so everything is as by default"
-    return Finding("config", Severity.OK, f"{file} {there}")
+    return CheckResult("config", Severity.OK, f"{file} {there}")
 
 
-def _daemon(facts: Facts) -> Finding:
+def _daemon(facts: Facts) -> CheckResult:
     if facts.status_error is not None:
         return of_error("daemon", Severity.PROBLEM, facts.status_error)
-    return Finding("daemon", Severity.OK, f"the daemon answers (process {facts.pid}, uid {facts.daemon_uid})")
+    return CheckResult("daemon", Severity.OK, f"the daemon answers (process {facts.pid}, uid {facts.daemon_uid})")
 
 
-def _versions(facts: Facts) -> Finding:
+def _versions(facts: Facts) -> CheckResult:
     theirs, ours = (facts.status or {}).get("version"), hfproxy.__version__
     parser = "its C parser" if util.find_spec("aiohttp._http_parser") else "no C parser"
     measured = (
@@ -49,11 +49,11 @@ def _versions(facts: Facts) -> Finding:
     )
     if theirs not in {None, ours}:
         restart = "systemctl --user restart hf-proxy.service"
-        return Finding("versions", Severity.WARNING, f"{measured}; the daemon that runs is {theirs}", restart)
-    return Finding("versions", Severity.OK, measured)
+        return CheckResult("versions", Severity.WARNING, f"{measured}; the daemon that runs is {theirs}", restart)
+    return CheckResult("versions", Severity.OK, measured)
 
 
-def _hub_client() -> list[Finding]:
+def _hub_client() -> list[CheckResult]:
     """huggingface_hub of the Python that is first on PATH."""
     said = _output("python3", "-c", "import importlib.metadata as m; print(m.version('huggingface_hub'))").strip()
     release = tuple(int(part) for part in said.split(".")[:2] if part.isdigit())
@@ -61,45 +61,45 @@ def _hub_client() -> list[Finding]:
         return []
     if release < OLDEST_HUB:
         measured = f"the python3 on PATH has huggingface_hub {said}, older than any we try"
-        return [Finding("client", Severity.WARNING, measured, "python3 -m pip install -U huggingface_hub")]
-    return [Finding("client", Severity.OK, f"the python3 on PATH has huggingface_hub {said}")]
+        return [CheckResult("client", Severity.WARNING, measured, "python3 -m pip install -U huggingface_hub")]
+    return [CheckResult("client", Severity.OK, f"the python3 on PATH has huggingface_hub {said}")]
 
 
-def _service(facts: Facts) -> Finding:
+def _service(facts: Facts) -> CheckResult:
     if shutil.which("systemctl") is None:
-        return Finding("service", Severity.INFO, "there is no systemd here to start the daemon", "hf-proxy daemon")
+        return CheckResult("service", Severity.INFO, "there is no systemd here to start the daemon", "hf-proxy daemon")
     manager = () if facts.mode is Mode.DEDICATED else ("--user",)
     said = _output("systemctl", *manager, "is-enabled", "hf-proxy.socket").strip()
     if said == "enabled":
-        return Finding("service", Severity.OK, "hf-proxy.socket is enabled: the first command starts the daemon")
+        return CheckResult("service", Severity.OK, "hf-proxy.socket is enabled: the first command starts the daemon")
     measured = f"systemd does not start the daemon (hf-proxy.socket: {said or 'no answer'})"
-    return Finding("service", Severity.INFO, measured, "hf-proxy service install")
+    return CheckResult("service", Severity.INFO, measured, "hf-proxy service install")
 
 
-def _journal(facts: Facts) -> Finding:
+def _journal(facts: Facts) -> CheckResult:
     if facts.status is not None and facts.status.get("journal") == "failed":
         measured = "the journal could not be written, so every request is refused"
-        return Finding("journal", Severity.PROBLEM, measured, f"df -h {quote(facts.state_dir)}")
+        return CheckResult("journal", Severity.PROBLEM, measured, f"df -h {quote(facts.state_dir)}")
     directory = os.path.join(facts.state_dir, "journal")
     try:
         files = sorted(name for name in os.listdir(directory) if name.endswith(".jsonl"))
     except PermissionError:
-        return Finding("journal", Severity.INFO, f"{directory} is not ours to read", "hf-proxy audit verify")
+        return CheckResult("journal", Severity.INFO, f"{directory} is not ours to read", "hf-proxy audit verify")
     except OSError:
         files = []
     if not files:
-        return Finding("journal", Severity.INFO, f"there is no journal in {directory} yet")
+        return CheckResult("journal", Severity.INFO, f"there is no journal in {directory} yet")
     last = os.path.join(directory, files[-1])
     done = _run(sys.executable, "-I", "-m", "hfproxy", "audit", "verify", last)
     if done is None or done.returncode != 0:
         said = (
             done.stderr.decode("utf-8", "replace").strip().removeprefix("hf-proxy: ") if done else "it takes too long"
         )
-        return Finding("journal", Severity.PROBLEM, f"{last} does not verify: {said}", "hf-proxy audit verify")
-    return Finding("journal", Severity.OK, f"{last} is as it was written")
+        return CheckResult("journal", Severity.PROBLEM, f"{last} does not verify: {said}", "hf-proxy audit verify")
+    return CheckResult("journal", Severity.OK, f"{last} is as it was written")
 
 
-def _disk(facts: Facts) -> list[Finding]:
+def _disk(facts: Facts) -> list[CheckResult]:
     """Whether the daemon of this user can write, and how much."""
     if facts.mode is Mode.DEDICATED:
         return []
@@ -109,16 +109,18 @@ def _disk(facts: Facts) -> list[Finding]:
     if not os.access(there, os.W_OK):
         fix = "export HFPROXY_STATE_DIR=/a/directory/that/can/be/written"
         return [
-            Finding("disk", Severity.PROBLEM, f"{there} cannot be written, and the daemon keeps its state there", fix)
+            CheckResult(
+                "disk", Severity.PROBLEM, f"{there} cannot be written, and the daemon keeps its state there", fix
+            )
         ]
     room = os.statvfs(there)
     free = room.f_bavail * room.f_frsize // MIB
     severity = Severity.PROBLEM if free < NO_MIB else Severity.WARNING if free < LITTLE_MIB else Severity.OK
     fix = "" if severity is Severity.OK else f"du -sh {quote(facts.state_dir)}"
-    return [Finding("disk", severity, f"{free} MiB are free for the journal in {facts.state_dir}", fix)]
+    return [CheckResult("disk", severity, f"{free} MiB are free for the journal in {facts.state_dir}", fix)]
 
 
-def _foreign() -> list[Finding]:
+def _files_of_other_users() -> list[CheckResult]:
     """Things of other users among ours, as a `sudo hf-proxy` leaves them: the daemon cannot use them."""
     for directory in (paths.config_dir(), paths.state_dir()):
         for folder, folders, files in os.walk(directory):
@@ -126,9 +128,11 @@ def _foreign() -> list[Finding]:
                 if os.path.lexists(path) and os.lstat(path).st_uid != os.geteuid():
                     measured = f"{path} belongs to uid {os.lstat(path).st_uid}"
                     return [
-                        Finding("foreign-files", Severity.PROBLEM, measured, f"sudo chown -R $USER {quote(directory)}")
+                        CheckResult(
+                            "foreign-files", Severity.PROBLEM, measured, f"sudo chown -R $USER {quote(directory)}"
+                        )
                     ]
-    return [Finding("foreign-files", Severity.OK, "all files of ours belong to this user")]
+    return [CheckResult("foreign-files", Severity.OK, "all files of ours belong to this user")]
 
 
 def _output(*command: str) -> str:
