@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hfproxy.core.rewrite import same_origin
-from hfproxy.core.scope import Scope, parse
+from hfproxy.core.hub.rewrite import same_origin
+from hfproxy.core.policy.scope import Scope, parse
 from hfproxy.errors import ConfigError, UsageError
 
 Read = TypeVar("Read")

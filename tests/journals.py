@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from hfproxy.cli import chain
-from hfproxy.cli.chain import Chain
+from hfproxy.cli.journal import chain
+from hfproxy.cli.journal.chain import Chain
 
 
 def follow(*files: Iterable[bytes]) -> Chain:

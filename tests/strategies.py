@@ -6,9 +6,9 @@ Everything is derandomised and keeps no database, so that a run today and a run 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from hfproxy.core.access import NEW_PULL_REQUEST, Access, Action, Need, RepoType, Target
-from hfproxy.core.caveats import Caveat, Ceiling, Expires, InScopes, InTree, MaxBytes, MaxRate, MaxUses, Usage
-from hfproxy.core.scope import NAMESPACED, Scope, parse
+from hfproxy.core.policy.access import NEW_PULL_REQUEST, Access, Action, Need, RepoType, Target
+from hfproxy.core.policy.caveats import Caveat, Ceiling, Expires, InScopes, InTree, MaxBytes, MaxRate, MaxUses, Usage
+from hfproxy.core.policy.scope import NAMESPACED, Scope, parse
 
 
 def law(examples: int = 200) -> settings:

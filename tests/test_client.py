@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent / "cli"))
 
 from scripted_daemon import ScriptedDaemon
 
-from hfproxy import client
+from hfproxy import control_client
 from hfproxy.errors import DaemonError, RefusedError, UsageError
 from hfproxy.wire import MAX_LINE, Message
 
@@ -46,14 +46,14 @@ def daemon(runtime: Path) -> Iterator[ScriptedDaemon]:
 def refused(match: str) -> None:
     """A login must fail, in one line, without a word of what it carries."""
     with pytest.raises(DaemonError, match=match) as raised:
-        client.request(LOGIN)
+        control_client.request(LOGIN)
     assert SECRET not in repr(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_an_answer_comes_back(daemon: ScriptedDaemon) -> None:
     daemon.answers["login"] = {"name": "a"}
-    assert client.request(LOGIN) == {"name": "a"}
+    assert control_client.request(LOGIN) == {"name": "a"}
     assert daemon.requests == [LOGIN]
 
 
@@ -61,7 +61,7 @@ def test_an_answer_comes_back(daemon: ScriptedDaemon) -> None:
 def test_a_failure_is_told_by_its_code(daemon: ScriptedDaemon, code: int, kind: type[Exception]) -> None:
     daemon.answers["status"] = {"error": "no; see: hf-proxy x", "code": code}
     with pytest.raises(kind, match=r"^no; see: hf-proxy x$"):
-        client.request({"do": "status"})
+        control_client.request({"do": "status"})
 
 
 def test_no_directory_no_socket_and_nobody_listening_are_no_daemon(
@@ -164,7 +164,7 @@ def test_a_bad_answer_is_one_clear_line(daemon: ScriptedDaemon, answer: bytes, m
 
 
 def test_a_daemon_that_is_silent_is_not_waited_for_for_ever(runtime: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client, "ANSWER_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(control_client, "ANSWER_TIMEOUT_S", 0.2)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(runtime / "control.sock"))
         listener.listen()
@@ -185,26 +185,26 @@ def test_a_refusal_before_the_request_was_read_is_still_heard(runtime: Path) -> 
         thread = threading.Thread(target=refuse)
         thread.start()
         with pytest.raises(RefusedError, match="too many at once"):
-            client.request({"do": "mint", "found": ["x" * 900_000]})
+            control_client.request({"do": "mint", "found": ["x" * 900_000]})
         thread.join()
 
 
 def test_more_than_a_line_may_hold_is_not_sent(daemon: ScriptedDaemon) -> None:
     with pytest.raises(UsageError, match="more than the daemon takes at once"):
-        client.request({"do": "mint", "found": ["x" * MAX_LINE]})
+        control_client.request({"do": "mint", "found": ["x" * MAX_LINE]})
     assert daemon.requests == []
 
 
 def test_entries_end_with_the_empty_one_and_not_before(daemon: ScriptedDaemon) -> None:
     daemon.answers["audit"] = [{"seq": 1}, {"seq": 2}, {}]
-    assert list(client.stream({"do": "audit"})) == [{"seq": 1}, {"seq": 2}]
+    assert list(control_client.stream({"do": "audit"})) == [{"seq": 1}, {"seq": 2}]
     daemon.answers["audit"] = [{"seq": 1}]
     with pytest.raises(DaemonError, match="hung up"):
-        list(client.stream({"do": "audit"}))
+        list(control_client.stream({"do": "audit"}))
 
 
 @pytest.mark.parametrize("answer", [{}, {"x": 7}, {"x": [7]}, {"x": None}])
 def test_a_member_of_another_kind_is_a_senseless_answer(answer: Message) -> None:
-    for read in (client.text, client.texts, client.rows):
+    for read in (control_client.text, control_client.texts, control_client.rows):
         with pytest.raises(DaemonError, match="makes no sense"):
             read(answer, "x")

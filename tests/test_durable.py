@@ -4,18 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from hfproxy import durable
+from hfproxy import atomic_file
 
 
 def test_a_file_takes_the_place_of_the_one_before_and_leaves_nothing_beside(tmp_path: Path) -> None:
     path = tmp_path / "x"
     for content in (b"old, and longer", b"new"):
-        durable.write(path, content)
+        atomic_file.write(path, content)
         assert path.read_bytes() == content
     assert path.stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.iterdir()) == [path]
-    durable.remove(path)
-    durable.remove(path)
+    atomic_file.remove(path)
+    atomic_file.remove(path)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -24,7 +24,7 @@ def test_one_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
     path.mkdir()
     (path / "inside").touch()
     with pytest.raises(OSError):
-        durable.write(path, b"new")
+        atomic_file.write(path, b"new")
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -32,5 +32,5 @@ def test_a_link_that_was_put_there_is_replaced_and_not_followed(tmp_path: Path) 
     other, path = tmp_path / "other", tmp_path / "x"
     other.write_bytes(b"mine")
     path.symlink_to(other)
-    durable.write(path, b"new")
+    atomic_file.write(path, b"new")
     assert (other.read_bytes(), path.read_bytes(), path.is_symlink()) == (b"mine", b"new", False)

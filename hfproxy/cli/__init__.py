@@ -1,43 +1,16 @@
 """The command line: thin and synchronous; it asks the daemon (`client`) and shows what it says.
 
-One module a command, named here as text and loaded when it is the one: `exec` pays for nothing but itself. A
-module has `run(words) -> exit code`. Failures come up as `HFProxyError` and become one line on stderr here.
+The module of a command (`cli.commands`) is imported when the command runs. A failure is an `HFProxyError`; here it
+becomes one line on stderr and an exit code.
 """
 
 import os
 import sys
 from importlib import import_module
 
-from hfproxy.cli.render import print_error
+from hfproxy.cli.commands import COMMANDS, module_of
+from hfproxy.cli.ui.render import print_error
 from hfproxy.errors import HFProxyError, UsageError
-
-COMMANDS = {
-    "login": "put a token into the vault, once",
-    "accounts": "the tokens of the vault: whose they are and what they may",
-    "logout": "forget a token",
-    "exec": "run a command with a credential in place of the token",
-    "mint": "a credential for what cannot be run by exec",
-    "env": "a credential as lines for a shell to eval",
-    "allow": "trust what a project's file asks for",
-    "learn": "run a command, and print the smallest profile that it needs",
-    "grants": "what is granted now",
-    "renew": "let a grant live on",
-    "revoke": "end grants now",
-    "audit": "read the journal; also: audit report, audit verify, audit anchor",
-    "lockdown": "the bad day: end every grant, lock the vault, revoke the tokens",
-    "rotate": "replace a token by a new one that may do what was used",
-    "status": "is the daemon up",
-    "doctor": "what is weak here, measured",
-    "metrics": "counters of the daemon, for Prometheus",
-    "daemon": "run the daemon in the foreground",
-    "service": "have systemd run the daemon: install, uninstall, status",
-    "unlock": "open a sealed vault",
-    "lock": "close the vault",
-    "vault": "seal what lies in the keyring; the way back",
-    "scan": "find tokens in the clear; with --migrate: move them into the vault",
-    "completion": "complete the words of hf-proxy in bash, zsh or fish",
-    "git-credential": "answer git when it asks for a password",
-}
 
 
 def run(words: list[str]) -> int:
@@ -74,7 +47,7 @@ def _dispatch(words: list[str]) -> int:
         return 2
     command, *rest = words
     if command in COMMANDS:
-        code: int = import_module(f"hfproxy.cli.{command.replace('-', '_')}").run(rest)
+        code: int = import_module(module_of(command)).run(rest)
         return code
     if command in {"--help", "-h"}:
         sys.stdout.write(_help())
@@ -86,7 +59,7 @@ def _dispatch(words: list[str]) -> int:
 
 
 def _help() -> str:
-    lines = [f"  {name:<16}{purpose}\n" for name, purpose in COMMANDS.items()]
+    lines = [f"  {name:<16}{purpose}\n" for name, (_, purpose) in COMMANDS.items()]
     return (
         "usage: hf-proxy COMMAND [OPTION...]\n\n"
         "Short-lived, narrow credentials in place of a Hugging Face token.\n\n"

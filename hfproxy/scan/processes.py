@@ -6,15 +6,15 @@ Read from /proc (proc(5)); of our own user's processes only. Nothing there can b
 import os
 from collections.abc import Iterator, Mapping
 
-from hfproxy.scan import tokens
-from hfproxy.scan.places import LocationKind
+from hfproxy.detect import patterns
+from hfproxy.detect.kinds import LocationKind
 from hfproxy.scan.walk import Finding, ScanCounts
 
 
 def environment(environ: Mapping[bytes, bytes]) -> Iterator[Finding]:
     """What is in our own, and so in that of the shell that called us."""
     for name, value in environ.items():
-        for hit in tokens.find_plain(value):
+        for hit in patterns.find_plain(value):
             variable = os.fsdecode(name)
             yield Finding("environment", LocationKind.ENVIRONMENT, hit.token, hit.shape, variable=variable)
 
@@ -40,10 +40,10 @@ def _process(place: str) -> Iterator[Finding]:
     program = os.path.basename(os.fsdecode(words.split(b"\0", 1)[0]))
     for entry in environ.split(b"\0"):
         name, _, value = entry.partition(b"=")
-        for hit in tokens.find_plain(value):
+        for hit in patterns.find_plain(value):
             path, variable = os.path.join(place, "environ"), os.fsdecode(name)
             yield Finding(path, LocationKind.PROCESS, hit.token, hit.shape, variable=variable, program=program)
-    for hit in tokens.find_plain(words):
+    for hit in patterns.find_plain(words):
         yield Finding(os.path.join(place, "cmdline"), LocationKind.PROCESS, hit.token, hit.shape, program=program)
 
 

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from hfproxy.scan import places, reading, tokens
+from hfproxy.detect import find, kinds, patterns
+from hfproxy.detect.kinds import LocationKind
+from hfproxy.detect.patterns import Match, TokenKind
+from hfproxy.scan import locations
 from hfproxy.scan.globs import Globs
-from hfproxy.scan.places import LocationKind
-from hfproxy.scan.tokens import Match, TokenKind
 from hfproxy.secret import Secret
 
 # Weights, archives, images: in a binary of more than this nobody typed a token.
@@ -103,7 +104,7 @@ class Walk:
         below_git = any(entry.name == "HEAD" for entry in entries)
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
-                if _is_filled(entry.name) or (below_git and entry.name in places.GIT_STORES):
+                if _is_filled(entry.name) or (below_git and entry.name in locations.GIT_STORES):
                     self.seen.skipped += 1
                 elif self._is_excluded(entry.path, root, directory=True):
                     self.seen.excluded += 1
@@ -146,8 +147,8 @@ class Walk:
             os.close(fd)
 
     def _content(self, fd: int, path: str, size: int) -> None:
-        data = os.read(fd, min(size, PIECE_BYTES) + 1) if size <= PIECE_BYTES else os.read(fd, reading.HEAD_BYTES)
-        binary = reading.is_binary(data)
+        data = os.read(fd, min(size, PIECE_BYTES) + 1) if size <= PIECE_BYTES else os.read(fd, find.HEAD_BYTES)
+        binary = find.is_binary(data)
         if binary and size > BINARY_BYTES:
             self.seen.skipped += 1
             return
@@ -155,7 +156,7 @@ class Walk:
         self.seen.bytes += size
         if size <= PIECE_BYTES:
             kind = self._kinds.get(path)
-            found = reading.binary_hits(data) if binary else reading.find_tokens(data, path, kind)
+            found = find.binary_hits(data) if binary else find.find_tokens(data, path, kind)
             if found:
                 self._keep(path, LocationKind.BINARY if binary else kind, data, found, 1)
             return
@@ -163,10 +164,10 @@ class Walk:
             self._keep(path, None, piece, found, line)
 
     def _keep(self, path: str, kind: LocationKind | None, data: bytes, found: list[Match], line: int) -> None:
-        kind = kind or places.kind_of(path)
+        kind = kind or kinds.kind_of(path)
         here, counted = self.findings.setdefault(path, []), 0
         for hit in found:
-            login = reading.paired_access_token(found, data, hit) if hit.shape is TokenKind.REFRESH else None
+            login = find.paired_access_token(found, data, hit) if hit.shape is TokenKind.REFRESH else None
             line, counted = line + data.count(b"\n", counted, hit.start), hit.start
             here.append(Finding(path, kind, hit.token, hit.shape, line, None if login is None else login.token))
 
@@ -176,7 +177,7 @@ class Walk:
 
 
 def _is_filled(name: str) -> bool:
-    return name in places.SKIPPED or name.startswith(places.HUB_CACHES)
+    return name in locations.SKIPPED or name.startswith(locations.HUB_CACHES)
 
 
 def _pieces(fd: int, data: bytes) -> Iterator[tuple[bytes, int, list[Match]]]:
@@ -188,13 +189,15 @@ def _pieces(fd: int, data: bytes) -> Iterator[tuple[bytes, int, list[Match]]]:
     while True:
         more = os.read(fd, PIECE_BYTES)
         data += more
-        end = len(data) - tokens.LONGEST if more else len(data)
-        begin = 0 if first else tokens.BEFORE_BYTES
-        found = sorted((hit for hit in tokens.find_plain(data) if begin <= hit.start < end), key=lambda hit: hit.start)
+        end = len(data) - patterns.LONGEST if more else len(data)
+        begin = 0 if first else patterns.BEFORE_BYTES
+        found = sorted(
+            (hit for hit in patterns.find_plain(data) if begin <= hit.start < end), key=lambda hit: hit.start
+        )
         if found:
             yield data, line, found
         if not more:
             return
-        kept = max(0, end - tokens.BEFORE_BYTES)
+        kept = max(0, end - patterns.BEFORE_BYTES)
         line += data.count(b"\n", 0, kept)
         data, first = data[kept:], first and kept == 0

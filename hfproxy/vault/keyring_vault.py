@@ -11,11 +11,11 @@ import os
 from pathlib import Path
 from typing import Final
 
-from hfproxy import durable
+from hfproxy import atomic_file
 from hfproxy.errors import VaultError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault.envelope import DEFAULT_COST, LOCKED, MAGIC, MIN_COST, Cost, Sealer
-from hfproxy.vault.os_keyring import ITEM, SERVICE, KeyringItem
+from hfproxy.vault.keyring_item import ITEM, SERVICE, KeyringItem
 
 # 18 bytes, so that it is the beginning of the base64 of every envelope and of nothing else.
 SEALED_PREFIX: Final = base64.b64encode(MAGIC).decode()
@@ -109,7 +109,7 @@ class KeyringVault:
         self._seal.unlock(passphrase, sealed)
         document = self._seal.open(sealed) or Secret("")
         try:
-            durable.remove(self._mark)
+            atomic_file.remove(self._mark)
         except OSError as error:
             raise VaultError(
                 f"{self._mark} cannot be removed ({error.strerror}), it stays sealed; see: ls -l {self._mark}"
@@ -168,7 +168,7 @@ class KeyringVault:
         self._seen_sealed = True
         if not os.path.lexists(self._mark):
             try:
-                durable.write(self._mark, MARK_TEXT)
+                atomic_file.write(self._mark, MARK_TEXT)
             except OSError as error:
                 raise VaultError(
                     f"{self._mark} cannot be written: {error.strerror}; the vault stays sealed; make room, then:"

@@ -12,8 +12,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from hfproxy.vault.kept import KernelKeyCache
-from hfproxy.vault.os_keyring import ITEM, SERVICE
+from hfproxy.vault.kernel_key_cache import KernelKeyCache
+from hfproxy.vault.keyring_item import ITEM, SERVICE
 
 # What the vault's document begins with, wherever it is not sealed.
 CLEAR: Final = b"{"

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from hfproxy import durable, private
+from hfproxy import atomic_file, private_file
 from hfproxy.errors import VaultError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault.envelope import DEFAULT_COST, LOCKED, MAX_BYTES, MIN_COST, Cost, Sealer
@@ -71,7 +71,7 @@ class SealedFileVault:
         """Seal the document into a new file, which takes the old one's place once it is on disk; raises as `read`."""
         sealed = self._seal.seal(document)
         try:
-            durable.write(self._path, sealed)
+            atomic_file.write(self._path, sealed)
         except OSError as error:
             raise VaultError(
                 f"{self._path} cannot be written ({error.strerror}), nothing was changed; make room, and try again"
@@ -87,4 +87,4 @@ class SealedFileVault:
         )
 
     def _load(self) -> bytes:
-        return private.read(str(self._path), MAX_BYTES)
+        return private_file.read(str(self._path), MAX_BYTES)

@@ -17,7 +17,7 @@ from secretstorage import Collection, get_default_collection
 from secretstorage.util import add_match_rules
 
 from hfproxy.errors import VaultAbsentError, VaultLockedError
-from hfproxy.vault.os_keyring import INSTEAD, PromptThrottle
+from hfproxy.vault.keyring_item import INSTEAD, PromptThrottle
 
 # libdbus waits as long for a reply.
 ANSWER_SECONDS: Final = 25.0

@@ -13,9 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from hfproxy.core.access import Access, Action, Allow, Need, RepoType, Target
-from hfproxy.core.broker import Broker, Grant, GrantTerms
-from hfproxy.core.scope import parse
+from hfproxy.core.policy.access import Access, Action, Need, RepoType, Target
+from hfproxy.core.policy.decision import Allow
+from hfproxy.core.policy.broker import Broker
+from hfproxy.core.policy.grant import Grant, GrantTerms
+from hfproxy.core.policy.scope import parse
 
 MANY = 100_000
 BLOCKS, ASKED = 60, 500

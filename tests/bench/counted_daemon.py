@@ -22,20 +22,20 @@ from typing import Any
 
 # What belongs to which step: module:function, coroutines too. A name that is none, or that nothing calls, is an error.
 STEPS = {
-    "parse": ("hfproxy.daemon.plain:HeaderBlockCache.parse",),
-    "classify": ("hfproxy.core.routes:classify",),
-    "authorize": ("hfproxy.daemon.proxy:ProxyHandler.handle",),
+    "parse": ("hfproxy.daemon.listen.fast_http:HeaderBlockCache.parse",),
+    "classify": ("hfproxy.core.hub.classify:classify",),
+    "authorize": ("hfproxy.daemon.proxy.handler:ProxyHandler.handle",),
     "journal": (
-        "hfproxy.daemon.record:RequestRecorder.decided",
-        "hfproxy.daemon.record:RequestRecorder.completed",
-        "hfproxy.daemon.journal:JournalWriter._chain_pending",
-        "hfproxy.daemon.journal:JournalWriter._write",  # in its thread
+        "hfproxy.daemon.proxy.recorder:RequestRecorder.decided",
+        "hfproxy.daemon.proxy.recorder:RequestRecorder.completed",
+        "hfproxy.daemon.journal.writer:JournalWriter._chain_pending",
+        "hfproxy.daemon.journal.writer:JournalWriter._write",  # in its thread
     ),
     "upstream": (
-        "hfproxy.daemon.forward:Forwarder.forward",
-        "hfproxy.daemon.one_piece:UpstreamConnection.data_received",
+        "hfproxy.daemon.proxy.forward:Forwarder.forward",
+        "hfproxy.daemon.upstream.connection:UpstreamConnection.data_received",
     ),
-    "rewrite": ("hfproxy.daemon.relay:ResponseRelay.relay",),
+    "rewrite": ("hfproxy.daemon.proxy.relay:ResponseRelay.relay",),
 }
 # Called once for each request.
 REQUEST = STEPS["classify"][0]

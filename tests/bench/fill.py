@@ -8,10 +8,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from hfproxy.core.broker import Broker, GrantTerms
-from hfproxy.core.scope import parse
-from hfproxy.daemon.journal import JournalWriter
-from hfproxy.daemon.store import GrantStore
+from hfproxy.core.policy.broker import Broker
+from hfproxy.core.policy.grant import GrantTerms
+from hfproxy.core.policy.scope import parse
+from hfproxy.daemon.journal.writer import JournalWriter
+from hfproxy.daemon.grants.store import GrantStore
 
 EVENT = {"kind": "decided", "account": "default", "method": "GET", "target": "/api/models/me/small", "action": "read"}
 

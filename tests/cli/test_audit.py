@@ -11,7 +11,7 @@ import pytest
 from outcome import HfProxy, done, failed
 from scripted_daemon import ScriptedDaemon
 
-from hfproxy.core.audit import START, ChainHead, mac_matches, key_id, append_link
+from hfproxy.core.audit.chain import START, ChainHead, mac_matches, key_id, append_link
 
 ENTRIES = [
     {"seq": 1, "at": 1_790_000_000, "kind": "minted", "grant": "g1", "scopes": ["read"], "program": "sh"},

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from journals import follow
 from strategies import law
 
-from hfproxy.cli import chain
-from hfproxy.cli.chain import BEGINNING, CLOCK_TOLERANCE_S
-from hfproxy.core import audit
-from hfproxy.core.audit import ChainHead
+from hfproxy.cli.journal import chain
+from hfproxy.cli.journal.chain import BEGINNING, CLOCK_TOLERANCE_S
+from hfproxy.core.audit import chain
+from hfproxy.core.audit.chain import ChainHead
 from hfproxy.errors import JournalError
 
 KEY = b"a key"
@@ -30,7 +30,7 @@ def written(
     """Lines without their newlines; the first has no MAC, like the first login."""
     lines = []
     for number, event in enumerate(events):
-        line, head = audit.append_link(event, head, key if number else None)
+        line, head = chain.append_link(event, head, key if number else None)
         lines.append(line[:-1])
     return lines, head
 
@@ -107,7 +107,7 @@ def test_every_two_swapped_bytes_are_found() -> None:
 
 
 def test_every_dropped_doubled_swapped_or_inserted_line_is_found() -> None:
-    stranger = audit.append_link({"at": 9}, ChainHead())[0][:-1]
+    stranger = chain.append_link({"at": 9}, ChainHead())[0][:-1]
     for place in range(len(LINES)):
         assert is_found(LINES[:place] + LINES[place + 1 :])
         for again in range(len(LINES) + 1):
@@ -117,7 +117,7 @@ def test_every_dropped_doubled_swapped_or_inserted_line_is_found() -> None:
             changed[place], changed[other] = changed[other], changed[place]
             assert is_found(changed)
     for place in range(len(LINES) + 1):
-        for inserted in (stranger, b"", b"{}", audit.append_link({"at": 9}, END)[0][:-1]):
+        for inserted in (stranger, b"", b"{}", chain.append_link({"at": 9}, END)[0][:-1]):
             assert is_found([*LINES[:place], inserted, *LINES[place:]])
 
 
@@ -136,12 +136,12 @@ def why(*files: list[bytes]) -> str:
 
 
 def test_a_line_sealed_again_after_a_change_breaks_at_the_next() -> None:
-    forged = audit.append_link({**EVENTS[1], "grant": "b"}, audit.head_after(LINES[0]))[0][:-1]
+    forged = chain.append_link({**EVENTS[1], "grant": "b"}, chain.head_after(LINES[0]))[0][:-1]
     assert "does not follow" in why([LINES[0], forged, LINES[2]])
 
 
 def test_a_missing_line_a_swap_and_a_fork_are_told_apart() -> None:
-    other = audit.append_link({"at": 3}, audit.head_after(LINES[1]))[0][:-1]
+    other = chain.append_link({"at": 3}, chain.head_after(LINES[1]))[0][:-1]
     assert "has the number 3: what was between is missing" in why([LINES[0], LINES[2]])
     assert "has the number 3: what was between is missing" in why([LINES[0], LINES[2], LINES[1]])
     assert "a fork, or an entry twice" in why([*LINES, LINES[2]])
@@ -150,7 +150,7 @@ def test_a_missing_line_a_swap_and_a_fork_are_told_apart() -> None:
 
 
 def test_two_files_that_follow_the_same_are_a_fork_that_names_both() -> None:
-    other, _ = written([{"at": 3}, {"at": 4}], audit.head_after(LINES[1]))
+    other, _ = written([{"at": 3}, {"at": 4}], chain.head_after(LINES[1]))
     assert why(LINES[:2], LINES[2:], other) == "a fork: it and file 1 both follow entry 2"
     assert why(LINES, written(EVENTS)[0]) == "a fork: it and file 0 both follow entry 0"
 
@@ -259,11 +259,11 @@ def test_whatever_the_writer_writes_the_stranger_follows(events: list[dict[str, 
     assert (followed.seq, followed.hash) == (end.seq, end.hash)
     for entry, event in zip(map(chain.read, lines), events, strict=True):
         assert (entry.at, entry.kind) == (event.get("at"), event.get("kind"))
-        assert not entry.mac or audit.mac_matches(entry.digest, entry.mac, key or b"")
+        assert not entry.mac or chain.mac_matches(entry.digest, entry.mac, key or b"")
 
 
 def test_it_shares_no_code_with_the_writer() -> None:
-    code = "import sys, hfproxy.cli.audit_verify; print(*sys.modules)"
+    code = "import sys, hfproxy.cli.journal.verify; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "hfproxy.cli.chain" in loaded
+    assert "hfproxy.cli.journal.chain" in loaded
     assert not [name for name in loaded if name.startswith(("hfproxy.core", "hfproxy.daemon"))]

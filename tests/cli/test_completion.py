@@ -11,8 +11,8 @@ from outcome import HfProxy, failed
 from scripted_daemon import ScriptedDaemon
 from terminal import HOME, TAB, Terminal
 
-from hfproxy.cli import COMMANDS
-from hfproxy.cli.pages import pages
+from hfproxy.cli.commands import COMMANDS
+from hfproxy.cli.ui.help_pages import pages
 
 STATUS = {
     "accounts": [
@@ -146,7 +146,7 @@ def test_fish_says_what_each_is(live: ScriptedDaemon, path: dict[str, str], tmp_
         "0a1b2c3d4e5f6071": "night run, python",
         "9f8e7d6c5b4a3021": "git",
     }
-    assert fish(path, tmp_path, "hf-proxy gran") == {"grants": COMMANDS["grants"]}
+    assert fish(path, tmp_path, "hf-proxy gran") == {"grants": COMMANDS["grants"][1]}
 
 
 def fish(path: dict[str, str], directory: Path, typed_so_far: str) -> dict[str, str]:

@@ -336,5 +336,5 @@ def test_the_way_of_exec_loads_nothing_heavy(environment: dict[str, str], daemon
         check=False,
     )
     loaded = set(done.stdout.split())
-    assert "hfproxy.cli.exec" in loaded, done.stderr
+    assert "hfproxy.cli.run.exec" in loaded, done.stderr
     assert not heavy & loaded

@@ -7,7 +7,7 @@ import pytest
 from outcome import HfProxy, done, failed
 from scripted_daemon import CREDENTIAL, ENDPOINT, MINTED, ScriptedDaemon
 
-from hfproxy.cli.git_environment import git_environment, quoted
+from hfproxy.cli.run.git_config import git_environment, quoted
 
 UNDER_EXEC = {"HF_TOKEN": CREDENTIAL, "HF_ENDPOINT": ENDPOINT}
 OURS = "protocol=http\nhost=127.0.0.1:4880\n"

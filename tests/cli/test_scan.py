@@ -9,7 +9,7 @@ from outcome import HfProxy, done, failed
 from scan.seeded import made_up
 from scripted_daemon import ScriptedDaemon
 
-from hfproxy.cli.scan import Progress
+from hfproxy.cli.scan.scan import Progress
 from hfproxy.scan.globs import Globs
 from hfproxy.scan.walk import Walk
 from hfproxy.wire import Message

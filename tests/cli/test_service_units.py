@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hfproxy.cli import service_units
-from hfproxy.cli.service_units import SYSTEM_DIRECTORY, InstallPaths, UnitState
+from hfproxy.cli.service import units
+from hfproxy.cli.service.units import SYSTEM_DIRECTORY, InstallPaths, UnitState
 from hfproxy.errors import ServiceError
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +18,7 @@ ADDRESS = "127.0.0.1:4880"
 
 
 def units(directory: Path) -> dict[str, str]:
-    return {target.name: text for target, text in service_units.texts(directory, PLACES, ADDRESS)}
+    return {target.name: text for target, text in units.texts(directory, PLACES, ADDRESS)}
 
 
 @pytest.fixture(params=["user", "system"])
@@ -68,36 +68,36 @@ def test_nothing_that_would_hide_other_processes_or_users_is_in_them(directory: 
 
 @pytest.mark.parametrize("path", ["/a b/ü/$HOME/%h", "/x;y#z", "/{a}/*"])
 def test_a_path_of_any_letters_is_written_so_that_systemd_reads_it_back(path: str) -> None:
-    assert service_units.quote_unit_value(path) == path.replace("%", "%%")
+    assert units.quote_unit_value(path) == path.replace("%", "%%")
 
 
 @pytest.mark.parametrize("path", ['/a"b', "/a'b", "/a\\b", "/a\nb", "/a\x7fb", "/a\udcffb"])
 def test_a_path_that_systemd_has_no_way_to_write_is_refused(path: str) -> None:
     with pytest.raises(ServiceError, match="hf-proxy service install"):
-        service_units.quote_unit_value(path)
+        units.quote_unit_value(path)
 
 
 class TestState:
     def test_what_was_written_is_known_again_until_one_byte_changes(self, tmp_path: Path) -> None:
-        for target, text in service_units.texts(tmp_path, PLACES, ADDRESS):
-            assert service_units.state(target) is UnitState.ABSENT
+        for target, text in units.texts(tmp_path, PLACES, ADDRESS):
+            assert units.state(target) is UnitState.ABSENT
             target.write_text(text)
-            assert service_units.state(target) is UnitState.OURS
+            assert units.state(target) is UnitState.OURS
             for changed in (text + "#", text[:-1], text.replace("hf-proxy", "hf_proxy", 1), text.split("\n", 1)[1], ""):
                 target.write_text(changed)
-                assert service_units.state(target) is UnitState.FOREIGN
+                assert units.state(target) is UnitState.FOREIGN
 
     def test_a_link_is_never_ours(self, tmp_path: Path) -> None:
         """A mask, and one that leads to a file of ours."""
-        for target, text in service_units.texts(tmp_path, PLACES, ADDRESS):
+        for target, text in units.texts(tmp_path, PLACES, ADDRESS):
             (tmp_path / "elsewhere").write_text(text)
             for leads_to in ("/dev/null", tmp_path / "elsewhere", tmp_path / "nowhere"):
                 target.symlink_to(leads_to)
-                assert service_units.state(target) is UnitState.FOREIGN
+                assert units.state(target) is UnitState.FOREIGN
                 target.unlink()
 
     def test_the_address_is_found_again(self, tmp_path: Path) -> None:
-        assert service_units.address_in(units(tmp_path)["hf-proxy-data.socket"]) == ("127.0.0.1", 4880)
+        assert units.address_in(units(tmp_path)["hf-proxy-data.socket"]) == ("127.0.0.1", 4880)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to own what only root may change")
@@ -111,28 +111,28 @@ class TestOnlyRoot:
         return tmp_path / "bin" / "python"
 
     def test_one_that_only_root_changes_will_do(self, program: Path) -> None:
-        service_units.check_only_root_changes(program)
+        units.check_only_root_changes(program)
 
     @pytest.mark.parametrize("mode", [0o775, 0o757, 0o777])
     def test_one_in_a_directory_that_others_may_write_into_is_refused(self, program: Path, mode: int) -> None:
         program.parent.chmod(mode)
         with pytest.raises(ServiceError, match=f"{program.parent} can be changed by others"):
-            service_units.check_only_root_changes(program)
+            units.check_only_root_changes(program)
 
     def test_one_that_belongs_to_another_user_is_refused(self, program: Path) -> None:
         os.chown(program.parent, 65534, 65534)
         with pytest.raises(ServiceError, match="install hf-proxy into /opt"):
-            service_units.check_only_root_changes(program)
+            units.check_only_root_changes(program)
 
     def test_a_link_to_such_a_one_is_refused(self, program: Path, tmp_path: Path) -> None:
         os.chown(program, 65534, 65534)
         (tmp_path / "link").symlink_to(program)
         with pytest.raises(ServiceError, match=f"{program} can be changed by others"):
-            service_units.check_only_root_changes(tmp_path / "link")
+            units.check_only_root_changes(tmp_path / "link")
 
     def test_one_in_a_home_is_refused(self) -> None:
         with pytest.raises(ServiceError, match="is in a home"):
-            service_units.check_only_root_changes(Path("/root"))
+            units.check_only_root_changes(Path("/root"))
 
 
 @pytest.mark.parametrize("name", ["hf-proxy.plist", "hf-proxy.system.plist"])

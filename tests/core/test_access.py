@@ -2,7 +2,7 @@
 
 import pytest
 
-from hfproxy.core.access import Access, Action, Need, RepoType, Target, catalogue
+from hfproxy.core.policy.access import Access, Action, Need, RepoType, Target, catalogue
 
 OWN = Need(Action.CREATE, Target(RepoType.MODELS, None, "demo"))
 ACME = Need(Action.READ, Target(RepoType.MODELS, "acme", "x", "main"))

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.core import admission
-from hfproxy.core.access import Deny, Refusal
-from hfproxy.core.admission import RequestHeaders
+from hfproxy.core.policy import admission
+from hfproxy.core.policy.decision import Deny, Refusal
+from hfproxy.core.policy.admission import RequestHeaders
 
 HOST = ("Host", "127.0.0.1:4880")
 BEARER = ("Authorization", "Bearer hf_px_x")

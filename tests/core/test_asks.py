@@ -10,10 +10,10 @@ from strategies import law
 from vectors import Vector
 from vectors.mutated import OF_ROUTES
 
-from hfproxy.core import asks, routes
-from hfproxy.core.access import Deny, Refusal
-from hfproxy.core.bodies import JSON, BodyError
-from hfproxy.core.routes import NeedBody
+from hfproxy.core.hub import body_needs, classify
+from hfproxy.core.policy.decision import Deny, Refusal
+from hfproxy.core.hub.strict_json import JSON, BodyError
+from hfproxy.core.hub.classify import NeedBody
 
 CREATE = {"method": "POST", "target": "/api/repos/create"}
 VOLUMES = {"method": "PUT", "target": "/api/spaces/me/a/volumes"}
@@ -148,7 +148,7 @@ def test_the_same_need_twice_is_one() -> None:
 def test_a_body_of_a_route_without_a_repository_in_its_address_is_refused() -> None:
     # No row is so; a row that were must not act on nothing.
     with pytest.raises(BodyError):
-        asks.needs_of_mounts(None, {"volumes": []})
+        body_needs.needs_of_mounts(None, {"volumes": []})
 
 
 # --- whatever comes ---------------------------------------------------------------------------------------------------
@@ -166,7 +166,7 @@ values = st.recursive(
     max_leaves=6,
 )
 KEYS = sorted(
-    asks.CREATE_KEYS | asks.DUPLICATE_KEYS | asks.JOB_KEYS | asks.SCHEDULE_KEYS | asks.WEBHOOK_KEYS
+    body_needs.CREATE_KEYS | body_needs.DUPLICATE_KEYS | body_needs.JOB_KEYS | body_needs.SCHEDULE_KEYS | body_needs.WEBHOOK_KEYS
     | set("fromRepo toRepo target sourceRepoType sourceRepoId startingPoint overwrite tag operation key value x".split())
     | set("namespace item source mountPath revision readOnly".split())
 )  # fmt: skip
@@ -176,7 +176,7 @@ objects = st.dictionaries(st.sampled_from(KEYS), values, max_size=6)
 @given(st.sampled_from(BODIES), st.data())
 @law(1500)
 def test_no_object_makes_the_reading_of_a_body_raise(vector: Vector, data: st.DataObject) -> None:
-    need = routes.classify(vector["method"], vector["target"])
+    need = classify.classify(vector["method"], vector["target"])
     assert isinstance(need, NeedBody)
     whole = data.draw(objects)
     if isinstance(right := vector.get("body"), dict):
@@ -188,7 +188,7 @@ def test_no_object_makes_the_reading_of_a_body_raise(vector: Vector, data: st.Da
         whole = (
             right | data.draw(st.fixed_dictionaries({}, optional=known)) | (whole if data.draw(st.booleans()) else {})
         )
-    found = routes.classify_body(need, json.dumps(whole).encode(), vector.get("type", JSON), "")
+    found = classify.classify_body(need, json.dumps(whole).encode(), vector.get("type", JSON), "")
     assert not isinstance(found, Deny) or found.refusal is Refusal.BAD_BODY
 
 

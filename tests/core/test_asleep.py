@@ -7,11 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 from strategies import law
 
-from hfproxy.core import stored
-from hfproxy.core.access import Access, Action, Allow, Deny, Need, Refusal, RepoType, Target
-from hfproxy.core.broker import Broker, Grant, GrantTerms
-from hfproxy.core.caveats import MaxUses
-from hfproxy.core.scope import parse
+from hfproxy.core.policy import grant_codec
+from hfproxy.core.policy.access import Access, Action, Need, RepoType, Target
+from hfproxy.core.policy.decision import Allow, Deny, Refusal
+from hfproxy.core.policy.broker import Broker
+from hfproxy.core.policy.grant import Grant, GrantTerms
+from hfproxy.core.policy.caveats import MaxUses
+from hfproxy.core.policy.scope import parse
 from hfproxy.errors import RefusedError, StoreError
 
 READ = Access((Need(Action.READ, Target(RepoType.MODELS, "me", "a")),))
@@ -27,14 +29,14 @@ class Left:
 
     def __init__(self, broker: Broker) -> None:
         self.briefs = [grant.brief for grant in broker.grants()]
-        self._spelled = {grant.id: stored.encode(grant) for grant in broker.grants()}
+        self._spelled = {grant.id: grant_codec.encode(grant) for grant in broker.grants()}
         self.ended = dict(broker._ended)
         self.read: list[str] = []
 
     def grant(self, grant_id: str) -> Grant:
         assert grant_id not in self.read
         self.read.append(grant_id)
-        return stored.decode(self._spelled[grant_id])
+        return grant_codec.decode(self._spelled[grant_id])
 
     def taken_over(self) -> Broker:
         broker = Broker()
@@ -45,7 +47,7 @@ class Left:
 
 
 def told(grant: Grant | Deny) -> object:
-    return stored.encode(grant) if isinstance(grant, Grant) else grant
+    return grant_codec.encode(grant) if isinstance(grant, Grant) else grant
 
 
 class Twins(RuleBasedStateMachine):

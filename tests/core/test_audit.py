@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.core import audit
-from hfproxy.core.audit import ChainHead, EventKind
+from hfproxy.core.audit import chain
+from hfproxy.core.audit.chain import ChainHead, EventKind
 from hfproxy.errors import JournalError
 
 EVENTS: list[dict[str, object]] = [
@@ -23,7 +23,7 @@ EVENTS: list[dict[str, object]] = [
 def written(events: list[dict[str, object]]) -> tuple[list[bytes], ChainHead]:
     head, lines = ChainHead(), []
     for event in events:
-        line, head = audit.append_link(event, head)
+        line, head = chain.append_link(event, head)
         assert line.endswith(b"\n")
         lines.append(line[:-1])
     return lines, head
@@ -61,18 +61,18 @@ def test_what_is_sealed_is_one_ascii_line_and_reads_back(events: list[dict[str, 
     for line, event in zip(lines, events, strict=True):
         assert b"\n" not in line
         assert line.isascii()
-        read = audit.verify_link(line)
+        read = chain.verify_link(line)
         present = {key: value for key, value in event.items() if value is not None}
         assert {key: read[key] for key in read if key not in {"seq", "prev", "hash"}} == present
-        assert audit.head_after(line) == ChainHead(read["seq"], read["hash"])  # type: ignore[arg-type]
-    assert not events or audit.head_after(lines[-1]) == end
+        assert chain.head_after(line) == ChainHead(read["seq"], read["hash"])  # type: ignore[arg-type]
+    assert not events or chain.head_after(lines[-1]) == end
 
 
 KEY = b"a key"
 
 
 def test_a_line_with_a_mac_is_known_to_the_byte() -> None:
-    sealed, _ = audit.append_link(EVENTS[0], ChainHead(), KEY)
+    sealed, _ = chain.append_link(EVENTS[0], ChainHead(), KEY)
     says = b'{"seq":1,"at":1,"kind":"login","account":"default","prev":"' + b"0" * 64 + b'"'
     name = hmac.new(KEY, b"the key of a journal", "sha256").hexdigest()[:16]
     made = hmac.new(KEY, hashlib.sha256(says).digest(), "sha256").hexdigest()
@@ -82,19 +82,19 @@ def test_a_line_with_a_mac_is_known_to_the_byte() -> None:
 
 def test_a_mac_fits_one_line_and_one_key() -> None:
     digests = [hashlib.sha256(line).digest() for line in (b"one", b"another")]
-    made = audit.mac(digests[0], KEY)
-    assert audit.mac_matches(digests[0].hex(), made, KEY)
-    assert not audit.mac_matches(digests[1].hex(), made, KEY)
-    assert not audit.mac_matches(digests[0].hex(), made, b"another key")
+    made = chain.mac(digests[0], KEY)
+    assert chain.mac_matches(digests[0].hex(), made, KEY)
+    assert not chain.mac_matches(digests[1].hex(), made, KEY)
+    assert not chain.mac_matches(digests[0].hex(), made, b"another key")
     for place in range(len(made)):
-        assert not audit.mac_matches(digests[0].hex(), made[:place] + "g" + made[place + 1 :], KEY)
+        assert not chain.mac_matches(digests[0].hex(), made[:place] + "g" + made[place + 1 :], KEY)
 
 
 def test_the_chain_goes_on_between_lines_with_a_mac_and_lines_without() -> None:
-    first, head = audit.append_link(EVENTS[0], ChainHead(), KEY)
-    second, head = audit.append_link(EVENTS[1], head)
-    assert json.loads(second)["prev"] == json.loads(first)["hash"] == audit.head_after(first[:-1]).hash
-    assert audit.head_after(second[:-1]) == head
+    first, head = chain.append_link(EVENTS[0], ChainHead(), KEY)
+    second, head = chain.append_link(EVENTS[1], head)
+    assert json.loads(second)["prev"] == json.loads(first)["hash"] == chain.head_after(first[:-1]).hash
+    assert chain.head_after(second[:-1]) == head
 
 
 def resealed(body: bytes) -> bytes:
@@ -119,7 +119,7 @@ NO_NUMBER = [
 @pytest.mark.parametrize("body", NO_NUMBER, ids=range(len(NO_NUMBER)))
 def test_nothing_follows_a_line_without_a_number(body: bytes) -> None:
     with pytest.raises(JournalError) as caught:
-        audit.head_after(resealed(body))
+        chain.head_after(resealed(body))
     assert str(caught.value).isprintable()
 
 
@@ -127,7 +127,7 @@ def test_nothing_follows_a_line_without_a_number(body: bytes) -> None:
 @law(500)
 def test_no_bytes_make_it_raise_anything_but_a_journal_error(line: bytes) -> None:
     try:
-        head = audit.head_after(line)
+        head = chain.head_after(line)
     except JournalError as error:
         assert str(error).isprintable()
     else:
@@ -139,7 +139,7 @@ def test_a_line_that_was_changed_or_cut_is_not_followed(line: bytes) -> None:
     for place in range(len(line)):
         for changed in (line[:place], line[:place] + bytes([line[place] ^ 1]) + line[place + 1 :]):
             with pytest.raises(JournalError):
-                audit.head_after(changed)
+                chain.head_after(changed)
 
 
 def test_the_kinds_of_the_contract_are_there() -> None:

@@ -11,11 +11,12 @@ from strategies import law
 from vectors import Vector
 from vectors.mutated import OF_ROUTES
 
-from hfproxy.core import credential, routes
-from hfproxy.core.access import Deny, Refusal
-from hfproxy.core.bodies import JSON, LFS_JSON, NDJSON, BodySpec
-from hfproxy.core.routes import Classified, NeedBody
-from hfproxy.core.table import ROUTES
+from hfproxy.core.policy import credential
+from hfproxy.core.hub import classify
+from hfproxy.core.policy.decision import Deny, Refusal
+from hfproxy.core.hub.strict_json import JSON, LFS_JSON, NDJSON, BodySpec
+from hfproxy.core.hub.classify import Classified, NeedBody
+from hfproxy.core.hub.route_table import ROUTES
 
 CREATE = "/api/repos/create"
 SECRET = {"method": "POST", "target": "/api/spaces/me/demo/secrets"}
@@ -27,10 +28,10 @@ READING = [route for route in ROUTES if isinstance(route.derives, BodySpec)]
 
 def asked(vector: Vector, raw: bytes, content_type: str | None = None, encoding: str = "") -> list[str] | str:
     """What a vector's request would need with another body, or the refusal."""
-    need = routes.classify(vector["method"], vector["target"])
+    need = classify.classify(vector["method"], vector["target"])
     assert isinstance(need, NeedBody)
     content_type = vector.get("type", JSON) if content_type is None else content_type
-    found = routes.classify_body(need, raw, content_type, encoding)
+    found = classify.classify_body(need, raw, content_type, encoding)
     if isinstance(found, Deny):
         assert found.refusal is Refusal.BAD_BODY
         assert found.why.isprintable()
@@ -76,7 +77,7 @@ def changed(value: object, change: object) -> Iterator[str]:
 
 
 def test_every_row_that_reads_a_body_has_one_among_the_vectors() -> None:
-    read = [routes.classify(one["method"], one["target"]) for one in BODIES]
+    read = [classify.classify(one["method"], one["target"]) for one in BODIES]
     assert {id(need.route) for need in read if isinstance(need, NeedBody)} == set(map(id, READING))
 
 
@@ -109,10 +110,10 @@ def test_no_body_is_read_under_another_type_or_compressed(vector: Vector) -> Non
 
 @pytest.mark.parametrize("vector", vectors.cases(BODIES))
 def test_a_body_that_holds_our_own_credential_is_refused_with_advice(vector: Vector) -> None:
-    need = routes.classify(vector["method"], vector["target"])
+    need = classify.classify(vector["method"], vector["target"])
     assert isinstance(need, NeedBody)
     for raw in rewritten(vector, lambda found: json.dumps({**found, "x": f"Bearer {OWN}"})):
-        found = routes.classify_body(need, raw, vector.get("type", JSON), "")
+        found = classify.classify_body(need, raw, vector.get("type", JSON), "")
         assert isinstance(found, Deny)
         assert found.refusal is Refusal.BAD_BODY
         assert "fine-grained token" in found.why
@@ -135,7 +136,7 @@ UNKNOWN_REFUSED = {
 
 @pytest.mark.parametrize("vector", vectors.cases(BODIES))
 def test_an_unknown_field_is_refused_where_it_could_name_a_repository_or_run_something(vector: Vector) -> None:
-    need = routes.classify(vector["method"], vector["target"])
+    need = classify.classify(vector["method"], vector["target"])
     assert isinstance(need, NeedBody)
     first, *_ = rewritten(vector, lambda found: json.dumps({**found, "unheard": 1}))
     refused = need.route.path in UNKNOWN_REFUSED

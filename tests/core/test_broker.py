@@ -9,23 +9,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
 from strategies import accesses, caveats, law
 
-from hfproxy.core import broker as broker_module
-from hfproxy.core import stored
-from hfproxy.core.access import (
-    Access,
-    Action,
-    Allow,
-    AllowAnonymous,
-    Decision,
-    Deny,
-    Need,
-    Refusal,
-    RepoType,
-    Target,
-)
-from hfproxy.core.broker import Bind, Broker, Grant, GrantTerms
-from hfproxy.core.caveats import Caveat, InScopes, InTree, MaxBytes, MaxRate, MaxUses, Usage
-from hfproxy.core.scope import parse
+from hfproxy.core.policy import broker as broker_module
+from hfproxy.core.policy import grant_codec
+from hfproxy.core.policy.access import Access, Action, Need, RepoType, Target
+from hfproxy.core.policy.decision import Allow, AllowAnonymous, Decision, Deny, Refusal
+from hfproxy.core.policy.grant import Bind, Grant, GrantTerms
+from hfproxy.core.policy.broker import Broker
+from hfproxy.core.policy.caveats import Caveat, InScopes, InTree, MaxBytes, MaxRate, MaxUses, Usage
+from hfproxy.core.policy.scope import parse
 from hfproxy.errors import RefusedError
 
 READ_A = Access((Need(Action.READ, Target(RepoType.MODELS, "me", "a")),))
@@ -655,11 +646,11 @@ class Life(RuleBasedStateMachine):
     @rule()
     def another_daemon_takes_over(self) -> None:
         """As after a stop or a crash: from what was written down."""
-        kept, ended = [stored.encode(grant) for grant in self.broker.grants()], dict(self.broker._ended)
+        kept, ended = [grant_codec.encode(grant) for grant in self.broker.grants()], dict(self.broker._ended)
         self.broker = Broker()
         for digest, how in ended.items():
             self.broker.remember_ended(digest, how)
-        left = {grant.id: grant for grant in map(stored.decode, kept)}
+        left = {grant.id: grant for grant in map(grant_codec.decode, kept)}
         self.broker.restore([grant.brief for grant in left.values()], left.get)
         self.held.update(left)
 

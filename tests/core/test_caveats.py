@@ -5,22 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import accesses, caveats, law, moments, scope_tuples
 
-from hfproxy.core.access import (
-    Access,
-    Action,
-    Allow,
-    AllowAnonymous,
-    Decision,
-    Deny,
-    Need,
-    Objection,
-    Refusal,
-    RepoType,
-    Target,
-)
-from hfproxy.core.decision import decide
-from hfproxy.core.caveats import Caveat, Ceiling, Expires, InScopes, MaxBytes, MaxRate, MaxUses, Usage
-from hfproxy.core.scope import parse
+from hfproxy.core.policy.access import Access, Action, Need, RepoType, Target
+from hfproxy.core.policy.decision import Allow, AllowAnonymous, Decision, Deny, Objection, Refusal
+from hfproxy.core.policy.decide import decide
+from hfproxy.core.policy.caveats import Caveat, Ceiling, Expires, InScopes, MaxBytes, MaxRate, MaxUses, Usage
+from hfproxy.core.policy.scope import parse
 
 READ_A = Need(Action.READ, Target(RepoType.MODELS, "me", "a"))
 WRITE_A = Need(Action.WRITE, Target(RepoType.MODELS, "me", "a", "main"))

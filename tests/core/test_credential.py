@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import entropies, law
 
-from hfproxy.core import credential
+from hfproxy.core.policy import credential
 
 # Secret scanners' rules for Hugging Face tokens (hub-wire §7); each is searched for, not only matched whole.
 SCANNERS = [

@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from hfproxy.core.form import TokenForm, prefilled_form
+from hfproxy.core.hub.token_form import TokenForm, prefilled_form
 
 
 def used(*pairs: tuple[str, str | None], **more: object) -> TokenForm:

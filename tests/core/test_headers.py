@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.core import headers
+from hfproxy.core.http import headers
 from hfproxy.errors import UpstreamError
 
 # What hub-wire §9 wants kept, in each direction.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hfproxy.core.metrics import BUCKETS, Counters, exposition, gauge
+from hfproxy.core.audit.metrics import BUCKETS, Counters, exposition, gauge
 
 pytestmark = pytest.mark.needs("promtool")
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.core import pack
-from hfproxy.core.pack import PackReader, is_ancestor
+from hfproxy.core.git import packfile
+from hfproxy.core.git.packfile import PackReader, is_ancestor
 
 Git = Callable[..., bytes]
 Parents = dict[str, tuple[str, ...]]
@@ -411,7 +411,7 @@ def test_a_file_that_looks_like_a_commit_is_none() -> None:
 
 
 def test_a_commit_may_be_a_mebibyte_long_and_no_longer() -> None:
-    room = pack.MAX_COMMIT_BYTES - len(commit(OLD))
+    room = packfile.MAX_COMMIT_BYTES - len(commit(OLD))
     fitting, longer = commit(OLD, said=b"x" * room), commit(OLD, said=b"x" * (room + 1))
     for size in (None, 10):  # however long it claims to be
         assert found(made(entry(COMMIT, fitting, size=size), entry(COMMIT, CHILD))) == {
@@ -434,14 +434,16 @@ def test_commits_beyond_a_number_of_bytes_are_not_kept(monkeypatch: pytest.Monke
         chain.append(commit(name(chain[-1]), said=b"%d" % number))
     body = made(*[entry(COMMIT, one) for one in chain])
     assert is_ancestor(found(body), name(chain[9]), name(chain[0]))
-    monkeypatch.setattr(pack, "MAX_COMMITS_BYTES", 4 * len(chain[1]))
+    monkeypatch.setattr(packfile, "MAX_COMMITS_BYTES", 4 * len(chain[1]))
     commits = found(body)
     assert set(commits) == {name(one) for one in chain[:5]}
     assert not is_ancestor(commits, name(chain[9]), name(chain[0]))
 
 
 @pytest.mark.parametrize("size", [1, 7, 8192, 1 << 22])
-@pytest.mark.parametrize("length", [pack.PIECE_BYTES + way for way in (-1, 0, 1)] + [3 * pack.PIECE_BYTES, 1 << 22])
+@pytest.mark.parametrize(
+    "length", [packfile.PIECE_BYTES + way for way in (-1, 0, 1)] + [3 * packfile.PIECE_BYTES, 1 << 22]
+)
 def test_what_follows_a_long_object_is_found(length: int, size: int) -> None:
     noise = b"".join(hashlib.sha512(b"%d" % number).digest() for number in range(length // 64 + 1))
     for content in (bytes(length), noise[:length]):
@@ -453,5 +455,5 @@ def test_what_follows_a_long_object_is_found(length: int, size: int) -> None:
 def test_a_bomb_is_given_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     entries = [entry(COMMIT, ROOT_COMMIT), entry(BLOB, bytes(3 << 20)), entry(COMMIT, CHILD)]
     assert found(made(*entries)) == BOTH
-    monkeypatch.setattr(pack, "MAX_INFLATED_BYTES", 2 << 20)
+    monkeypatch.setattr(packfile, "MAX_INFLATED_BYTES", 2 << 20)
     assert found(made(*entries)) == {OLD: ()}

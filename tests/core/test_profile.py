@@ -5,11 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import accesses, entropies, law, needs
 
-from hfproxy.core.access import NEW_PULL_REQUEST, Access, Action, Allow, Need, RepoType, Target, catalogue
-from hfproxy.core.broker import Broker, GrantTerms
-from hfproxy.core.profile import from_entries, minimal_scopes
-from hfproxy.core.scope import Scope, parse
-from hfproxy.daemon.record import needs_fields
+from hfproxy.core.policy.access import NEW_PULL_REQUEST, Access, Action, Need, RepoType, Target, catalogue
+from hfproxy.core.policy.decision import Allow
+from hfproxy.core.policy.broker import Broker
+from hfproxy.core.policy.grant import GrantTerms
+from hfproxy.core.audit.least_scopes import from_entries, minimal_scopes
+from hfproxy.core.policy.scope import Scope, parse
+from hfproxy.daemon.proxy.recorder import needs_fields
 
 MODELS = RepoType.MODELS
 

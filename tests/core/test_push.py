@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from strategies import law
 from vectors import command_list, packet
 
-from hfproxy.core import push
-from hfproxy.core.access import Deny, Refusal, RepoType, Target
-from hfproxy.core.push import MAX_LIST_BYTES, RefUpdate, RefUpdateReader, RefUpdates
-from hfproxy.core.scope import parse
+from hfproxy.core.git import push_commands
+from hfproxy.core.policy.decision import Deny, Refusal
+from hfproxy.core.policy.access import RepoType, Target
+from hfproxy.core.git.push_commands import MAX_LIST_BYTES, RefUpdate, RefUpdateReader, RefUpdates
+from hfproxy.core.policy.scope import parse
 
 A, B, NONE = "a" * 40, "b" * 40, "0" * 40
 REPO = Target(RepoType.MODELS, "me", "a")
@@ -281,7 +282,7 @@ def test_a_report_of_any_length_is_cut_into_packets_and_its_words_are_bounded() 
         packets.append(said[at + 4 : at + length])
         at += length
     assert said[at:] == b"0000"
-    assert len(packets[0]) == 1 + push.MAX_SAID_BYTES + 1
+    assert len(packets[0]) == 1 + push_commands.MAX_SAID_BYTES + 1
     assert {part[:1] for part in packets[1:]} == {b"\x01"}
     report = b"".join(part[1:] for part in packets[1:])
     assert report.count(b"refused by hf-proxy\n") == 3000

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hfproxy.core.report import JournalReport, TouchedPlace, summarize, touched_places
+from hfproxy.core.audit.report import JournalReport, TouchedPlace, summarize, touched_places
 
 T = 1_800_000_000
 

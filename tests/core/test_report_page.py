@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hfproxy.core.report import summarize
-from hfproxy.core.report_page import render_html
-from hfproxy.core.timeline import MOST_ROWS, chart_rows, render_svg
+from hfproxy.core.audit.report import summarize
+from hfproxy.core.audit.report_html import render_html
+from hfproxy.core.audit.report_svg import MOST_ROWS, chart_rows, render_svg
 
 T = 1_800_000_000
 HTML = "html head meta title style body h1 h2 h3 p table tr th td span i".split()

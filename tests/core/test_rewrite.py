@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.core import rewrite
-from hfproxy.core.headers import Headers
-from hfproxy.core.rewrite import UrlMap
+from hfproxy.core.hub import rewrite
+from hfproxy.core.http.headers import Headers
+from hfproxy.core.hub.rewrite import UrlMap
 
 HUB = "https://huggingface.co"
 PROXY = "http://127.0.0.1:4880"

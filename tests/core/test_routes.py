@@ -11,14 +11,15 @@ from strategies import law
 from vectors import Vector
 from vectors.mutated import CALLS, CONFUSION, METHODS, OF_ROUTES, mutated
 
-from hfproxy.core import routes
-from hfproxy.core.access import Action, Deny, Need, Refusal, Target
-from hfproxy.core.bodies import BodySpec
-from hfproxy.core.decision import decide
-from hfproxy.core.caveats import InScopes, Usage
-from hfproxy.core.routes import Classified, NeedBody, NeedRefUpdates
-from hfproxy.core.scope import parse, scope_for
-from hfproxy.core.table import ReceivePack, SpecialRoute
+from hfproxy.core.hub import classify
+from hfproxy.core.policy.access import Action, Need, Target
+from hfproxy.core.policy.decision import Deny, Refusal
+from hfproxy.core.hub.strict_json import BodySpec
+from hfproxy.core.policy.decide import decide
+from hfproxy.core.policy.caveats import InScopes, Usage
+from hfproxy.core.hub.classify import Classified, NeedBody, NeedRefUpdates
+from hfproxy.core.policy.scope import parse, scope_for
+from hfproxy.core.hub.route_table import ReceivePack, SpecialRoute
 
 
 # --- path confusion (T9, T10) --------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ def tidy(path: str) -> str:
 
 def assert_one_reading(method: str, raw: str) -> bool:
     """Whatever is accepted is about the repository that every lenient reader would find as well."""
-    found = routes.classify(method, raw)
+    found = classify.classify(method, raw)
     if isinstance(found, Deny):
         return False
     target = first_target(found) if isinstance(found, Classified) else found.target
@@ -120,7 +121,7 @@ def test_no_mutated_target_is_about_another_repository_than_we_say(request: tupl
 
 
 def assert_decided(method: str, raw: str, bill_to: str | None = None) -> None:
-    found = routes.classify(method, raw, bill_to)
+    found = classify.classify(method, raw, bill_to)
     match found:
         case Deny():
             assert found.refusal in {Refusal.BAD_TARGET, Refusal.UNKNOWN_ROUTE}
@@ -149,8 +150,8 @@ def assert_plain(need: Need) -> None:
 @given(st.text(max_size=8), st.text(max_size=40), st.none() | st.text(max_size=8))
 @law(500)
 def test_classify_never_raises_whatever_it_is_given(method: str, raw: str, bill_to: str | None) -> None:
-    routes.classify(method, raw, bill_to)
-    routes.classify(method, "/api/models/me/a" + raw, bill_to)
+    classify.classify(method, raw, bill_to)
+    classify.classify(method, "/api/models/me/a" + raw, bill_to)
 
 
 @given(mutated(), st.none() | st.sampled_from(["me", "acme", "", "a/b", "a b", "é", "a\nb", "-a"]))
@@ -164,7 +165,7 @@ def test_every_answer_of_classify_is_one_that_the_daemon_knows(request: tuple[st
 def test_what_classify_accepts_is_sent_as_it_came(request: tuple[str, str]) -> None:
     # There is no other form of it: what was classified is the argument itself, and it is plain ASCII.
     method, raw = request
-    if not isinstance(routes.classify(method, raw), Deny):
+    if not isinstance(classify.classify(method, raw), Deny):
         assert raw == raw.encode("ascii").decode("latin-1")
         assert raw.startswith("/")
         assert not raw.startswith("//")
@@ -172,8 +173,8 @@ def test_what_classify_accepts_is_sent_as_it_came(request: tuple[str, str]) -> N
 
 def test_a_long_target_is_answered_at_once() -> None:
     for raw in ("/" + "a/" * 30_000, "/api/models/" + "a" * 60_000, "/" + "a.git" * 10_000, "/" + "%41" * 20_000):
-        assert isinstance(routes.classify("GET", raw), Deny)
-    assert not isinstance(routes.classify("GET", "/me/a/resolve/main/" + "a/" * 30_000 + "a"), Deny)
+        assert isinstance(classify.classify("GET", raw), Deny)
+    assert not isinstance(classify.classify("GET", "/me/a/resolve/main/" + "a/" * 30_000 + "a"), Deny)
 
 
 # --- minting -----------------------------------------------------------------------------------------------------
@@ -189,7 +190,7 @@ MINTING = sorted(
 def test_a_minting_route_is_refused_whatever_its_query_and_method(method: str, path: str, query: str | None) -> None:
     raw = path if query is None else f"{path}?{query}"
     for word in {method, *METHODS}:
-        found = routes.classify(word, raw)
+        found = classify.classify(word, raw)
         assert isinstance(found, Deny) or (
             isinstance(found, Classified) and found.route.derives is SpecialRoute.MINTING
         )
@@ -201,7 +202,7 @@ def test_a_minting_route_is_refused_whatever_its_query_and_method(method: str, p
 
 
 def test_the_payer_is_part_of_the_access() -> None:
-    found = routes.classify("GET", "/api/models/me/a", "acme")
+    found = classify.classify("GET", "/api/models/me/a", "acme")
     assert isinstance(found, Classified)
     assert found.access is not None
     assert found.access.bill_to == "acme"
@@ -213,13 +214,13 @@ def test_the_payer_is_part_of_the_access() -> None:
 
 @pytest.mark.parametrize("payer", ["", " ", "a b", "a/b", "acme, me", "é", "a\nb", "acme\x00", "-a", "../x", "*"])
 def test_a_payer_that_is_no_name_is_refused(payer: str) -> None:
-    assert isinstance(routes.classify("GET", "/api/models/me/a", payer), Deny)
+    assert isinstance(classify.classify("GET", "/api/models/me/a", payer), Deny)
 
 
 def test_the_payer_of_a_body_named_access_counts_too() -> None:
-    need = routes.classify("POST", "/api/repos/create", "acme")
+    need = classify.classify("POST", "/api/repos/create", "acme")
     assert isinstance(need, NeedBody)
-    found = routes.classify_body(need, b'{"name":"demo"}', "application/json", "", "acme")
+    found = classify.classify_body(need, b'{"name":"demo"}', "application/json", "", "acme")
     assert isinstance(found, Classified)
     assert found.access is not None
     assert Need(Action.BILLING, Target(None, "acme")) in found.access.resolved_for("me").needs

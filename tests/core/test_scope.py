@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import SHA, SHORT_SHA, law, needs, scope_texts
 
-from hfproxy.core.access import NEW_PULL_REQUEST, Action, Need, RepoType, Target, catalogue
-from hfproxy.core.scope import NAMESPACED, Scope, parse, scope_for
+from hfproxy.core.policy.access import NEW_PULL_REQUEST, Action, Need, RepoType, Target, catalogue
+from hfproxy.core.policy.scope import NAMESPACED, Scope, parse, scope_for
 from hfproxy.errors import UsageError
 
 MODELS, DATASETS, SPACES = RepoType.MODELS, RepoType.DATASETS, RepoType.SPACES

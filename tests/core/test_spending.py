@@ -2,8 +2,8 @@
 
 import pytest
 
-from hfproxy.core.access import Access, Action, Need, RepoType, Target
-from hfproxy.core.spending import AccountRights, choose
+from hfproxy.core.policy.access import Access, Action, Need, RepoType, Target
+from hfproxy.core.policy.account_choice import AccountRights, choose
 
 ME = ("me", "1", "https://hub")
 ACME = ("bot", "2", "https://hub")

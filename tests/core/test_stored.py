@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import caveats, entropies, law, scope_tuples
 
-from hfproxy.core import stored
-from hfproxy.core.broker import NO_UID, Bind, Broker, Grant, GrantTerms
-from hfproxy.core.caveats import InTree, MaxBytes, MaxRate
+from hfproxy.core.policy import grant_codec
+from hfproxy.core.policy.grant import NO_UID, Bind, Grant, GrantTerms
+from hfproxy.core.policy.broker import Broker
+from hfproxy.core.policy.caveats import InTree, MaxBytes, MaxRate
 from hfproxy.errors import StoreError
 
 more = st.one_of(
@@ -50,7 +51,7 @@ def grants(draw: st.DrawFn) -> Grant:
 @given(grants())
 @law(300)
 def test_what_was_spelled_is_read_again(grant: Grant) -> None:
-    again = stored.decode(stored.encode(grant))
+    again = grant_codec.decode(grant_codec.encode(grant))
     assert again == grant
     assert again.id == grant.id
 
@@ -58,16 +59,16 @@ def test_what_was_spelled_is_read_again(grant: Grant) -> None:
 @given(grants())
 @law(50)
 def test_the_credential_is_there_as_its_digest_only(grant: Grant) -> None:
-    assert "hf_px_" not in stored.encode(grant).replace(json.dumps(grant.terms.label), "")
+    assert "hf_px_" not in grant_codec.encode(grant).replace(json.dumps(grant.terms.label), "")
 
 
 def spelled(**changes: object) -> str:
     """The spelling of a grant, changed."""
-    return json.dumps({**json.loads(stored.encode(GRANT)), **changes})
+    return json.dumps({**json.loads(grant_codec.encode(GRANT)), **changes})
 
 
 GRANT = Broker().mint(
-    GrantTerms("me", tuple(map(stored.scope.parse, ["read:me/*"])), 60, caveats=(MaxRate(3),)), bytes(24), 100
+    GrantTerms("me", tuple(map(grant_codec.scope.parse, ["read:me/*"])), 60, caveats=(MaxRate(3),)), bytes(24), 100
 )[0]
 
 
@@ -102,28 +103,28 @@ GRANT = Broker().mint(
 )
 def test_what_contradicts_itself_or_is_not_understood_is_no_grant(change: dict[str, object]) -> None:
     with pytest.raises(StoreError):
-        stored.decode(spelled(**change))
+        grant_codec.decode(spelled(**change))
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{}", "1", "x" * 1000, "[" * 10_000])
 def test_what_is_no_grant_at_all_is_refused(text: str) -> None:
     with pytest.raises(StoreError):
-        stored.decode(text)
+        grant_codec.decode(text)
 
 
 @given(st.data())
 @law(200)
 def test_a_changed_byte_never_crashes_it(data: st.DataObject) -> None:
-    text = stored.encode(GRANT)
+    text = grant_codec.encode(GRANT)
     place = data.draw(st.integers(0, len(text) - 1))
     changed = text[:place] + data.draw(st.characters(codec="ascii")) + text[place + 1 :]
     try:
-        stored.decode(changed)
+        grant_codec.decode(changed)
     except StoreError:
         pass
 
 
 def test_a_grant_that_does_not_say_whose_it_is_is_nobody_s() -> None:
-    found = json.loads(stored.encode(GRANT))
+    found = json.loads(grant_codec.encode(GRANT))
     del found["order"]["uid"]
-    assert stored.decode(json.dumps(found)).terms.uid == NO_UID
+    assert grant_codec.decode(json.dumps(found)).terms.uid == NO_UID

@@ -9,9 +9,9 @@ from strategies import law
 from vectors import Vector, accepted
 from vectors.mutated import METHODS, OF_ROUTES, mutated
 
-from hfproxy.core import routes
-from hfproxy.core.access import Deny
-from hfproxy.core.table import ROUTES, Route, SpecialRoute
+from hfproxy.core.hub import classify
+from hfproxy.core.policy.decision import Deny
+from hfproxy.core.hub.route_table import ROUTES, Route, SpecialRoute
 
 DECIDED = [vector for vector in OF_ROUTES if "decide" in vector]
 
@@ -22,7 +22,7 @@ def row_name(route: Route) -> str:
 
 def fitting(method: str, target: str) -> list[Route]:
     path = target.split("?")[0]
-    return [route for row, route in routes.ROUTES_BY_METHOD.get(method, ()) if row.fullmatch(path)]
+    return [route for row, route in classify.ROUTES_BY_METHOD.get(method, ()) if row.fullmatch(path)]
 
 
 @pytest.mark.parametrize("vector", vectors.cases(OF_ROUTES))
@@ -80,12 +80,14 @@ def test_no_row_appears_twice() -> None:
 def test_a_method_that_no_row_names_is_refused(method: str) -> None:
     for vector in filter(accepted, OF_ROUTES):
         path = str(vector["target"]).split("?")[0]
-        known = {word for row, route in routes.TABLE_BY_METHOD if row.fullmatch(path) for word in route.methods.split()}
+        known = {
+            word for row, route in classify.TABLE_BY_METHOD if row.fullmatch(path) for word in route.methods.split()
+        }
         if method not in known:
-            assert isinstance(routes.classify(method, str(vector["target"])), Deny), vector
+            assert isinstance(classify.classify(method, str(vector["target"])), Deny), vector
 
 
 def test_every_method_and_nothing_else_is_upper_case() -> None:
     for route in ROUTES:
         assert set(route.methods.split()) <= set(METHODS)
-        assert isinstance(routes.classify(route.methods.split()[0].lower(), route.path), Deny)
+        assert isinstance(classify.classify(route.methods.split()[0].lower(), route.path), Deny)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.core import target
-from hfproxy.core.access import Deny, Refusal
+from hfproxy.core.hub import request_target
+from hfproxy.core.policy.decision import Deny, Refusal
 
 targets = st.text(alphabet="/aA.%2eEfF5cC0?&=;#\\~ \té" + "hot_reload[]", max_size=24).map(lambda text: "/" + text)
 
@@ -17,7 +17,7 @@ targets = st.text(alphabet="/aA.%2eEfF5cC0?&=;#\\~ \té" + "hot_reload[]", max_s
 @given(st.text() | targets)
 @law(1000)
 def test_any_text_is_read_or_refused_and_what_is_read_is_kept_byte_for_byte(raw: str) -> None:
-    found = target.parse(raw)
+    found = request_target.parse(raw)
     if isinstance(found, Deny):
         assert found.refusal is Refusal.BAD_TARGET
         assert found.why.isprintable()
@@ -33,7 +33,7 @@ def test_any_text_is_read_or_refused_and_what_is_read_is_kept_byte_for_byte(raw:
 @given(targets)
 @law(1000)
 def test_what_is_read_has_no_direction_however_often_it_is_decoded(raw: str) -> None:
-    found = target.parse(raw)
+    found = request_target.parse(raw)
     if isinstance(found, Deny) or found.path == "/":
         return
     once = unquote(found.path, errors="strict")
@@ -44,17 +44,17 @@ def test_what_is_read_has_no_direction_however_often_it_is_decoded(raw: str) -> 
 
 @pytest.mark.parametrize("character", [chr(code) for code in range(256) if chr(code) not in string.printable[:94]])
 def test_no_character_but_printable_ascii_passes(character: str) -> None:
-    assert isinstance(target.parse(f"/api/{character}x"), Deny)
-    assert isinstance(target.parse(f"/api?{character}x"), Deny)
+    assert isinstance(request_target.parse(f"/api/{character}x"), Deny)
+    assert isinstance(request_target.parse(f"/api?{character}x"), Deny)
 
 
 @pytest.mark.parametrize("code", [*range(32), 127, ord("\\")])
 @pytest.mark.parametrize("form", ["%{:02x}", "%{:02X}"])
 def test_control_characters_and_the_backslash_pass_nowhere_not_even_encoded(code: int, form: str) -> None:
     escape = form.format(code)
-    assert isinstance(target.parse(f"/me/a/resolve/main/x{escape}y"), Deny)
-    assert isinstance(target.parse(f"/me/a/resolve/x{escape}y/z"), Deny)
-    assert isinstance(target.parse(f"/me/a?x={escape}"), Deny)
+    assert isinstance(request_target.parse(f"/me/a/resolve/main/x{escape}y"), Deny)
+    assert isinstance(request_target.parse(f"/me/a/resolve/x{escape}y/z"), Deny)
+    assert isinstance(request_target.parse(f"/me/a?x={escape}"), Deny)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_control_characters_and_the_backslash_pass_nowhere_not_even_encoded(code
     ],
 )
 def test_the_query_keys_that_decide_are_found(query: str, policy: dict[str, str]) -> None:
-    found = target.parse(f"/api?{query}")
+    found = request_target.parse(f"/api?{query}")
     assert not isinstance(found, Deny)
     assert dict(found.policy) == policy
 
@@ -102,7 +102,7 @@ def test_the_query_keys_that_decide_are_found(query: str, policy: dict[str, str]
     ],
 )
 def test_a_key_that_decides_is_refused_in_every_other_form(key: str, form: str) -> None:
-    assert isinstance(target.parse(f"/api?{form.format(key, key)}"), Deny)
+    assert isinstance(request_target.parse(f"/api?{form.format(key, key)}"), Deny)
 
 
 @pytest.mark.parametrize("key", ["create_pr", "hot_reload", "service", "_method"])
@@ -110,4 +110,4 @@ def test_a_key_that_decides_is_refused_in_another_spelling(key: str) -> None:
     for place, letter in enumerate(key):
         for other in {letter.upper(), f"%{ord(letter):02x}", f"%{ord(letter):02X}"} - {letter}:
             spelled = key[:place] + other + key[place + 1 :]
-            assert isinstance(target.parse(f"/api?{spelled}=1"), Deny), spelled
+            assert isinstance(request_target.parse(f"/api?{spelled}=1"), Deny), spelled

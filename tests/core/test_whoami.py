@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from hfproxy.core.broker import Broker, GrantTerms
-from hfproxy.core.scope import parse
-from hfproxy.core.whoami import Identity, whoami_json
+from hfproxy.core.policy.broker import Broker
+from hfproxy.core.policy.grant import GrantTerms
+from hfproxy.core.policy.scope import parse
+from hfproxy.core.hub.whoami import Identity, whoami_json
 
 WHO = Identity("me", "1" * 24, "Me Myself", (("acme", "2" * 24), ("Other", "3" * 24)))
 AT = 1_800_000_000

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import pytest
 from msgspec.structs import replace
 
-from hfproxy.daemon.accounts import Account, AccountRegistry, AccountToken, AccountKey, Origin
+from hfproxy.daemon.accounts.model import Account, AccountToken, AccountKey, Origin
+from hfproxy.daemon.accounts.registry import AccountRegistry
 from hfproxy.errors import AccountError, RefusedError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault.memory import MemoryVault

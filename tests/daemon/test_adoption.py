@@ -11,10 +11,10 @@ from canary import made_up
 from fakehub import FakeHub
 
 from hfproxy.config import UpstreamSettings as Settings
-from hfproxy.daemon.accounts import AccountRegistry
-from hfproxy.daemon.adoption import TokenImporter
-from hfproxy.daemon.journal import JournalWriter
-from hfproxy.daemon.upstream import UpstreamClient
+from hfproxy.daemon.accounts.registry import AccountRegistry
+from hfproxy.daemon.tokens.importing import TokenImporter
+from hfproxy.daemon.journal.writer import JournalWriter
+from hfproxy.daemon.upstream.client import UpstreamClient
 from hfproxy.errors import RefusedError, UpstreamError, VaultError
 from hfproxy.secret import Secret
 from hfproxy.vault.memory import MemoryVault

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from hfproxy.daemon.aside import run_in_daemon_thread
+from hfproxy.daemon.runtime.blocking import run_in_daemon_thread
 
 
 async def test_it_gives_what_the_call_returns_and_raises() -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from hfproxy.daemon.clock import _Clock
+from hfproxy.daemon.runtime.clock import _Clock
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Machine:
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
     found = Machine()
-    monkeypatch.setattr("hfproxy.daemon.clock.time", found)
+    monkeypatch.setattr("hfproxy.daemon.runtime.clock.time", found)
     return found
 
 

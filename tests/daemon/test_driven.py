@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.daemon.driven import DirectFuture, EagerCoroutine
+from hfproxy.daemon.runtime.eager import DirectFuture, EagerCoroutine
 
 # What a coroutine waits for, one after the other: something of ours that is there at once, comes, or fails; a turn of
 # the loop; a future of asyncio's.

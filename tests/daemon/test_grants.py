@@ -12,16 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from hfproxy.core.access import Deny, Refusal
-from hfproxy.core.broker import Bind, GrantTerms
-from hfproxy.core.caveats import InScopes
-from hfproxy.core.scope import parse
-from hfproxy.daemon.grants import GrantRegistry
-from hfproxy.daemon.journal import JournalWriter
-from hfproxy.daemon.reading import query
-from hfproxy.daemon.messages import AuditRequest
-from hfproxy.daemon.record import RequestRecorder
-from hfproxy.daemon.store import GrantStore
+from hfproxy.core.policy.decision import Deny, Refusal
+from hfproxy.core.policy.grant import Bind, GrantTerms
+from hfproxy.core.policy.caveats import InScopes
+from hfproxy.core.policy.scope import parse
+from hfproxy.daemon.grants.registry import GrantRegistry
+from hfproxy.daemon.journal.writer import JournalWriter
+from hfproxy.daemon.journal.reader import JournalQuery, query
+from hfproxy.daemon.proxy.recorder import RequestRecorder
+from hfproxy.daemon.grants.store import GrantStore
 from hfproxy.errors import HFProxyError, JournalError, RefusedError
 
 SCOPES = (parse("read:me/*"),)
@@ -44,7 +43,7 @@ async def grants(tmp_path: Path) -> "GrantRegistry":
 
 
 async def kinds(grants: GrantRegistry) -> list[object]:
-    return [entry.get("kind") async for entry in query(grants.journal, AuditRequest()) if entry]  # type: ignore[attr-defined]
+    return [entry.get("kind") async for entry in query(grants.journal, JournalQuery()) if entry]  # type: ignore[attr-defined]
 
 
 @contextmanager

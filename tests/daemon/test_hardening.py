@@ -16,7 +16,7 @@ import pytest
 from aiohttp import http_parser
 from house import House
 
-from hfproxy.daemon import hardening
+from hfproxy.daemon.runtime import hardening
 from hfproxy.errors import StartError
 
 # Tells for each way in whether it was open.

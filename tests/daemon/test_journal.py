@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from journals import follow_directory, lines
 
-from hfproxy.cli import chain
-from hfproxy.core.audit import ChainHead, EventKind, mac_matches, key_id
-from hfproxy.daemon.journal import FIRST, JournalWriter
+from hfproxy.cli.journal import chain
+from hfproxy.core.audit.chain import ChainHead, EventKind, mac_matches, key_id
+from hfproxy.daemon.journal.writer import FIRST, JournalWriter
 from hfproxy.errors import JournalError, RefusedError
 from hfproxy.secret import Secret
 
@@ -192,11 +192,11 @@ class TestFiles:
     def test_a_kill_at_any_moment_leaves_a_journal_that_goes_on(self, directory: Path) -> None:
         """Thirty writers one after the other, each killed in the middle of changing files."""
         code = (
-            "import asyncio, pathlib, sys; from hfproxy.daemon.journal import Journal\n"
+            "import asyncio, pathlib, sys; from hfproxy.daemon.journal.writer import JournalWriter\n"
             "async def main():\n"
-            "    journal = Journal(pathlib.Path(sys.argv[1]), full_bytes=300)\n"
+            "    journal = JournalWriter(pathlib.Path(sys.argv[1]), full_bytes=300)\n"
             "    while True:\n"
-            "        await journal.record({'kind': 'decided'}); print(journal.head.seq, journal.head.hash, flush=True)\n"
+            "        await journal.append_durably({'kind': 'decided'}); print(journal.head.seq, journal.head.hash, flush=True)\n"
             "asyncio.run(main())\n"
         )
         for round_ in range(30):

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from hfproxy.daemon import processes
-from hfproxy.daemon.leases import ProcessTree, is_alive, open_process
-from hfproxy.daemon.processes import Process, descendants
+from hfproxy.daemon.runtime import procfs
+from hfproxy.daemon.grants.leases import ProcessTree, is_alive, open_process
+from hfproxy.daemon.runtime.procfs import Process, descendants
 from hfproxy.errors import RefusedError
 
 
@@ -29,7 +29,7 @@ def inode_of(child: subprocess.Popen[bytes]) -> int:
 
 
 def ourselves() -> Process:
-    found = processes.find(os.getpid())
+    found = procfs.find(os.getpid())
     assert found is not None
     return found.process
 
@@ -59,15 +59,15 @@ def test_another_process_with_the_number_of_one_that_was_seen_is_not_in_the_tree
 
 def test_what_was_seen_stays_though_it_has_another_parent_now() -> None:
     root, middle, leaf = Process(10, 1), Process(11, 2), Process(12, 3)
-    before = [processes.ProcessInfo(root, 1), processes.ProcessInfo(middle, 10), processes.ProcessInfo(leaf, 11)]
+    before = [procfs.ProcessInfo(root, 1), procfs.ProcessInfo(middle, 10), procfs.ProcessInfo(leaf, 11)]
     assert descendants([root], before) == {root, middle, leaf}
-    after = [processes.ProcessInfo(root, 1), processes.ProcessInfo(leaf, 1)]
+    after = [procfs.ProcessInfo(root, 1), procfs.ProcessInfo(leaf, 1)]
     assert descendants([root], after) == {root}
     assert descendants([root, leaf], after) == {root, leaf}
 
 
 def test_the_way_up_begins_with_the_process_itself(child: subprocess.Popen[bytes]) -> None:
-    line = list(processes.ancestors(child.pid))
+    line = list(procfs.ancestors(child.pid))
     assert line[0].pid == child.pid
     assert line[1] == ourselves()
     assert line[-1].pid == 1
@@ -75,10 +75,10 @@ def test_the_way_up_begins_with_the_process_itself(child: subprocess.Popen[bytes
 
 ORPHANS = """
 import ctypes, os, signal, sys
-from hfproxy.daemon import processes
+from hfproxy.daemon.runtime import procfs
 ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # whoever ends is gone at once
-us = processes.find(os.getpid()).process
+us = procfs.find(os.getpid()).process
 for _ in range(300):
     reading, writing = os.pipe()
     stays, stop = os.pipe()
@@ -90,7 +90,7 @@ for _ in range(300):
         os._exit(0)
     leaf = int(os.read(reading, 20))
     for _ in range(50):
-        assert us in processes.lineage(leaf)
+        assert us in procfs.ancestors(leaf)
     for fd in (reading, writing, stays, stop):
         os.close(fd)
 """
@@ -105,10 +105,10 @@ def test_what_cannot_be_read_is_not_taken_for_the_top(child: subprocess.Popen[by
     """The whole of it, and its upper part: a process that is not there, and no descriptor to look with."""
     script = (
         "import resource, sys\n"
-        "from hfproxy.daemon.processes import lineage\n"
+        "from hfproxy.daemon.runtime.procfs import ancestors\n"
         "for pid, descriptors in ((2**22, 64), (int(sys.argv[1]), 3)):\n"
         "    resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, 64))\n"
-        "    try: print(lineage(pid))\n"
+        "    try: print(ancestors(pid))\n"
         "    except (LookupError, OSError): print('unsaid')\n"
     )
     done = subprocess.run([sys.executable, "-c", script, str(child.pid)], capture_output=True, text=True)
@@ -126,8 +126,8 @@ def test_a_process_that_has_ended_is_not_opened(child: subprocess.Popen[bytes]) 
 
 
 def test_descriptors_that_cannot_be_seen_hold_nothing() -> None:
-    assert not processes.holds_socket(2**22, 1)
+    assert not procfs.holds_socket(2**22, 1)
 
 
 def test_a_start_of_the_machine_has_a_name() -> None:
-    assert len(processes.boot_id()) == 36
+    assert len(procfs.boot_id()) == 36

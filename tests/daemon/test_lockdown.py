@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 
 from hfproxy.config import UpstreamSettings as Settings
-from hfproxy.core.broker import Grant, GrantTerms
-from hfproxy.core.scope import parse
-from hfproxy.daemon import lockdown as module
-from hfproxy.daemon.accounts import Account, AccountRegistry, AccountToken
-from hfproxy.daemon.grants import GrantRegistry
-from hfproxy.daemon.journal import JournalWriter
-from hfproxy.daemon.lockdown import Lockdown
-from hfproxy.daemon.recall import PendingRevocations, RevocationRequest
-from hfproxy.daemon.store import DIRECTORY, FILE, GrantStore
-from hfproxy.daemon.upstream import UpstreamClient
+from hfproxy.core.policy.grant import Grant, GrantTerms
+from hfproxy.core.policy.scope import parse
+from hfproxy.daemon.control import lockdown as module
+from hfproxy.daemon.accounts.model import Account, AccountToken
+from hfproxy.daemon.accounts.registry import AccountRegistry
+from hfproxy.daemon.grants.registry import GrantRegistry
+from hfproxy.daemon.journal.writer import JournalWriter
+from hfproxy.daemon.control.lockdown import Lockdown
+from hfproxy.daemon.tokens.revocation import PendingRevocations, RevocationRequest
+from hfproxy.daemon.grants.store import DIRECTORY, FILE, GrantStore
+from hfproxy.daemon.upstream.client import UpstreamClient
 from hfproxy.errors import RefusedError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault.memory import MemoryVault

@@ -11,8 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.core import credential
-from hfproxy.daemon import logs
+from hfproxy.core.policy import credential
+from hfproxy.daemon.runtime import logs
 from hfproxy.secret import Secret
 
 TOKEN = "hf_" + "CANARYcanary" * 2 + "CANARYcanA"

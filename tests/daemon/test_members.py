@@ -6,7 +6,7 @@ import pwd
 
 import pytest
 
-from hfproxy.daemon.members import AllowedUsers, visible_uid
+from hfproxy.daemon.runtime.users import AllowedUsers, visible_uid
 
 ME = os.getuid()
 NOBODY_S = 2**31 - 7  # no user has this uid

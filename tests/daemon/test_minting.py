@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 
 from hfproxy import config, wire
-from hfproxy.core.access import Action
-from hfproxy.core.caveats import InTree
-from hfproxy.daemon.accounts import Account, AccountRegistry, AccountToken, Origin
-from hfproxy.daemon.grants import GrantRegistry
-from hfproxy.daemon.journal import JournalWriter
-from hfproxy.daemon.messages import MintRequest as Asked
-from hfproxy.daemon.minting import GrantIssuer, grant_json
-from hfproxy.daemon.projects import ProjectTrust
-from hfproxy.daemon.store import GrantStore
+from hfproxy.core.policy.access import Action
+from hfproxy.core.policy.caveats import InTree
+from hfproxy.daemon.accounts.model import Account, AccountToken, Origin
+from hfproxy.daemon.accounts.registry import AccountRegistry
+from hfproxy.daemon.grants.registry import GrantRegistry
+from hfproxy.daemon.journal.writer import JournalWriter
+from hfproxy.daemon.control.messages import MintRequest as Asked
+from hfproxy.daemon.control.minting import GrantIssuer, grant_json
+from hfproxy.daemon.control.projects import ProjectTrust
+from hfproxy.daemon.grants.store import GrantStore
 from hfproxy.errors import AccountError, RefusedError, UsageError
 from hfproxy.secret import Secret
 from hfproxy.vault.memory import MemoryVault

@@ -12,10 +12,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.core.headers import Headers
-from hfproxy.daemon import one_piece
-from hfproxy.daemon.one_piece import MAX_HEADER_BYTES, CACHE_SIZE, UpstreamConnection, parse_buffered_response
-from hfproxy.daemon.reply import UpstreamResponse
+from hfproxy.core.http.headers import Headers
+from hfproxy.daemon.upstream import connection
+from hfproxy.core.http.limits import MAX_HEADER_BYTES
+from hfproxy.daemon.upstream.response_parser import CACHE_SIZE, parse_buffered_response
+from hfproxy.daemon.upstream.connection import UpstreamConnection
+from hfproxy.daemon.upstream.response import UpstreamResponse
+from hfproxy.daemon.upstream import response_parser
 
 PIECES = st.sampled_from(
     [
@@ -142,7 +145,7 @@ def test_no_more_lines_are_remembered_than_there_is_room_for() -> None:
         line = b"X: %d\r\n" % number
         assert parse_buffered_response(BEGUN + line + b"\r\nx", bodiless=False) is not None
         assert parse_buffered_response(BEGUN.replace(b"OK", b"OK %d" % number) + b"\r\nx", bodiless=False) is not None
-    assert len(one_piece._lines) == len(one_piece._statuses) == CACHE_SIZE
+    assert len(response_parser._lines) == len(response_parser._statuses) == CACHE_SIZE
 
 
 def test_the_answers_of_the_hub_are_in_one_piece() -> None:

@@ -11,21 +11,24 @@ import pytest
 import trustme
 import uvloop
 
-from hfproxy.core.access import Allow, Deny
-from hfproxy.core.broker import Broker, GrantTerms
-from hfproxy.core.caveats import MaxBytes
-from hfproxy.core.headers import UpstreamHeaders
-from hfproxy.core.rewrite import UrlMap
-from hfproxy.core.scope import parse
-from hfproxy.core.routes import Classified
-from hfproxy.core.table import ROUTES, ResponseKind
-from hfproxy.daemon.exchange import Exchange, IncomingRequest, OutgoingResponse
-from hfproxy.daemon.links import ConnectionPool
-from hfproxy.daemon.members import AllowedUsers
-from hfproxy.daemon.meter import ByteMeter, OverLimitError
-from hfproxy.daemon.reception import HttpDispatcher
-from hfproxy.daemon.relay import ResponseRelay
-from hfproxy.daemon.visitor import ConnectionLimiter, ClientConnection
+from hfproxy.core.policy.decision import Allow, Deny
+from hfproxy.core.policy.broker import Broker
+from hfproxy.core.policy.grant import GrantTerms
+from hfproxy.core.policy.caveats import MaxBytes
+from hfproxy.core.http.headers import UpstreamHeaders
+from hfproxy.core.hub.rewrite import UrlMap
+from hfproxy.core.policy.scope import parse
+from hfproxy.core.hub.classify import Classified
+from hfproxy.core.hub.route_table import ROUTES, ResponseKind
+from hfproxy.daemon.proxy.exchange import Exchange
+from hfproxy.daemon.listen.messages import IncomingRequest, OutgoingResponse
+from hfproxy.daemon.upstream.pool import ConnectionPool
+from hfproxy.daemon.runtime.users import AllowedUsers
+from hfproxy.daemon.proxy.byte_meter import ByteMeter, OverLimitError
+from hfproxy.daemon.listen.aiohttp_http import HttpDispatcher
+from hfproxy.daemon.proxy.relay import ResponseRelay
+from hfproxy.daemon.listen.limits import ConnectionLimiter
+from hfproxy.daemon.listen.connection import ClientConnection
 
 GET = b"GET /me/a/resolve/main/x HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 BODY = bytes(range(256)) * 2

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from hfproxy.daemon import peers
+from hfproxy.daemon.runtime import peer_uid
 
 OTHER = 65534
 
@@ -26,7 +26,7 @@ def listener() -> "socket.socket":
 
 def test_our_own_connection_is_ours(listener: socket.socket) -> None:
     client, served = connected(listener)
-    found = peers.tcp_peer(served.getsockname(), served.getpeername())
+    found = peer_uid.tcp_peer(served.getsockname(), served.getpeername())
     assert found == (os.getuid(), os.fstat(client.fileno()).st_ino)
     client.close()
     served.close()
@@ -39,7 +39,7 @@ def test_the_connection_of_another_user_is_theirs(listener: socket.socket) -> No
     code = f"import os,socket,sys; os.setuid({OTHER}); s=socket.socket(); s.connect(('127.0.0.1',{port})); sys.stdin.read()"
     other = subprocess.Popen([sys.executable, "-I", "-c", code], stdin=subprocess.PIPE)
     served, _ = listener.accept()
-    found = peers.tcp_peer(served.getsockname(), served.getpeername())
+    found = peer_uid.tcp_peer(served.getsockname(), served.getpeername())
     assert found is not None
     assert found.uid == OTHER
     assert other.stdin is not None
@@ -51,24 +51,24 @@ def test_the_connection_of_another_user_is_theirs(listener: socket.socket) -> No
 def test_a_connection_that_was_closed_belongs_to_nobody(listener: socket.socket) -> None:
     client, served = connected(listener)
     client.close()
-    assert peers.tcp_peer(served.getsockname(), served.getpeername()) is None
+    assert peer_uid.tcp_peer(served.getsockname(), served.getpeername()) is None
     served.close()
 
 
 def test_a_connection_that_never_was_belongs_to_nobody() -> None:
-    assert peers.tcp_peer(("127.0.0.1", 1), ("127.0.0.1", 2)) is None
+    assert peer_uid.tcp_peer(("127.0.0.1", 1), ("127.0.0.1", 2)) is None
 
 
 def test_the_far_end_is_looked_up_and_not_our_own(listener: socket.socket) -> None:
     """Asked the other way round, the kernel would always answer with us."""
     client, served = connected(listener)
-    assert peers.tcp_peer(client.getsockname(), ("127.0.0.1", 9)) is None
+    assert peer_uid.tcp_peer(client.getsockname(), ("127.0.0.1", 9)) is None
     client.close()
     served.close()
 
 
 def test_the_peer_of_a_unix_socket_is_known_by_process_and_user() -> None:
     ours, theirs = socket.socketpair()
-    assert peers.unix_peer(ours) == (os.getpid(), os.getuid())
+    assert peer_uid.unix_peer(ours) == (os.getpid(), os.getuid())
     ours.close()
     theirs.close()

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.daemon.plain import MEMORABLE, REMEMBERED, HeaderBlockCache
-from hfproxy.daemon.visitor import ClientConnection
+from hfproxy.daemon.listen.fast_http import MEMORABLE, REMEMBERED, HeaderBlockCache
+from hfproxy.daemon.listen.connection import ClientConnection
 
 VISITOR = cast("ClientConnection", None)  # it is only handed on
 BLOCK = b"Host: 127.0.0.1:4880\r\nUser-Agent: hf_hub/2.4.0\r\nAccept: */*\r\nAuthorization: Bearer hf_px_x\r\n\r\n"

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from hfproxy.daemon import service
+from hfproxy.daemon.runtime import sockets
 from hfproxy.errors import StartError
+from hfproxy.daemon.runtime import state_dir
+from hfproxy.daemon.runtime import systemd
 
 HERE = "127.0.0.1"
 OTHER = 65534
@@ -38,17 +40,17 @@ class TestNotify:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(address.replace("@", "\0"))
             monkeypatch.setenv("NOTIFY_SOCKET", address)
-            service.sd_notify("READY=1")
+            systemd.sd_notify("READY=1")
             assert manager.recv(100) == b"READY=1"
 
     def test_without_a_manager_nothing_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-        service.sd_notify("READY=1")
+        systemd.sd_notify("READY=1")
 
     def test_a_manager_that_is_gone_is_no_failure(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Its address is inherited by every shell below it."""
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
-        service.sd_notify("READY=1")
+        systemd.sd_notify("READY=1")
 
 
 class TestPassedSockets:
@@ -56,11 +58,11 @@ class TestPassedSockets:
 
     CODE = (
         "import os, sys\n"
-        "from hfproxy.daemon import service\n"
+        "from hfproxy.daemon.runtime import systemd\n"
         "from hfproxy.errors import StartError\n"
         "os.environ['LISTEN_PID'] = sys.argv[1] or str(os.getpid())\n"
         "try:\n"
-        "    passed = service.passed_sockets()\n"
+        "    passed = systemd.inherited_sockets()\n"
         "except StartError as error:\n"
         "    sys.exit(str(error))\n"
         "print(sorted((name, one.getsockname()[1], os.get_inheritable(one.fileno())) for name, one in passed.items()))\n"
@@ -109,26 +111,26 @@ class TestPassedSockets:
 
 class TestDataSocket:
     def test_any_free_port_is_kept_and_tried_first(self, private: Path) -> None:
-        with service.data_socket(None, (HERE, 0), private / "port") as first:
+        with sockets.data_socket(None, (HERE, 0), private / "port") as first:
             port = first.getsockname()[1]
-        with service.data_socket(None, (HERE, 0), private / "port") as second:
+        with sockets.data_socket(None, (HERE, 0), private / "port") as second:
             assert second.getsockname() == (HERE, port)
 
     @pytest.mark.parametrize("remembered", ["", "no number", "70000", "-1", "1.5", "\xff"])
     def test_a_memory_that_makes_no_sense_is_replaced(self, private: Path, remembered: str) -> None:
         (private / "port").write_text(remembered, "latin-1")
-        with service.data_socket(None, (HERE, 0), private / "port") as found:
+        with sockets.data_socket(None, (HERE, 0), private / "port") as found:
             assert (private / "port").read_text() == str(found.getsockname()[1])
 
     def test_a_remembered_port_that_is_taken_is_given_up(self, private: Path, taken: int) -> None:
         (private / "port").write_text(str(taken))
-        with service.data_socket(None, (HERE, 0), private / "port") as found:
+        with sockets.data_socket(None, (HERE, 0), private / "port") as found:
             assert found.getsockname()[1] != taken
             assert (private / "port").read_text() == str(found.getsockname()[1])
 
     def test_a_named_port_that_is_taken_names_its_holder(self, private: Path, taken: int) -> None:
         with pytest.raises(StartError, match=rf"127\.0\.0\.1:{taken} .*uid {os.getuid()}; .*listen\.address"):
-            service.data_socket(None, (HERE, taken), private / "port")
+            sockets.data_socket(None, (HERE, taken), private / "port")
         assert not (private / "port").exists()
 
     @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become another user")
@@ -143,128 +145,128 @@ class TestDataSocket:
             assert other.stdout is not None
             port = int(other.stdout.readline())
             with pytest.raises(StartError, match=f"uid {OTHER}"):
-                service.data_socket(None, (HERE, port), private / "port")
+                sockets.data_socket(None, (HERE, port), private / "port")
             other.communicate()
 
     def test_it_is_not_inherited_by_children(self, private: Path) -> None:
-        with service.data_socket(None, (HERE, 0), private / "port") as found:
+        with sockets.data_socket(None, (HERE, 0), private / "port") as found:
             assert not os.get_inheritable(found.fileno())
 
     @pytest.mark.parametrize("named", [False, True])
     def test_a_passed_one_wins_over_port_zero_and_agrees_with_its_own(self, private: Path, named: bool) -> None:
         with socket.create_server((HERE, 0)) as passed:
             port = passed.getsockname()[1]
-            assert service.data_socket(passed, (HERE, port if named else 0), private / "port") is passed
+            assert sockets.data_socket(passed, (HERE, port if named else 0), private / "port") is passed
         assert not (private / "port").exists()
 
     def test_one_that_contradicts_the_config_names_both(self, private: Path) -> None:
         with socket.create_server((HERE, 0)) as passed:
             port = passed.getsockname()[1]
             with pytest.raises(StartError, match=rf"127\.0\.0\.1:{port}.*127\.0\.0\.1:4880"):
-                service.data_socket(passed, (HERE, 4880), private / "port")
+                sockets.data_socket(passed, (HERE, 4880), private / "port")
 
     @pytest.mark.parametrize(("family", "address"), [(socket.AF_INET, ("0.0.0.0", 0)), (socket.AF_INET6, ("::1", 0))])
     def test_one_that_is_open_to_others_is_refused(
         self, private: Path, family: socket.AddressFamily, address: tuple[str, int]
     ) -> None:
         with socket.create_server(address, family=family) as passed, pytest.raises(StartError, match="ListenStream"):
-            service.data_socket(passed, (HERE, 0), private / "port")
+            sockets.data_socket(passed, (HERE, 0), private / "port")
 
 
 class TestPrivateDirectory:
     def test_one_that_is_not_there_is_made_for_us_alone(self, tmp_path: Path) -> None:
-        made = service.private_directory(tmp_path / "a" / "b")
+        made = state_dir.private_directory(tmp_path / "a" / "b")
         assert stat.S_IMODE(made.stat().st_mode) == 0o700
 
     def test_one_of_ours_is_taken_as_it_is(self, private: Path) -> None:
-        assert service.private_directory(private) == private
+        assert state_dir.private_directory(private) == private
 
     @pytest.mark.parametrize("mode", [0o701, 0o710, 0o750, 0o755, 0o777])
     def test_one_that_others_may_enter_is_refused_and_not_changed(self, tmp_path: Path, mode: int) -> None:
         tmp_path.chmod(mode)
         with pytest.raises(StartError, match=f"chmod 700 {tmp_path}"):
-            service.private_directory(tmp_path)
+            state_dir.private_directory(tmp_path)
         assert stat.S_IMODE(tmp_path.stat().st_mode) == mode
 
     def test_a_link_to_one_is_refused(self, private: Path) -> None:
         (private / "real").mkdir(mode=0o700)
         (private / "link").symlink_to(private / "real")
         with pytest.raises(StartError, match="not a directory of yours"):
-            service.private_directory(private / "link")
+            state_dir.private_directory(private / "link")
 
     @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to give a directory away")
     def test_one_of_another_user_is_refused(self, private: Path) -> None:
         (private / "theirs").mkdir(mode=0o700)
         os.chown(private / "theirs", OTHER, OTHER)
         with pytest.raises(StartError, match=f"uid {OTHER}"):
-            service.private_directory(private / "theirs")
+            state_dir.private_directory(private / "theirs")
 
     def test_a_file_in_its_place_is_said(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         for path in (tmp_path / "file", tmp_path / "file" / "below"):
             with pytest.raises(StartError, match="cannot be made"):
-                service.private_directory(path)
+                state_dir.private_directory(path)
 
 
 class TestControlSocket:
     def test_it_is_for_us_alone(self, private: Path) -> None:
-        with service.control_socket(None, private / "control.sock") as listener:
+        with sockets.control_socket(None, private / "control.sock") as listener:
             assert stat.S_IMODE((private / "control.sock").stat().st_mode) == 0o600
             assert not os.get_inheritable(listener.fileno())
 
     def test_one_that_a_crash_left_behind_is_replaced(self, private: Path) -> None:
-        service.control_socket(None, private / "control.sock").close()
-        with service.control_socket(None, private / "control.sock"), socket.socket(socket.AF_UNIX) as client:
+        sockets.control_socket(None, private / "control.sock").close()
+        with sockets.control_socket(None, private / "control.sock"), socket.socket(socket.AF_UNIX) as client:
             client.connect(str(private / "control.sock"))
 
     def test_a_living_daemon_keeps_its_own(self, private: Path) -> None:
-        with service.control_socket(None, private / "control.sock") as first:
+        with sockets.control_socket(None, private / "control.sock") as first:
             with pytest.raises(StartError, match="another daemon answers"):
-                service.control_socket(None, private / "control.sock")
+                sockets.control_socket(None, private / "control.sock")
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(str(private / "control.sock"))
                 first.accept()[0].close()
 
     def test_a_passed_one_is_used_and_nothing_is_made(self, private: Path) -> None:
         with socket.socket(socket.AF_UNIX) as passed:
-            assert service.control_socket(passed, private / "control.sock") is passed
+            assert sockets.control_socket(passed, private / "control.sock") is passed
         assert list(private.iterdir()) == []
 
     def test_a_path_too_long_for_a_socket_names_the_variable_to_set(self, private: Path) -> None:
         path = private / ("d" * 120)
         path.mkdir()
         with pytest.raises(StartError, match="HFPROXY_RUNTIME_DIR"):
-            service.control_socket(None, path / "control.sock")
+            sockets.control_socket(None, path / "control.sock")
 
     def test_a_directory_in_its_place_is_said_and_kept(self, private: Path) -> None:
         (private / "control.sock").mkdir()
         with pytest.raises(StartError, match=r"control\.sock cannot be made"):
-            service.control_socket(None, private / "control.sock")
+            sockets.control_socket(None, private / "control.sock")
         assert (private / "control.sock").is_dir()
 
 
 class TestOnlyOne:
     def test_a_second_is_refused_and_told_the_first_ones_pid(self, private: Path) -> None:
-        lock = service.lock_state_dir(private)
+        lock = state_dir.lock_state_dir(private)
         with pytest.raises(StartError, match=rf"pid {os.getpid()}\)"):
-            service.lock_state_dir(private)
+            state_dir.lock_state_dir(private)
         os.close(lock)
 
     def test_it_ends_with_its_holder(self, private: Path) -> None:
         """However that ended: a lock file that is only there locks nothing."""
-        code = f"import os,signal; from pathlib import Path; from hfproxy.daemon import service; service.only_one(Path({str(private)!r})); os.kill(os.getpid(), signal.SIGKILL)"
+        code = f"import os,signal; from pathlib import Path; from hfproxy.daemon.runtime import state_dir; state_dir.lock_state_dir(Path({str(private)!r})); os.kill(os.getpid(), signal.SIGKILL)"
         assert subprocess.run([sys.executable, "-c", code], check=False, timeout=30).returncode == -9
-        lock = service.lock_state_dir(private)
+        lock = state_dir.lock_state_dir(private)
         assert (private / "daemon.lock").read_text() == str(os.getpid())
         os.close(lock)
 
     def test_it_is_not_inherited_by_children(self, private: Path) -> None:
-        lock = service.lock_state_dir(private)
+        lock = state_dir.lock_state_dir(private)
         assert not os.get_inheritable(lock)
         os.close(lock)
 
     def test_a_link_in_its_place_is_not_followed(self, private: Path, tmp_path: Path) -> None:
         (private / "daemon.lock").symlink_to(private / "elsewhere")
         with pytest.raises(StartError, match="cannot be written: .*symbolic"):
-            service.lock_state_dir(private)
+            state_dir.lock_state_dir(private)
         assert not (private / "elsewhere").exists()

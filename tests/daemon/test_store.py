@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from hfproxy.core.access import Refusal
-from hfproxy.core.broker import NO_UID, Broker, Grant, GrantTerms
-from hfproxy.core.scope import parse
-from hfproxy.daemon.store import DIRECTORY, FILE, VERSION, GrantStore
+from hfproxy.core.policy.decision import Refusal
+from hfproxy.core.policy.grant import NO_UID, Grant, GrantTerms
+from hfproxy.core.policy.broker import Broker
+from hfproxy.core.policy.scope import parse
+from hfproxy.daemon.grants.store import DIRECTORY, FILE, VERSION, GrantStore
 from hfproxy.errors import StartError, StoreError
 
 SCOPES = (parse("read:me/*"),)
@@ -59,7 +60,7 @@ async def test_a_grant_in_the_row_of_one_that_ended_is_not_taken_for_that(tmp_pa
 
 
 async def test_ended_credentials_are_remembered_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hfproxy.daemon.store.REMEMBERED", 2)
+    monkeypatch.setattr("hfproxy.daemon.grants.store.MAX_ENDED", 2)
     grants = minted(5)
     store = GrantStore(tmp_path)
     for grant in grants:
@@ -150,7 +151,7 @@ async def test_a_file_of_a_version_that_read_all_grants_at_the_start_says_the_sa
     store = GrantStore(tmp_path)
     kept = store.load()
     assert [store.grant(brief.id) for brief in kept.summaries] == [
-        replace(grant, order=replace(grant.terms, uid=NO_UID)) for grant in grants
+        replace(grant, terms=replace(grant.terms, uid=NO_UID)) for grant in grants
     ]
     store.close()
 
@@ -237,13 +238,13 @@ import asyncio, os, sys
 sys.path[:0] = sys.argv[2:]
 from daemon.test_store import minted
 from pathlib import Path
-from hfproxy.core.access import Refusal
-from hfproxy.daemon.store import Store
+from hfproxy.core.policy.decision import Refusal
+from hfproxy.daemon.grants.store import GrantStore
 
 async def main():
-    store, grants = Store(Path(sys.argv[1])), minted(2)
-    await store.keep(grants, 100)
-    await store.end([(grants[0], Refusal.REVOKED)], 100)
+    store, grants = GrantStore(Path(sys.argv[1])), minted(2)
+    await store.save(grants, 100)
+    await store.save_ended([(grants[0], Refusal.REVOKED)], 100)
     os.kill(os.getpid(), 9)
 
 asyncio.run(main())

@@ -12,10 +12,10 @@ import pytest
 import trustme
 
 from hfproxy.config import UpstreamSettings as Settings
-from hfproxy.core.headers import UpstreamHeaders
-from hfproxy.daemon.accounts import Account, AccountToken, Origin
-from hfproxy.daemon.driven import EagerCoroutine
-from hfproxy.daemon.upstream import SKIPPED_AUTO_HEADERS, Body, UpstreamClient
+from hfproxy.core.http.headers import UpstreamHeaders
+from hfproxy.daemon.accounts.model import Account, AccountToken, Origin
+from hfproxy.daemon.runtime.eager import EagerCoroutine
+from hfproxy.daemon.upstream.client import SKIPPED_AUTO_HEADERS, Body, UpstreamClient
 from hfproxy.errors import AccountError, ConfigError, UpstreamError
 from hfproxy.secret import Secret
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import uvloop
 
-from hfproxy.daemon.exchange import IncomingRequest, OutgoingResponse
-from hfproxy.daemon.members import AllowedUsers
-from hfproxy.daemon.reception import HttpDispatcher
-from hfproxy.daemon.visitor import ConnectionLimiter, ClientConnection
+from hfproxy.daemon.listen.messages import IncomingRequest, OutgoingResponse
+from hfproxy.daemon.runtime.users import AllowedUsers
+from hfproxy.daemon.listen.aiohttp_http import HttpDispatcher
+from hfproxy.daemon.listen.limits import ConnectionLimiter
+from hfproxy.daemon.listen.connection import ClientConnection
 
 AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: closing resets (socket(7))
 

@@ -20,9 +20,9 @@ from fakehub import FakeHub, in_thread
 from fakehub.record import Record
 from house import HFPROXY, House
 
-from hfproxy.core.audit import ChainHead, append_link
-from hfproxy.core.bodies import JSON
-from hfproxy.daemon.journal import FULL_BYTES
+from hfproxy.core.audit.chain import ChainHead, append_link
+from hfproxy.core.hub.strict_json import JSON
+from hfproxy.daemon.journal.writer import FULL_BYTES
 
 INFO = "/api/models/me/secret-model"
 BRANCH = "/api/models/me/secret-model/branch/b"

@@ -17,7 +17,7 @@ from secret_service import SecretService
 
 from end_to_end.wire_client import ask, bearer
 from hfproxy.secret import Secret
-from hfproxy.vault.kept import KernelKeyCache
+from hfproxy.vault.kernel_key_cache import KernelKeyCache
 from hfproxy.vault.sealed_file import SealedFileVault
 
 PASSPHRASE = "a passphrase, and a long one"

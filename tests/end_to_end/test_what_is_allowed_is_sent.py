@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import law, scopes
 
-from hfproxy.core.bodies import JSON
-from hfproxy.core.scope import Scope, parse
+from hfproxy.core.hub.strict_json import JSON
+from hfproxy.core.policy.scope import Scope, parse
 
 REQUESTS = [vector for vector in vectors.load("routes.jsonl") if "encoding" not in vector]
 # Scopes that the vectors' repositories fit, beside any others.

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Any
 
 from hfproxy.__main__ import main as run
-from hfproxy.daemon import hardening
+from hfproxy.daemon.runtime import hardening
 
 
 class Killer:

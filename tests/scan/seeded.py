@@ -16,7 +16,7 @@ from pathlib import Path
 
 import canary
 
-from hfproxy.scan import tokens as finder
+from hfproxy.detect import patterns as finder
 
 
 def made_up() -> str:

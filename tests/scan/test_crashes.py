@@ -21,8 +21,8 @@ from house import HFPROXY
 from scan.seeded import Tokens
 
 KILLED = Path(__file__).with_name("killed.py")
-COMMAND = "hfproxy.client,hfproxy.scan.scrub,hfproxy.durable,hfproxy.cli.migrate"
-DAEMON = "hfproxy.durable,hfproxy.private,hfproxy.vault.sealed_file,hfproxy.vault.envelope,hfproxy.daemon.journal"
+COMMAND = "hfproxy.control_client,hfproxy.scan.rewrite_file,hfproxy.atomic_file,hfproxy.cli.scan.migrate"
+DAEMON = "hfproxy.atomic_file,hfproxy.private_file,hfproxy.vault.sealed_file,hfproxy.vault.envelope,hfproxy.daemon.journal.writer"
 
 
 class Home:
@@ -97,7 +97,7 @@ def killing(modules: str, when: str, number: int) -> list[str]:
 def test_the_command_is_killed_at_every_step(house: LastingHouse, files: Home) -> None:
     for number in itertools.count(1):
         files.sow("a.env", "b.json", "c")
-        code = migrate(house, files, killing(COMMAND, "hfproxy.cli.migrate:migrate", number))
+        code = migrate(house, files, killing(COMMAND, "hfproxy.cli.scan.migrate:migrate", number))
         if code == 0:
             break
         assert code == -signal.SIGKILL
@@ -115,7 +115,7 @@ def test_the_daemon_is_killed_at_every_step(house: LastingHouse, files: Home) ->
         forget(house)
         house.stop()
         files.sow("a.env")
-        house.begin(before=killing(DAEMON, "hfproxy.daemon.adoption:TokenImporter.import_token", number))
+        house.begin(before=killing(DAEMON, "hfproxy.daemon.tokens.importing:TokenImporter.import_token", number))
         code = migrate(house, files, [])
         assert house.process is not None
         if code == 0:

@@ -11,20 +11,22 @@ import pytest
 
 from scan.seeded import made_up
 
-from hfproxy.scan import edits, places, reading
-from hfproxy.scan.places import LocationKind
+from hfproxy.scan import redact, locations
+from hfproxy.detect import find
+from hfproxy.detect.kinds import LocationKind
 from hfproxy.secret import Secret
+from hfproxy.detect import kinds
 
 TOKEN, OTHER = made_up(), made_up()
 
 
 def without(text: str, path: str = "/home/me/file.txt", *tokens: str) -> str:
-    data, kind = text.encode(), places.kind_of(path)
+    data, kind = text.encode(), kinds.kind_of(path)
 
     def gone(token: Secret) -> bool:
         return token.reveal() in (tokens or (TOKEN,))
 
-    return edits.remove_tokens(data, reading.find_tokens(data, path, kind), kind, gone).decode()
+    return redact.remove_tokens(data, find.find_tokens(data, path, kind), kind, gone).decode()
 
 
 @pytest.mark.parametrize(
@@ -121,6 +123,6 @@ def test_huggingface_hub_is_logged_out_by_what_is_left(interpreter: object, tmp_
 
 
 def test_every_kind_of_place_is_known_by_its_path() -> None:
-    assert places.kind_of("/home/me/x/.git/config") is LocationKind.GIT_CONFIG
-    assert places.kind_of("/home/me/git/config.py") is LocationKind.FILE
-    assert places.kind_of("/srv/tokenizers/token") is LocationKind.FILE
+    assert kinds.kind_of("/home/me/x/.git/config") is LocationKind.GIT_CONFIG
+    assert kinds.kind_of("/home/me/git/config.py") is LocationKind.FILE
+    assert kinds.kind_of("/srv/tokenizers/token") is LocationKind.FILE

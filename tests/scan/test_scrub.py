@@ -11,8 +11,8 @@ import pytest
 
 from scan.seeded import made_up
 
-from hfproxy.scan import scrub
-from hfproxy.scan.places import LocationKind
+from hfproxy.scan import rewrite_file
+from hfproxy.detect.kinds import LocationKind
 from hfproxy.secret import Secret
 
 TOKEN = made_up()
@@ -23,7 +23,7 @@ def gone(token: Secret) -> bool:
 
 
 def take_out(*names: Path, kind: LocationKind = LocationKind.FILE) -> None:
-    scrub.redact_file([str(name) for name in names], kind, gone)
+    rewrite_file.redact_file([str(name) for name in names], kind, gone)
 
 
 @pytest.fixture
@@ -69,13 +69,13 @@ def test_all_names_of_a_file_are_replaced_and_remain_one_file(file: Path, tmp_pa
 
 def test_a_name_that_is_not_known_keeps_all_of_them_as_they_are(file: Path, tmp_path: Path) -> None:
     os.link(file, tmp_path / "other")
-    with pytest.raises(scrub.ManualEditError, match="2 names"):
+    with pytest.raises(rewrite_file.ManualEditError, match="2 names"):
         take_out(file)
     assert file.read_text() == f"a={TOKEN}\n"
 
 
 def test_what_a_killed_run_left_is_in_nobodys_way(file: Path) -> None:
-    with scrub._beside(str(file)) as fresh:
+    with rewrite_file._beside(str(file)) as fresh:
         Path(fresh).write_text("half")
     take_out(file)
     assert file.read_text() == "a=\n"
@@ -133,7 +133,7 @@ def a_fifo(file: Path) -> str:
 def test_is_left_for_a_person(file: Path, make: Callable[[Path], str]) -> None:
     why = make(file)
     before = sorted((path.name, path.lstat()) for path in file.parent.iterdir())
-    with pytest.raises(scrub.ManualEditError, match=why):
+    with pytest.raises(rewrite_file.ManualEditError, match=why):
         take_out(file)
     assert sorted((path.name, path.lstat()) for path in file.parent.iterdir()) == before
 

@@ -4,14 +4,14 @@ import pytest
 from canary import made_up
 from scan.seeded import made_up as usual
 
-from hfproxy.scan import tokens
-from hfproxy.scan.tokens import Encoding, TokenKind
+from hfproxy.detect import patterns
+from hfproxy.detect.patterns import Encoding, TokenKind
 
 TOKEN = usual()
 
 
 def found(text: str) -> list[str]:
-    return [hit.token.reveal() for hit in tokens.find_plain(text.encode("utf-8", "surrogateescape"))]
+    return [hit.token.reveal() for hit in patterns.find_plain(text.encode("utf-8", "surrogateescape"))]
 
 
 def test_hardly_a_token_that_was_made_by_chance_is_taken_for_anything_else() -> None:
@@ -47,7 +47,7 @@ def test_it_is_none_as_a_part_of(text: str) -> None:
     ],
 )
 def test_each_shape_is_told_apart(token: str, shape: TokenKind) -> None:
-    (hit,) = tokens.find_plain(f"see {token}.".encode())
+    (hit,) = patterns.find_plain(f"see {token}.".encode())
     assert (hit.token.reveal(), hit.shape, hit.start, hit.end) == (token, shape, 4, 4 + len(token))
 
 
@@ -57,13 +57,13 @@ def test_a_token_in_base64_is_found_at_each_alignment() -> None:
     for padding in range(9):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             run = encode(b":" * padding + TOKEN.encode() + b"\xff" * padding)
-            (hit,) = tokens.find_encoded(b'"' + run + b'"')
+            (hit,) = patterns.find_encoded(b'"' + run + b'"')
             assert (hit.token.reveal(), hit.form, hit.start, hit.end) == (TOKEN, Encoding.BASE64, 1, 1 + len(run))
 
 
 def test_the_same_token_has_the_same_eight_digits_and_no_other_has() -> None:
-    hits = list(tokens.find_plain(f"{TOKEN} {TOKEN} {usual()}".encode()))
-    first, second, third = (tokens.fingerprint(hit.token) for hit in hits)
+    hits = list(patterns.find_plain(f"{TOKEN} {TOKEN} {usual()}".encode()))
+    first, second, third = (patterns.fingerprint(hit.token) for hit in hits)
     assert first == second != third
     assert len(first) == 8
-    assert tokens.redacted(f"/a/{TOKEN}/b") == f"/a/<{first}>/b"
+    assert patterns.redacted(f"/a/{TOKEN}/b") == f"/a/<{first}>/b"

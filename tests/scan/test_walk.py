@@ -12,7 +12,8 @@ import pytest
 
 from scan.seeded import made_up
 
-from hfproxy.scan import tokens, walk
+from hfproxy.detect import patterns
+from hfproxy.scan import walk
 from hfproxy.scan.globs import Globs
 from hfproxy.scan.walk import Walk
 
@@ -139,7 +140,7 @@ def test_tokens_across_the_seams_of_a_large_file_are_found_once_each(tmp_path: P
     data = bytearray(b"some text\n" * 5_000_000)
     seams = [walk.PIECE_BYTES * number + walk.reading.HEAD_BYTES for number in (1, 2)]
     places = [
-        seam + shift for seam in seams for shift in (-tokens.LONGEST - 100, -tokens.LONGEST, -200, -120, -45, 0, 60)
+        seam + shift for seam in seams for shift in (-patterns.LONGEST - 100, -patterns.LONGEST, -200, -120, -45, 0, 60)
     ]
     expected = []
     for place in sorted(places):

@@ -13,8 +13,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from hfproxy.core import routes
-from hfproxy.core.table import ROUTES, Route
+from hfproxy.core.hub import classify
+from hfproxy.core.hub.route_table import ROUTES, Route
 
 METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 PARAMETER = re.compile(r"\{(\w+)\}")
@@ -45,7 +45,9 @@ class Operation:
     def rows(self) -> Iterator[tuple[Route, ...]]:
         """For each of its addresses, the rows that fit it."""
         for address in self.addresses():
-            yield tuple(route for row, route in routes.ROUTES_BY_METHOD.get(self.method, ()) if row.fullmatch(address))
+            yield tuple(
+                route for row, route in classify.ROUTES_BY_METHOD.get(self.method, ()) if row.fullmatch(address)
+            )
 
 
 def operations(document: Mapping[str, Any]) -> Iterator[Operation]:

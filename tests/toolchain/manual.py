@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from hfproxy import config
-from hfproxy.cli import COMMANDS
-from hfproxy.cli.options import Option, CommandSpec
-from hfproxy.cli.pages import pages
+from hfproxy.cli.commands import COMMANDS
+from hfproxy.cli.ui.arguments import Option, CommandSpec
+from hfproxy.cli.ui.help_pages import pages
 
 MAN = Path(__file__).parents[2] / "man"
 DATE = "November 25, 2026"

@@ -6,8 +6,8 @@ import subprocess
 import pytest
 from toolchain.manual import KEYS, MAN, PAGES, settings, written
 
-from hfproxy.cli import COMMANDS
-from hfproxy.cli.pages import pages
+from hfproxy.cli.commands import COMMANDS
+from hfproxy.cli.ui.help_pages import pages
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hfproxy.cli import COMMANDS
+from hfproxy.cli.commands import COMMANDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -120,7 +120,8 @@ def test_what_is_counted_is_there(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["hfproxy.core.routes:none", "hfproxy.none:x", "hfproxy.daemon.proxy:None_.serve", "json:dumps.x"]
+    "name",
+    ["hfproxy.core.hub.classify:none", "hfproxy.none:x", "hfproxy.daemon.proxy.handler:None_.serve", "json:dumps.x"],
 )
 def test_a_name_that_is_none_ends_it_and_says_where_names_are(name: str) -> None:
     with pytest.raises(SystemExit, match=f"there is no {name}; .*STEPS in"):

@@ -11,17 +11,17 @@ import pytest
 
 from hfproxy.errors import VaultError
 from hfproxy.secret import Secret
-from hfproxy.vault import kept
-from hfproxy.vault.kept import KernelKeyCache
+from hfproxy.vault import kernel_key_cache
+from hfproxy.vault.kernel_key_cache import KernelKeyCache
 
 KEY = Secret("00ff" * 30)
 # In a session keyring of its own, as what another service manager or login starts has it.
 FINDS = """
 import sys
 from pathlib import Path
-from hfproxy.vault import kept
-kept._keyctl(1, None)
-found = kept.Kept(Path(sys.argv[1])).find()
+from hfproxy.vault import kernel_key_cache as cache
+cache._keyctl(1, None)
+found = cache.KernelKeyCache(Path(sys.argv[1])).get()
 print(found.reveal() if found else "nothing")
 """
 
@@ -84,7 +84,7 @@ def test_it_ends_by_itself_and_is_closed_to_other_users(place: KernelKeyCache, t
         line.split() for line in Path("/proc/keys").read_text().splitlines() if name in line
     ]
     assert until != "perm"
-    assert permissions == f"{kept.PERMISSIONS:08x}"
+    assert permissions == f"{kernel_key_cache.PERMISSIONS:08x}"
     assert permissions.endswith("0000")
 
 
@@ -92,16 +92,16 @@ def test_it_ends_by_itself_and_is_closed_to_other_users(place: KernelKeyCache, t
 def test_another_user_does_not_find_it(place: KernelKeyCache, tmp_path: Path) -> None:
     code = "import os; os.setgroups([]); os.setgid(12345); os.setuid(12345)\n"
     serial = place._serial()
-    look = f"{code}from hfproxy.vault import kept\nimport ctypes\ntry:\n kept._keyctl({kept.READ}, {serial}, None, 0)\n print('read')\nexcept OSError as e:\n print(e.errno)\n"
+    look = f"{code}from hfproxy.vault import kernel_key_cache as cache\nimport ctypes\ntry:\n cache._keyctl({kernel_key_cache.READ}, {serial}, None, 0)\n print('read')\nexcept OSError as e:\n print(e.errno)\n"
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    preloaded = f"import hfproxy.vault.kept, platform; platform.machine()\n{look}"
+    preloaded = f"import hfproxy.vault.kernel_key_cache, platform; platform.machine()\n{look}"
     done = subprocess.run([sys.executable, "-c", preloaded], env=env, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "13", done
 
 
 def test_where_the_kernel_keeps_none_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine whose numbers are not known stands for it."""
-    monkeypatch.setattr(kept, "SYSCALLS", {})
+    monkeypatch.setattr(kernel_key_cache, "SYSCALLS", {})
     place = KernelKeyCache(tmp_path)
     with pytest.raises(VaultError, match="keeps no key here .*hf-proxy unlock --passphrase-file"):
         place.put(KEY, 60)

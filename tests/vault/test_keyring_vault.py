@@ -15,7 +15,7 @@ from hfproxy.errors import PassphraseError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault.envelope import HEADER, MAGIC, MAX_COST, Cost
 from hfproxy.vault.keyring_vault import KeyringVault
-from hfproxy.vault.os_keyring import KeyringItem
+from hfproxy.vault.keyring_item import KeyringItem
 
 CHEAP = Cost(8, 1, 1)
 PASSPHRASE = Secret("correct horse")

@@ -14,7 +14,7 @@ from secret_service import SecretService
 from hfproxy.errors import VaultAbsentError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault import open_vault
-from hfproxy.vault.os_keyring import KeyringItem
+from hfproxy.vault.keyring_item import KeyringItem
 
 
 def test_an_empty_keyring_has_no_document(keyring: SecretService) -> None:

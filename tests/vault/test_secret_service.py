@@ -12,7 +12,7 @@ from secret_service import SecretService
 from hfproxy.errors import VaultAbsentError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault import secret_service
-from hfproxy.vault.os_keyring import KeyringItem
+from hfproxy.vault.keyring_item import KeyringItem
 
 
 @contextmanager

@@ -17,15 +17,16 @@ from typing import Any
 
 import pytest
 
-from hfproxy.core import routes
-from hfproxy.core.access import Allow, AllowAnonymous, Deny, Need
-from hfproxy.core.bodies import JSON
-from hfproxy.core.decision import decide
-from hfproxy.core.caveats import InScopes, Usage
-from hfproxy.core.push import RefUpdateReader
-from hfproxy.core.routes import Classification, Classified, NeedBody, NeedRefUpdates
-from hfproxy.core.scope import parse
-from hfproxy.core.table import SpecialRoute
+from hfproxy.core.hub import classify
+from hfproxy.core.policy.decision import Allow, AllowAnonymous, Deny
+from hfproxy.core.policy.access import Need
+from hfproxy.core.hub.strict_json import JSON
+from hfproxy.core.policy.decide import decide
+from hfproxy.core.policy.caveats import InScopes, Usage
+from hfproxy.core.git.push_commands import RefUpdateReader
+from hfproxy.core.hub.classify import Classification, Classified, NeedBody, NeedRefUpdates
+from hfproxy.core.policy.scope import parse
+from hfproxy.core.hub.route_table import SpecialRoute
 
 HERE = Path(__file__).parent
 USER = "me"
@@ -60,10 +61,10 @@ def accepted(vector: Vector) -> bool:
 def attempt(vector: Vector) -> Classification:
     """A vector's request, classified as far as it goes."""
     bill_to = vector.get("bill_to")
-    found = routes.classify(vector["method"], vector["target"], bill_to)
+    found = classify.classify(vector["method"], vector["target"], bill_to)
     match found:
         case NeedBody():
-            return routes.classify_body(
+            return classify.classify_body(
                 found, body(vector), vector.get("type", JSON), vector.get("encoding", ""), bill_to
             )
         case NeedRefUpdates():
@@ -71,7 +72,7 @@ def attempt(vector: Vector) -> Classification:
             assert commands is not None
             if isinstance(commands, Deny):
                 return commands
-            return commands.deny or routes.classified(found.route, commands.needs(found.target), bill_to)
+            return commands.deny or classify.classified(found.route, commands.needs(found.target), bill_to)
         case _:
             return found
 

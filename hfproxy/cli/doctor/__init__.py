@@ -3,11 +3,11 @@
 Every finding says what was found by looking or by trying, not what should be; what could not be tried is said to be so.
 """
 
-from hfproxy.cli.doctor import clear, clients, custody, isolation, sockets, upkeep
-from hfproxy.cli.doctor.facts import gather
+from hfproxy.cli.doctor import clients, installation, isolation, plaintext_tokens, sockets, token_checks
+from hfproxy.cli.doctor.context import gather
 from hfproxy.cli.doctor.report import CheckResult, DoctorReport, Mode, Severity
-from hfproxy.cli.options import CommandSpec
-from hfproxy.cli.render import print_error, show, show_json, show_table
+from hfproxy.cli.ui.arguments import CommandSpec
+from hfproxy.cli.ui.render import print_error, show, show_json, show_table
 
 SYNTAX = CommandSpec(
     "doctor",
@@ -43,12 +43,12 @@ def examine() -> DoctorReport:
     facts = gather()
     attempts = isolation.run_attacks(facts)
     found = [
-        *upkeep.findings(facts),
-        *custody.findings(facts),
+        *installation.findings(facts),
+        *token_checks.findings(facts),
         *isolation.findings(attempts, facts.mode),
         *sockets.findings(facts),
         *clients.findings(facts),
-        *clear.findings(facts),
+        *plaintext_tokens.findings(facts),
     ]
     return DoctorReport(facts.mode, found, attempts)
 

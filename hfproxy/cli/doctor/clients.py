@@ -8,11 +8,11 @@ import os
 import subprocess
 from collections.abc import Iterator, Mapping
 
-from hfproxy.cli.doctor.facts import Facts
+from hfproxy.cli.doctor.context import Facts
 from hfproxy.cli.doctor.report import CheckResult, Severity
-from hfproxy.cli.environment import CREDENTIAL_PREFIX, LOOPBACK, REMOVED_VARIABLES, machines
-from hfproxy.cli.git_environment import HUB
-from hfproxy.scan.tokens import PATTERNS
+from hfproxy.cli.run.environment import CREDENTIAL_PREFIX, LOOPBACK, REMOVED_VARIABLES, machines
+from hfproxy.cli.run.git_config import HUB
+from hfproxy.detect.patterns import PATTERNS
 
 # These do not hold a token; the others of UNSET do.
 DIVERTING = frozenset(

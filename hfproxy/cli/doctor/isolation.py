@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 
-from hfproxy.cli.doctor.facts import Facts
+from hfproxy.cli.doctor.context import Facts
 from hfproxy.cli.doctor.report import AttackOutcome, Attempt, CheckResult, Mode, Severity
 
 PROBE_SECONDS = 20
@@ -87,7 +87,7 @@ def _attempts(facts: Facts) -> dict[str, object]:
     """What the other process found; nothing of the daemon where there is none."""
     words = (str(facts.pid or 0), facts.config_dir, *writable_path_entries(facts))
     try:
-        found = json.loads(_child("hfproxy.cli.doctor.attempts", *words))
+        found = json.loads(_child("hfproxy.cli.doctor.attack_probe", *words))
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -6,7 +6,7 @@ from shlex import quote
 from urllib.parse import urlsplit
 
 from hfproxy import paths
-from hfproxy.cli.doctor.facts import Facts
+from hfproxy.cli.doctor.context import Facts
 from hfproxy.cli.doctor.report import CheckResult, Mode, Severity
 
 TCP_LISTEN = "0A"

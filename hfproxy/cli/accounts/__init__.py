@@ -1,0 +1,1 @@
+"""Commands on accounts, their tokens and the vault."""

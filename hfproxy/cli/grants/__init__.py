@@ -1,0 +1,1 @@
+"""Commands on grants, and on the state of the daemon."""

@@ -1,0 +1,1 @@
+"""The `allow` command, and a project's own configuration file."""

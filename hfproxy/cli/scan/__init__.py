@@ -1,0 +1,1 @@
+"""The `scan` command, and the migration of tokens into the vault."""

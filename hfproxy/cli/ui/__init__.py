@@ -1,0 +1,1 @@
+"""Reading arguments, asking, and printing, for every command."""

@@ -1,0 +1,45 @@
+"""Where the passphrase of a sealed vault comes from: an open descriptor, a file of ours alone, or the terminal."""
+
+from hfproxy import private_file
+from hfproxy.cli.ui import prompt
+from hfproxy.cli.ui.arguments import Arguments, Option
+from hfproxy.errors import HFProxyError, UsageError
+
+OPTIONS: tuple[Option, ...] = (
+    ("--passphrase-fd", "N", "read the passphrase from an open file descriptor"),
+    ("--passphrase-file", "FILE", "read it from a file that only you can open"),
+)
+
+
+Place = tuple[int | None, str | None]
+
+
+def source_of(arguments: Arguments, command: str) -> Place:
+    """The descriptor or the file; neither: the terminal.
+
+    Raises:
+        UsageError: two places were named, or it is no number.
+    """
+    descriptor, file = arguments.number("--passphrase-fd"), arguments.text("--passphrase-file")
+    if descriptor is not None and file is not None:
+        raise UsageError(f"--passphrase-fd and --passphrase-file exclude each other; see: hf-proxy {command} --help")
+    return descriptor, file
+
+
+def read_passphrase(place: Place, command: str, *, new: bool) -> str:
+    """The passphrase. On the terminal one that is to seal something is asked for twice.
+
+    Raises:
+        UsageError: there is no terminal, or the descriptor is not open.
+        HFProxyError: there is none in it, or the two that were typed differ.
+    """
+    descriptor, file = place
+    if descriptor is not None:
+        return prompt.from_descriptor(descriptor, "--passphrase-fd")
+    if file is not None:
+        return private_file.passphrase(file).reveal()
+    instead = f"hf-proxy {command} --passphrase-fd 3 3<FILE"
+    typed = prompt.read_hidden("Passphrase for a new vault" if new else "Passphrase of the vault", instead=instead)
+    if new and prompt.read_hidden("The same again", instead=instead) != typed:
+        raise HFProxyError(f"the two differ, nothing was changed; try again: hf-proxy {command}")
+    return typed

@@ -1,0 +1,1 @@
+"""The git wire protocol: ref updates, pack files, ref names."""

@@ -1,0 +1,1 @@
+"""HTTP messages: headers, size limits, and the search for an echoed token."""

@@ -1,0 +1,6 @@
+"""Limits on HTTP messages that both sides of the proxy keep."""
+
+from typing import Final
+
+# Signed storage addresses and xet tokens are long: 64 000 characters are documented (hub-wire §4).
+MAX_HEADER_BYTES: Final = 256 * 1024

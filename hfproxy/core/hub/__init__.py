@@ -1,0 +1,1 @@
+"""The Hub: from a request to the access that it attempts."""

@@ -1,0 +1,101 @@
+"""The answer to `whoami-v2`, made from the grant: whose it is, and what it may do, in the Hub's own shape.
+
+The Hub's own answer holds an e-mail address, billing and every organisation; tools need the name, the id and
+the organisations they may act for (hub-wire §7).
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from hfproxy.core.policy.access import Action
+from hfproxy.core.policy.grant import Grant
+from hfproxy.core.policy.scope import Scope
+
+READS = ("repo.content.read",)
+WRITES = (*READS, "repo.write")
+# The Hub has nothing finer than `repo.write` for most of our words (hub-wire §1.1).
+PERMISSIONS = {
+    Action.READ: READS,
+    Action.DISCUSS: ("discussion.write",),
+    Action.SETTINGS: (*WRITES, "repo.access.read"),
+    Action.INFER: ("inference.serverless.write",),
+    Action.ENDPOINTS: ("inference.endpoints.write",),
+    Action.JOBS: ("job.write",),
+    Action.WEBHOOKS: ("user.webhooks.write",),
+    Action.COLLECTIONS: ("collection.write",),
+    Action.BILLING: ("user.billing.read",),
+}
+ENTITIES = {
+    "models": "model",
+    "datasets": "dataset",
+    "spaces": "space",
+    "kernels": "kernel",
+    "buckets": "bucket",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a real whoami said about an account: names and ids only."""
+
+    user: str
+    user_id: str
+    fullname: str
+    orgs: tuple[tuple[str, str], ...]  # (name, id)
+
+
+def whoami_json(who: Identity, grant: Grant) -> dict[str, object]:
+    """The JSON of `GET /api/whoami-v2` for a grant."""
+    return {
+        "type": "user",
+        "id": who.user_id,
+        "name": who.user,
+        "fullname": who.fullname,
+        "avatarUrl": "",
+        "isPro": False,
+        "canPay": False,
+        "periodEnd": None,
+        "orgs": [_org(name, org_id) for name, org_id in who.orgs if _in_scope(name, grant.terms.scopes)],
+        "auth": {
+            "type": "access_token",
+            "expiresAt": _time(grant.expires_at),
+            "accessToken": {
+                "displayName": f"hf-proxy {grant.terms.label or grant.id}",
+                "role": "fineGrained",
+                "createdAt": _time(grant.minted_at),
+                "fineGrained": {
+                    "canReadGatedRepos": True,
+                    "global": [],
+                    "scoped": [_scoped(scope, who.user) for scope in grant.terms.scopes],
+                },
+            },
+        },
+    }
+
+
+def _in_scope(org: str, scopes: tuple[Scope, ...]) -> bool:
+    return any(scope.covers_namespace(org) for scope in scopes)
+
+
+def _org(name: str, org_id: str) -> dict[str, object]:
+    return {
+        "type": "org",
+        "id": org_id,
+        "name": name,
+        "fullname": name,
+        "avatarUrl": "",
+        "isEnterprise": False,
+    }
+
+
+def _scoped(scope: Scope, user: str) -> dict[str, object]:
+    name = "/".join(part for part in (scope.namespace or user, scope.name) if part and part != "*")
+    kind = ENTITIES.get(scope.type or "", "user") if scope.name else "user"
+    # The Hub's ids are 24 hexadecimal digits; ours say nothing but that two entities differ.
+    entity = {"_id": hashlib.sha256(str(scope).encode()).hexdigest()[:24], "type": kind, "name": name}
+    return {"entity": entity, "permissions": list(PERMISSIONS.get(scope.action, WRITES))}
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")

@@ -1,0 +1,1 @@
+"""Policy: from an access and a grant to a decision."""

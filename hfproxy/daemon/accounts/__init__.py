@@ -1,0 +1,1 @@
+"""Accounts: the vault's document and the tokens of open accounts."""

@@ -1,0 +1,1 @@
+"""The control socket: one request of a command, one answer."""

@@ -1,0 +1,1 @@
+"""Grants that are alive, their store on disk, and their leases on processes."""

@@ -1,0 +1,1 @@
+"""Listeners: from an accepted connection to an HTTP request."""

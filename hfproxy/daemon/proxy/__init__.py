@@ -1,0 +1,1 @@
+"""The data plane: from an HTTP request to a decision, and on to the Hub."""

@@ -1,0 +1,1 @@
+"""The Hub as a server: connections, requests with the token, responses."""

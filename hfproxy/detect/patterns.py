@@ -1,0 +1,178 @@
+"""What in a run of bytes is a token, and what only looks like one. Pure.
+
+A token is `hf_` or `api_org_` and 34 letters, maybe digits; `hf_oauth_` and `hf_jwt_` are longer (hub-wire §7). It is
+made by chance, and that tells it from an identifier, a digest in hexadecimal, or a placeholder in documentation: chance
+uses both cases, many different letters, and spells no words. No rule here misses more than one real token in 25,000.
+"""
+
+import base64
+import binascii
+import hashlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+from urllib.parse import unquote_to_bytes
+
+from hfproxy.core.http import token_echo
+from hfproxy.secret import Secret
+
+
+class TokenKind(StrEnum):
+    """What kind of token it is."""
+
+    USER = "user"
+    ORG = "org"
+    OAUTH = "oauth"
+    JWT = "jwt"
+    REFRESH = "refresh"
+
+
+class Encoding(StrEnum):
+    """How it is written."""
+
+    PLAIN = "plain"
+    BASE64 = "base64"
+    PERCENT = "percent"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A token, and the bytes that hold it; in base64 they hold what is around it as well."""
+
+    start: int
+    end: int
+    token: Secret
+    shape: TokenKind
+    form: Encoding = Encoding.PLAIN
+
+
+# No token is longer than this, and nothing that is looked at before one.
+LONGEST: Final = 8192
+# One literal prefix a pattern: for that `re` searches at the speed of memory (2.4 GB/s), for two it does not (0.16).
+PATTERNS: Final = (
+    re.compile(rb"hf_(?:[A-Za-z0-9]{30,80}(?![A-Za-z0-9_])|(?:oauth|jwt)_[A-Za-z0-9._-]{20,8000})"),
+    re.compile(rb"api_org_[A-Za-z0-9]{30,80}(?![A-Za-z0-9_])"),
+)
+# In a database a text begins where the one before ends, and nothing stands between.
+PACKED: Final = (
+    re.compile(rb"hf_(?:[A-Za-z0-9]{34}|(?:oauth|jwt)_[A-Za-z0-9._-]{20,8000})"),
+    re.compile(rb"api_org_[A-Za-z0-9]{34}"),
+)
+SHAPES: Final = (
+    (b"hf_oauth_", TokenKind.OAUTH),
+    (b"hf_jwt_", TokenKind.JWT),
+    (b"hf_", TokenKind.USER),
+    (b"api_org_", TokenKind.ORG),
+)
+# What may stand before a token: no letter, digit or underscore, but such as end an escape: `%3D`, `\n`, a colour.
+BEFORE: Final = re.compile(
+    rb"(?:\A|[^A-Za-z0-9_]|%[0-9A-Fa-f]{2}|\\[abefnrtv0]|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}"
+    rb"|(?:\x1b|\\x1b|\\u001b|\\e|\\033)\[[0-9;]{0,8}m)\Z"
+)
+BEFORE_BYTES: Final = 16
+FEWEST_LETTERS: Final = 12
+WORDS: Final = re.compile(
+    rb"token|secret|example|placehold|redact|replace|changeme|dummy|huggingface|password|abcdefg|1234567|qwerty"
+)
+CAMEL_CASE: Final = re.compile(rb"[a-z0-9]*(?:[A-Z][a-z]+[0-9]*)+")
+CAPITAL: Final = re.compile(rb"[A-Z]")
+# Chance makes 34 letters look like words of five once in 25,000 times; the others have more than 34.
+WORD_LETTERS: Final = 5
+SHORT_WORD_LETTERS: Final = 4
+LONG: Final = frozenset({b"hf_oauth_", b"hf_jwt_"})
+PARTS: Final = re.compile(rb"[._-]+")
+REPEATED: Final = re.compile(rb"(.)\1{4}")
+
+# Digits of base64 that `hf_` and `api_org_` make by themselves, wherever they begin.
+BASE64_SIGNS: Final = tuple({*token_echo.patterns("hf_"), *token_echo.patterns("api_org_")} - {b"hf_", b"api_org_"})
+BASE64_RUN: Final = re.compile(rb"[A-Za-z0-9+/_-]{40,}={0,2}")
+PERCENT_SIGN: Final = b"%5"
+PERCENT: Final = re.compile(
+    rb"(?:hf|api%5[Ff]org)%5[Ff](?:[A-Za-z0-9]{30,80}(?![A-Za-z0-9_])|(?:oauth|jwt)%5[Ff][\w.%-]{20,8000})"
+)
+
+
+def find_plain(data: bytes) -> Iterator[Match]:
+    """The tokens that stand there as they are, in no particular order."""
+    for pattern in PATTERNS:
+        for match in pattern.finditer(data):
+            text = match[0].rstrip(b"._-")
+            start = match.start()
+            if looks_random(text) and BEFORE.search(data, max(0, start - BEFORE_BYTES), start):
+                yield Match(start, start + len(text), Secret(text.decode("ascii")), shape_of(text))
+
+
+def find_unbounded(data: bytes) -> Iterator[Match]:
+    """The tokens in what is no text, where nothing tells where they begin and end."""
+    for pattern in PACKED:
+        for match in pattern.finditer(data):
+            if looks_random(match[0]):
+                yield Match(match.start(), match.end(), Secret(match[0].decode("ascii")), shape_of(match[0]))
+
+
+def find_encoded(data: bytes) -> Iterator[Match]:
+    """The tokens inside of base64 and of percent-encoded text: for small files where that is done."""
+    if PERCENT_SIGN in data:
+        for match in PERCENT.finditer(data):
+            yield from _inside(unquote_to_bytes(match[0]), match.start(), match.end(), Encoding.PERCENT)
+    if token_echo.occurs(BASE64_SIGNS, data):
+        for match in BASE64_RUN.finditer(data):
+            yield from _inside(unbase64(match[0]), match.start(), match.end(), Encoding.BASE64)
+
+
+def _inside(text: bytes, start: int, end: int, form: Encoding) -> Iterator[Match]:
+    for hit in find_plain(text):
+        yield Match(start, end, hit.token, hit.shape, form)
+
+
+def unbase64(run: bytes) -> bytes:
+    """What a run of base64 in either alphabet says; nothing where it is none."""
+    digits = run.rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
+    try:
+        return base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+    except binascii.Error:
+        return b""
+
+
+def shape_of(text: bytes) -> TokenKind:
+    """By its prefix."""
+    return next((shape for prefix, shape in SHAPES if text.startswith(prefix)), TokenKind.USER)
+
+
+def looks_random(text: bytes) -> bool:
+    """Whether what follows the prefix was made by chance and not by a person."""
+    prefix = next(prefix for prefix, _ in SHAPES if text.startswith(prefix))
+    # A long one has parts, and so has a name: `hf_oauth_redirect_uri`.
+    body = max(PARTS.split(text[len(prefix) :]), key=len)
+    return (
+        len(set(body)) >= FEWEST_LETTERS
+        and body.lower() != body != body.upper()
+        and REPEATED.search(body) is None
+        and WORDS.search(body.lower()) is None
+        and not _is_camel_case(body, SHORT_WORD_LETTERS if prefix in LONG else WORD_LETTERS)
+    )
+
+
+def _is_camel_case(body: bytes, letters: int) -> bool:
+    """Words with a capital each, of so many letters on average."""
+    return CAMEL_CASE.fullmatch(body) is not None and letters * len(CAPITAL.findall(body)) <= len(body)
+
+
+def fingerprint(token: Secret) -> str:
+    """Eight digits that are the same wherever the same token lies, and say nothing about it."""
+    return digest(token)[:8]
+
+
+def digest(token: Secret) -> str:
+    """SHA-256, in hexadecimal: what two who know a token compare."""
+    return hashlib.sha256(token.reveal().encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def redacted(text: str) -> str:
+    """A path or a name without the tokens in it."""
+    data = text.encode("utf-8", "surrogateescape")
+    for hit in sorted(find_plain(data), key=lambda hit: hit.start, reverse=True):
+        data = data[: hit.start] + f"<{fingerprint(hit.token)}>".encode() + data[hit.end :]
+    return data.decode("utf-8", "surrogateescape")
