@@ -12,8 +12,7 @@ from strategies import law
 
 from hfproxy.cli.journal import chain
 from hfproxy.cli.journal.chain import BEGINNING, CLOCK_TOLERANCE_S
-from hfproxy.core.audit import chain
-from hfproxy.core.audit.chain import ChainHead
+from hfproxy.core.audit.chain import ChainHead, append_link, head_after, mac_matches
 from hfproxy.errors import JournalError
 
 KEY = b"a key"
@@ -30,7 +29,7 @@ def written(
     """Lines without their newlines; the first has no MAC, like the first login."""
     lines = []
     for number, event in enumerate(events):
-        line, head = chain.append_link(event, head, key if number else None)
+        line, head = append_link(event, head, key if number else None)
         lines.append(line[:-1])
     return lines, head
 
@@ -107,7 +106,7 @@ def test_every_two_swapped_bytes_are_found() -> None:
 
 
 def test_every_dropped_doubled_swapped_or_inserted_line_is_found() -> None:
-    stranger = chain.append_link({"at": 9}, ChainHead())[0][:-1]
+    stranger = append_link({"at": 9}, ChainHead())[0][:-1]
     for place in range(len(LINES)):
         assert is_found(LINES[:place] + LINES[place + 1 :])
         for again in range(len(LINES) + 1):
@@ -117,7 +116,7 @@ def test_every_dropped_doubled_swapped_or_inserted_line_is_found() -> None:
             changed[place], changed[other] = changed[other], changed[place]
             assert is_found(changed)
     for place in range(len(LINES) + 1):
-        for inserted in (stranger, b"", b"{}", chain.append_link({"at": 9}, END)[0][:-1]):
+        for inserted in (stranger, b"", b"{}", append_link({"at": 9}, END)[0][:-1]):
             assert is_found([*LINES[:place], inserted, *LINES[place:]])
 
 
@@ -136,12 +135,12 @@ def why(*files: list[bytes]) -> str:
 
 
 def test_a_line_sealed_again_after_a_change_breaks_at_the_next() -> None:
-    forged = chain.append_link({**EVENTS[1], "grant": "b"}, chain.head_after(LINES[0]))[0][:-1]
+    forged = append_link({**EVENTS[1], "grant": "b"}, head_after(LINES[0]))[0][:-1]
     assert "does not follow" in why([LINES[0], forged, LINES[2]])
 
 
 def test_a_missing_line_a_swap_and_a_fork_are_told_apart() -> None:
-    other = chain.append_link({"at": 3}, chain.head_after(LINES[1]))[0][:-1]
+    other = append_link({"at": 3}, head_after(LINES[1]))[0][:-1]
     assert "has the number 3: what was between is missing" in why([LINES[0], LINES[2]])
     assert "has the number 3: what was between is missing" in why([LINES[0], LINES[2], LINES[1]])
     assert "a fork, or an entry twice" in why([*LINES, LINES[2]])
@@ -150,7 +149,7 @@ def test_a_missing_line_a_swap_and_a_fork_are_told_apart() -> None:
 
 
 def test_two_files_that_follow_the_same_are_a_fork_that_names_both() -> None:
-    other, _ = written([{"at": 3}, {"at": 4}], chain.head_after(LINES[1]))
+    other, _ = written([{"at": 3}, {"at": 4}], head_after(LINES[1]))
     assert why(LINES[:2], LINES[2:], other) == "a fork: it and file 1 both follow entry 2"
     assert why(LINES, written(EVENTS)[0]) == "a fork: it and file 0 both follow entry 0"
 
@@ -259,7 +258,7 @@ def test_whatever_the_writer_writes_the_stranger_follows(events: list[dict[str, 
     assert (followed.seq, followed.hash) == (end.seq, end.hash)
     for entry, event in zip(map(chain.read, lines), events, strict=True):
         assert (entry.at, entry.kind) == (event.get("at"), event.get("kind"))
-        assert not entry.mac or chain.mac_matches(entry.digest, entry.mac, key or b"")
+        assert not entry.mac or mac_matches(entry.digest, entry.mac, key or b"")
 
 
 def test_it_shares_no_code_with_the_writer() -> None:

@@ -17,7 +17,7 @@ PLACES = InstallPaths("/opt/hf-proxy/bin/python", "/etc/hf-proxy", "/var/lib/hf-
 ADDRESS = "127.0.0.1:4880"
 
 
-def units(directory: Path) -> dict[str, str]:
+def texts(directory: Path) -> dict[str, str]:
     return {target.name: text for target, text in units.texts(directory, PLACES, ADDRESS)}
 
 
@@ -27,13 +27,13 @@ def directory(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_no_place_is_left_open(directory: Path) -> None:
-    for text in units(directory).values():
+    for text in texts(directory).values():
         assert not re.search(r"@[A-Z]+@", text)
 
 
 def test_the_two_sockets_have_the_names_that_the_daemon_knows(directory: Path) -> None:
     """Sockets of one unit share its FileDescriptorName=, so each has a unit."""
-    written = units(directory)
+    written = texts(directory)
     for name, passed in (("hf-proxy.socket", "control"), ("hf-proxy-data.socket", "data")):
         assert re.findall(r"^FileDescriptorName=(.*)$", written[name], re.M) == [passed]
         assert len(re.findall(r"^Listen", written[name], re.M)) == 1
@@ -44,7 +44,7 @@ def test_the_two_sockets_have_the_names_that_the_daemon_knows(directory: Path) -
 @pytest.mark.parametrize(("kind", "most"), [("--system", 1.5), ("--user", 6.4)])
 def test_a_unit_is_exposed_no_more_than_the_readme_says(tmp_path: Path, kind: str, most: float) -> None:
     """As systemd counts it, 0 to 10. What is missing to 0 would blind peer look-ups, or is not a user's manager's to do."""
-    text = units(SYSTEM_DIRECTORY if kind == "--system" else tmp_path)["hf-proxy.service"]
+    text = texts(SYSTEM_DIRECTORY if kind == "--system" else tmp_path)["hf-proxy.service"]
     unit = tmp_path / "hf-proxy.service"
     unit.write_text(text.replace(PLACES.python, "/usr/bin/env"))
     command = ["systemd-analyze", kind, "security", "--offline=true", "--no-pager", str(unit)]
@@ -59,7 +59,7 @@ def test_a_unit_is_exposed_no_more_than_the_readme_says(tmp_path: Path, kind: st
 
 def test_nothing_that_would_hide_other_processes_or_users_is_in_them(directory: Path) -> None:
     """Peer look-ups need both: the uid behind a connection, and /proc."""
-    text = units(directory)["hf-proxy.service"]
+    text = texts(directory)["hf-proxy.service"]
     set_ = set(re.findall(r"^([A-Za-z]+)=", text, re.M))
     assert not set_ & {"PrivateUsers", "ProtectProc", "ProcSubset", "PrivateNetwork", "PrivatePIDs", "DynamicUser"}
     if directory != SYSTEM_DIRECTORY:  # in a user's manager these need a user namespace of their own (systemd.exec(5))
@@ -97,7 +97,7 @@ class TestState:
                 target.unlink()
 
     def test_the_address_is_found_again(self, tmp_path: Path) -> None:
-        assert units.address_in(units(tmp_path)["hf-proxy-data.socket"]) == ("127.0.0.1", 4880)
+        assert units.address_in(texts(tmp_path)["hf-proxy-data.socket"]) == ("127.0.0.1", 4880)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to own what only root may change")

@@ -295,11 +295,11 @@ def test_a_report_of_any_length_is_cut_into_packets_and_its_words_are_bounded() 
 REFUSES = f"""#!{sys.executable} -I
 import subprocess, sys
 sys.path.insert(0, {str(ROOT)!r})
-from hfproxy.core.push import CommandReader
+from hfproxy.core.git.push_commands import RefUpdateReader
 refs = subprocess.run(["git", "receive-pack", "--advertise-refs", sys.argv[-1]], stdout=subprocess.PIPE, check=True)
 sys.stdout.buffer.write(refs.stdout)
 sys.stdout.buffer.flush()
-reader = CommandReader()
+reader = RefUpdateReader()
 while (found := reader.feed(sys.stdin.buffer.read1())) is None:
     pass
 sys.stdout.buffer.write(found.refusal("hf-proxy: 'delete:me/a' is not in the credential's scope"))

@@ -129,7 +129,7 @@ def test_its_environment_was_cleaned_before_it_began(tmp_path: Path) -> None:
 
 HARDENED = """
 import os, resource, sys
-from hfproxy.daemon import hardening
+from hfproxy.daemon.runtime import hardening
 hardening.harden()
 print(open("/proc/self/status").read().split("Umask:")[1].split()[0], resource.getrlimit(resource.RLIMIT_CORE))
 with open(sys.argv[1], "w"): pass

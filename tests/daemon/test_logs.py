@@ -87,7 +87,7 @@ def test_numbers_stay_numbers(value: object) -> None:
 # Everything that the process writes, in a process of its own, since logging is set up for a whole process.
 PROGRAM = """
 import asyncio, logging, sys, structlog
-from hfproxy.daemon import logs
+from hfproxy.daemon.runtime import logs
 from hfproxy.secret import Secret
 token = sys.argv[1]
 logs.set_up(sys.argv[2])

@@ -140,13 +140,13 @@ def test_is_left_for_a_person(file: Path, make: Callable[[Path], str]) -> None:
 
 FULL = """
 import resource, sys
-from hfproxy.scan import scrub
-from hfproxy.scan.places import Kind
+from hfproxy.detect.kinds import LocationKind
+from hfproxy.scan import rewrite_file
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (4, 4))
 try:
-    scrub.scrub([sys.argv[1]], Kind.FILE, lambda token: True)
-except scrub.ByHandError as error:
+    rewrite_file.redact_file([sys.argv[1]], LocationKind.FILE, lambda token: True)
+except rewrite_file.ManualEditError as error:
     print(error)
 """
 
@@ -161,8 +161,8 @@ def test_a_file_that_cannot_be_written_whole_is_not_written(file: Path) -> None:
 
 CHANGED = """
 import os, sys
-from hfproxy.scan import scrub
-from hfproxy.scan.places import Kind
+from hfproxy.detect.kinds import LocationKind
+from hfproxy.scan import rewrite_file
 
 path = sys.argv[1]
 fsync = os.fsync
@@ -174,8 +174,8 @@ def change_first(fd):
 
 os.fsync = change_first
 try:
-    scrub.scrub([path], Kind.FILE, lambda token: True)
-except scrub.ByHandError as error:
+    rewrite_file.redact_file([path], LocationKind.FILE, lambda token: True)
+except rewrite_file.ManualEditError as error:
     print(error)
 """
 

@@ -42,7 +42,7 @@ opened = []
 sys.addaudithook(lambda event, words: opened.append(words[0]) if event == "open" else None)
 from hfproxy.scan.globs import Globs
 from hfproxy.scan.walk import Walk
-Walk(Globs([])).look(sys.argv[1])
+Walk(Globs([])).scan(sys.argv[1])
 print([path for path in opened if str(path).startswith(sys.argv[1] + "/")])
 """
 
@@ -83,7 +83,7 @@ from hfproxy.scan.walk import Walk
 if os.geteuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 scan = Walk(Globs([]))
-scan.look(sys.argv[1])
+scan.scan(sys.argv[1])
 print(scan.seen.denied, sorted(scan.findings))
 """
 
@@ -138,7 +138,7 @@ def test_what_is_excluded_is_counted(tmp_path: Path) -> None:
 def test_tokens_across_the_seams_of_a_large_file_are_found_once_each(tmp_path: Path) -> None:
     """Seams are where a piece ends, and where the overlap with the next one begins."""
     data = bytearray(b"some text\n" * 5_000_000)
-    seams = [walk.PIECE_BYTES * number + walk.reading.HEAD_BYTES for number in (1, 2)]
+    seams = [walk.PIECE_BYTES * number + walk.find.HEAD_BYTES for number in (1, 2)]
     places = [
         seam + shift for seam in seams for shift in (-patterns.LONGEST - 100, -patterns.LONGEST, -200, -120, -45, 0, 60)
     ]

@@ -243,11 +243,11 @@ class TestACrash:
     CODE = """
 import os, sys
 from pathlib import Path
-from hfproxy import durable
+from hfproxy import atomic_file
 from hfproxy.secret import Secret
 from hfproxy.vault.envelope import Cost
 from hfproxy.vault.keyring_vault import KeyringVault
-from hfproxy.vault.os_keyring import KeyringItem
+from hfproxy.vault.keyring_item import KeyringItem
 what, mark, last, after = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4] == "after"
 steps = 0
 def dying(call):
@@ -262,7 +262,7 @@ def dying(call):
         return result
     return step
 KeyringItem.read, KeyringItem.write = dying(KeyringItem.read), dying(KeyringItem.write)
-durable.write, durable.remove = dying(durable.write), dying(durable.remove)
+atomic_file.write, atomic_file.remove = dying(atomic_file.write), dying(atomic_file.remove)
 vault = KeyringVault(KeyringItem(), mark, Cost(8, 1, 1), Cost(8, 1, 1))
 getattr(vault, what)(Secret("correct horse"))
 """
