@@ -26,19 +26,21 @@ ready = $(1)/ready-$(shell { cat $(2); echo "$(BASE) $(CURDIR)"; } | cksum | cut
 in_venvs = $(call ready,.venvs/$(1),requirements/$(1).txt)
 VENV_READY := $(call ready,$(VENV),requirements/test.txt)
 LINT_READY := $(call in_venvs,lint)
+DOCS_READY := $(call in_venvs,docs)
 HUB24_READY := $(call in_venvs,hub24)
 NODE_READY := $(call ready,$(NODE)/node_modules,$(NODE)/package-lock.json)
 # Without Node.js its client's tests are listed as not run.
 CLIENTS_READY := $(foreach name,$(CLIENTS),$(call in_venvs,$(name))) $(if $(shell command -v npm),$(NODE_READY))
 
-.PHONY: help demo test lint bench figures coverage drift man requirements clean
+.PHONY: help demo test lint bench figures coverage docs drift man requirements clean
 
 help:
 	@echo "make demo      the product at work, with a made-up account and no network"
 	@echo "make test      everything CI runs"
 	@echo "make bench     what everything costs, the data plane beside nginx and mitmproxy (needs nginx, wrk, an idle machine)"
-	@echo "make figures   what was measured goes from build/ into the README"
+	@echo "make figures   what was measured goes from build/ into docs/guide/performance.md"
 	@echo "make coverage  which lines the tests do not run"
+	@echo "make docs      the documentation as a site in build/site; fails on a broken link"
 	@echo "make man       the manual pages, from what the commands say of themselves"
 	@echo "make drift     OPENAPI=FILE: what the Hub has that the route table has not, and the other way round"
 
@@ -69,6 +71,9 @@ coverage: $(VENV_READY) $(CLIENTS_READY)
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report --skip-covered --show-missing
 
+docs: $(DOCS_READY)
+	@.venvs/docs/bin/mkdocs build --quiet --strict --clean
+
 man: $(VENV_READY)
 	@PYTHONPATH=. $(VENV)/bin/python tests/toolchain/manual.py
 
@@ -78,7 +83,7 @@ drift: $(VENV_READY)
 # New pins, a week old at least: what is malicious is mostly found by then. Needs `uv` and `npm`. Written afresh, because uv takes
 # hashes over from what it finds; from the package index alone, because a mirror may not know the files for other systems.
 requirements:
-	@for name in runtime test lint mitmproxy $(CLIENTS); do \
+	@for name in runtime test lint docs mitmproxy $(CLIENTS); do \
 		uv pip compile --no-config --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 			--no-emit-index-url --no-emit-find-links --emit-build-options --exclude-newer "1 week" \
 			requirements/$$name.in -o requirements/$$name.new >/dev/null; \
@@ -100,7 +105,7 @@ $(call in_venvs,$(1)):
 	$$(call environment,.venvs/$(1),$(1))
 	@touch $$@
 endef
-$(foreach name,lint mitmproxy $(CLIENTS),$(eval $(call rule_in_venvs,$(name))))
+$(foreach name,lint docs mitmproxy $(CLIENTS),$(eval $(call rule_in_venvs,$(name))))
 
 $(NODE_READY):
 	@echo "setting up $(NODE) (once)"

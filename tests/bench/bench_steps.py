@@ -21,7 +21,7 @@ from rig import SMALL, Rig  # noqa: E402
 
 CONNECTIONS = 16
 TICK = os.sysconf("SC_CLK_TCK")
-# What is in each, for the README.
+# The work of each step, for docs/guide/performance.md.
 MEANING = {
     "parse": "reading the request's head",
     "classify": "which route it is, and what it needs",

@@ -1,6 +1,6 @@
-"""The figures of the data plane as a table and a picture: `bench_proxy.py` writes both into build/, this puts them in place.
+"""The figures of the data plane as a table and a picture: `bench_proxy.py` writes both into build/, this module publishes them.
 
-    python tests/bench/figures.py        what is in build/ goes into README.md and tests/bench/figures.svg
+    python tests/bench/figures.py        copies build/ into docs/guide/performance.md and docs/images/figures.svg
 
 Rows may be measured one at a time: build/bench.json keeps of each what was measured last, and when.
 """
@@ -16,8 +16,8 @@ from xml.sax.saxutils import escape
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
-README = ROOT / "README.md"
-PICTURE = ROOT / "tests" / "bench" / "figures.svg"
+PAGE = ROOT / "docs" / "guide" / "performance.md"
+PICTURE = ROOT / "docs" / "images" / "figures.svg"
 HEADINGS = "| row | what | min | median | max | to reach | |\n|---|---|---|---|---|---|---|\n"
 # The picture, in pixels; what lies outside of its scale is drawn at its edge.
 WIDTH, LEFT, RIGHT, TOP, LINE = 860, 400, 830, 34, 24
@@ -169,11 +169,11 @@ def _around(name: str) -> re.Pattern[str]:
 
 
 def main() -> None:
-    """Put what was measured into the README and beside the bench."""
+    """Copy the measured tables and the picture from build/ into the documentation."""
     for name in ("figures", "steps"):
         made = BUILD / f"{name}.md"
         if made.exists():
-            README.write_text(replaced(README.read_text(), name, made.read_text()))
+            PAGE.write_text(replaced(PAGE.read_text("utf-8"), name, made.read_text()), "utf-8")
     if (BUILD / "figures.svg").exists():
         PICTURE.write_text((BUILD / "figures.svg").read_text())
 

@@ -42,7 +42,7 @@ def test_the_two_sockets_have_the_names_that_the_daemon_knows(directory: Path) -
 
 @pytest.mark.needs("systemd-analyze")
 @pytest.mark.parametrize(("kind", "most"), [("--system", 1.5), ("--user", 6.4)])
-def test_a_unit_is_exposed_no_more_than_the_readme_says(tmp_path: Path, kind: str, most: float) -> None:
+def test_a_unit_is_exposed_no_more_than_the_guide_says(tmp_path: Path, kind: str, most: float) -> None:
     """As systemd counts it, 0 to 10. What is missing to 0 would blind peer look-ups, or is not a user's manager's to do."""
     text = texts(SYSTEM_DIRECTORY if kind == "--system" else tmp_path)["hf-proxy.service"]
     unit = tmp_path / "hf-proxy.service"
@@ -54,7 +54,7 @@ def test_a_unit_is_exposed_no_more_than_the_readme_says(tmp_path: Path, kind: st
     match = re.search(r"Overall exposure level for \S+: ([0-9.]+)", done.stdout)
     assert match, done.stderr
     assert float(match[1]) <= most
-    assert f"{kind.removeprefix('--')} unit {most}" in (ROOT / "README.md").read_text("utf-8")
+    assert f"{kind.removeprefix('--')} unit {most}" in (ROOT / "docs" / "guide" / "install.md").read_text("utf-8")
 
 
 def test_nothing_that_would_hide_other_processes_or_users_is_in_them(directory: Path) -> None:

@@ -1,7 +1,7 @@
 """The isolation table: what a program of the same user gets in each mode, attacked for real.
 
 The daemon, the user and the attacker are ordinary users of the system. The outcome of an attack is judged by what it
-brought home, and compared with the README, so that the table there cannot say what is not so. Every attack is also
+brought home, and compared with docs/guide/modes.md, so that the table there cannot be wrong. Every attack is also
 made where nothing stops it, or its failure would mean nothing.
 """
 
@@ -25,15 +25,15 @@ from end_to_end.client import CANARY
 from end_to_end.dedicated_settlement import DedicatedMode
 from end_to_end.settlements import PASSPHRASE, SealedKeyringMode, SealedMode, Settlement, UserMode, any_size
 
-README = Path(__file__).parents[2] / "README.md"
+MODES_PAGE = Path(__file__).parents[2] / "docs" / "guide" / "modes.md"
 MODES = {"user": UserMode, "sealed": SealedMode, "sealed-keyring": SealedKeyringMode, "dedicated": DedicatedMode}
 ATTACKS = ("keyring", "environ", "mem", "ptrace", "core", "socket", "config", "path")
 pytestmark = [pytest.mark.timeout(300), pytest.mark.needs("useradd", "userdel")]
 
 
 def table() -> dict[str, dict[str, str]]:
-    """Attack → mode → what the README says it gets."""
-    rows = re.findall(r"^\| `(\w+)`[^|]*\|([^|]*)\|([^|]*)\|([^|]*)\|$", README.read_text(), re.MULTILINE)
+    """Attack → mode → what it gets, according to the page."""
+    rows = re.findall(r"^\| `(\w+)`[^|]*\|([^|]*)\|([^|]*)\|([^|]*)\|$", MODES_PAGE.read_text("utf-8"), re.MULTILINE)
     return {
         attack: dict(zip(("user", "sealed", "dedicated"), map(str.strip, cells), strict=True))
         for attack, *cells in rows

@@ -1,4 +1,4 @@
-"""What `make bench` shows of its figures, and that the README shows all of them."""
+"""The figures that `make bench` shows, and that docs/guide/performance.md shows all of them."""
 
 from xml.etree import ElementTree
 
@@ -6,7 +6,7 @@ import pytest
 from bench import bench_proxy, figures
 
 ROWS = tuple(bench_proxy.ROWS)
-README = figures.README.read_text("utf-8")
+PAGE = figures.PAGE.read_text("utf-8")
 FASTER = figures.Figure("small", "requests a second, × nginx", (0.25, 1.0, 2.0), 0.5, True, "2026-01-02")
 SMALLER = figures.Figure("idle", "resident <memory>, MiB", (32.0, 128.0, 256.0), 64, False, "2026-01-03")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -76,17 +76,17 @@ def test_the_text_between_two_comments_is_replaced_and_nothing_else() -> None:
     assert figures.replaced(text, "x", "n\\1w\n") == "a\n<!-- x -->\nn\\1w\n<!-- end of x -->\nb\n"
 
 
-def test_the_readme_has_every_row_of_the_bench_and_no_other() -> None:
-    table = figures.between(README, "figures")
+def test_the_page_has_every_row_of_the_bench_and_no_other() -> None:
+    table = figures.between(PAGE, "figures")
     assert table.startswith(figures.HEADINGS)
     named = [line.split("`")[1] for line in table.splitlines()[2:]]
     assert tuple(dict.fromkeys(named)) == ROWS
 
 
-def test_the_picture_has_every_figure_of_the_readme() -> None:
+def test_the_picture_has_every_figure_of_the_page() -> None:
     texts = [text.text or "" for text in ElementTree.fromstring(figures.PICTURE.read_text("utf-8")).iter(f"{SVG}text")]
     shown = texts[len(figures.TICKS) :]
-    lines = [line.split(" | ") for line in figures.between(README, "figures").splitlines()[2:]]
+    lines = [line.split(" | ") for line in figures.between(PAGE, "figures").splitlines()[2:]]
     assert len(shown) == len(lines)
     for text, (row, name, *_) in zip(shown, lines, strict=True):
         assert text.startswith(f"{row.split('`')[1]}: {name}")

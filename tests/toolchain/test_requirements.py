@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LISTS = ["runtime", "test", "lint", "hub036", "hub133", "hub24", "libraries"]
+LISTS = ["runtime", "test", "lint", "docs", "hub036", "hub133", "hub24", "libraries"]
 PIN = re.compile(
     r"^(?P<name>[a-z0-9-]+)==(?P<version>[^\s;]+)(?: ; [^\\]+)?((?: \\\n +--hash=sha256:[0-9a-f]{64})+)\n", re.M
 )

@@ -128,7 +128,7 @@ def test_a_name_that_is_none_ends_it_and_says_where_names_are(name: str) -> None
         find(name)
 
 
-def test_the_readme_has_every_step() -> None:
-    _, _, *lines = figures.between(figures.README.read_text("utf-8"), "steps").splitlines()
+def test_the_page_has_every_step() -> None:
+    _, _, *lines = figures.between(figures.PAGE.read_text("utf-8"), "steps").splitlines()
     assert [line.split(" | ")[0].removeprefix("| ") for line in lines] == [*STEPS, "rest", "all"]
     assert [*bench_steps.MEANING] == [*STEPS, "rest"]
