@@ -72,7 +72,7 @@ coverage: $(VENV_READY) $(CLIENTS_READY)
 	@$(VENV)/bin/coverage report --skip-covered --show-missing
 
 docs: $(DOCS_READY)
-	@.venvs/docs/bin/mkdocs build --quiet --strict --clean
+	@.venvs/docs/bin/python tests/toolchain/docs_site.py
 
 man: $(VENV_READY)
 	@PYTHONPATH=. $(VENV)/bin/python tests/toolchain/manual.py
