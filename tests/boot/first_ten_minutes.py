@@ -1,6 +1,6 @@
 """The first ten minutes with hf-proxy, as a new user has them: within the booted Debian, in a session of hers.
 
-What she types is what the README says; the keyring, systemd and the client are real, the Hub is ours. Says each step
+What she types is what docs/guide says; the keyring, systemd and the client are real, the Hub is ours. Says each step
 and what it came to. Exits 1 at the first thing that does not hold.
 """
 

@@ -1,5 +1,6 @@
 """The examples of README.md and docs/guide: they parse in bash, zsh and fish, name commands and options that exist, and the
-README's five commands print what it says, in each of the three shells, against a real daemon.
+README's five commands print what it says, in each of the three shells, against a real daemon. So do the guide's examples run that need
+nothing but a daemon.
 """
 
 import fcntl
@@ -31,6 +32,18 @@ LANGUAGES = {"sh": ("bash", "zsh", "fish"), "bash": ("bash", "zsh"), "fish": ("f
 NO_COMMANDS = {"text", "toml", "json", "yaml"}
 MOST_LINES = 150
 PLAYED = "Five commands"
+# The blocks of the guide that need a daemon and an account, but no service manager, keyring, container or person: page and first words.
+RUNNABLE = [
+    ("audit", "hf-proxy audit\n"),
+    ("audit", "hf-proxy audit report"),
+    ("audit", "hf-proxy audit verify"),
+    ("audit", "hf-proxy audit anchor"),
+    ("editors-and-notebooks", 'eval "$(hf-proxy env'),
+    ("editors-and-notebooks", "hf-proxy env --shell fish"),
+    ("git", "git config --global url."),
+    ("incident-response", "hf-proxy audit report"),
+    ("sealed-and-headless", "sh -c 'umask 077"),
+]
 TOKEN = made_up()
 PROMPT = b"Token for account 'default'"
 
@@ -66,6 +79,14 @@ def test_an_example_can_be_pasted(block: Block) -> None:
     assert not re.search(r"^\$ ", block.text, re.MULTILINE)
     bare = re.sub(r"'[^']*'", "", block.text)
     assert "*" not in bare
+
+
+def test_make_targets_exist() -> None:
+    phony = re.search(r"^\.PHONY: (.*)$", (README.parent / "Makefile").read_text("utf-8"), re.MULTILINE)
+    used = {word for block in SHELL_BLOCKS for word in re.findall(r"^make (\w+)", block.text, re.MULTILINE)}
+    used |= {word for page in (README, *GUIDE) for word in re.findall(r"`make (\w+)", prose(page))}
+    assert phony
+    assert {"demo", "test", "docs"} <= used <= set(phony[1].split())
 
 
 def test_commands_and_options_exist() -> None:
@@ -137,8 +158,27 @@ def test_the_commands_of_the_readme_print_what_it_says(
     environment = surroundings(house, hub, tmp_path / "bin", Path(interpreter("hub24")).parent)
     for commands, output in pairs:
         assert (commands.language, output.language) == ("sh", "text")
-        printed = run([*SHELLS[shell], "-c", commands.text], environment, home)
+        _, printed = run([*SHELLS[shell], "-c", commands.text], environment, home)
         assert even(printed, hub, house) == even(output.text, hub, house), commands
+
+
+@pytest.mark.needs("git")
+@pytest.mark.parametrize("shell", SHELLS)
+def test_the_runnable_examples_of_the_guide_succeed(
+    shell: str, house: House, hub: FakeHub, tmp_path: Path, interpreter: Callable[[str], str]
+) -> None:
+    house.login(TOKEN)
+    environment = surroundings(house, hub, tmp_path / "bin", Path(interpreter("hub24")).parent)
+    for page, first in RUNNABLE:
+        (block,) = [one for one in SHELL_BLOCKS if one.page.stem == page and one.text.startswith(first)]
+        if shell not in LANGUAGES[block.language]:
+            continue
+        sets_environment = "hf-proxy env" in block.text
+        script = block.text + (
+            'test "$HF_ENDPOINT" = "' + house.status()["endpoint"] + '"\n' if sets_environment else ""
+        )
+        done = run([*SHELLS[shell], "-c", script], environment, tmp_path / "house" / "home")
+        assert (str(block), done[0]) == (str(block), 0), done[1]
 
 
 def surroundings(house: House, hub: FakeHub, programs: Path, clients: Path) -> dict[str, str]:
@@ -152,8 +192,8 @@ def surroundings(house: House, hub: FakeHub, programs: Path, clients: Path) -> d
     return {**house.env, **trusted, **quiet, "PATH": f"{programs}:{os.environ['PATH']}"}
 
 
-def run(command: list[str], environment: dict[str, str], directory: Path) -> str:
-    """Run a command on a terminal at which the token is typed when it is asked for; returns what it printed elsewhere."""
+def run(command: list[str], environment: dict[str, str], directory: Path) -> tuple[int, str]:
+    """Run a command on a terminal at which the token is typed when it is asked for; returns its exit code and output."""
     keyboard, terminal = pty.openpty()
     process = subprocess.Popen(
         command,
@@ -172,9 +212,10 @@ def run(command: list[str], environment: dict[str, str], directory: Path) -> str
         printed, _ = process.communicate(timeout=100)
     finally:
         process.kill()
+        process.wait()
         typist.join()
         os.close(keyboard)
-    return printed.decode()
+    return process.returncode, printed.decode()
 
 
 def _type_token(keyboard: int) -> None:
