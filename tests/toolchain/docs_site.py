@@ -82,7 +82,8 @@ def in_nav(entry: Any) -> Iterator[str]:
 
 def listed(name: str) -> bool:
     """Whether a page is found through adr/README.md, the list of decisions, instead of the nav."""
-    return name.startswith("adr/") and (STAGED / "adr" / "README.md").read_text("utf-8").count(f"({name[4:]})") > 0
+    overview = STAGED / "adr" / "README.md"
+    return name.startswith("adr/") and overview.exists() and f"({name[4:]})" in overview.read_text("utf-8")
 
 
 def remote_loads() -> Iterator[str]:

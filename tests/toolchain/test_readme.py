@@ -1,5 +1,5 @@
 """The examples of README.md and docs/guide: they parse in bash, zsh and fish, name commands and options that exist, and the
-README's five commands print what it says, in each of the three shells, against a real daemon. So do the guide's examples run that need
+README's everyday commands print what it says, in each of the three shells, against a real daemon. So do the guide's examples run that need
 nothing but a daemon.
 """
 
@@ -31,7 +31,7 @@ SHELLS = {
 LANGUAGES = {"sh": ("bash", "zsh", "fish"), "bash": ("bash", "zsh"), "fish": ("fish",)}
 NO_COMMANDS = {"text", "toml", "json", "yaml"}
 MOST_LINES = 150
-PLAYED = "Five commands"
+PLAYED = "Everyday commands"
 # The blocks of the guide that need a daemon and an account, but no service manager, keyring, container or person: page and first words.
 RUNNABLE = [
     ("audit", "hf-proxy audit\n"),
