@@ -23,15 +23,15 @@ CONNECTIONS = 16
 TICK = os.sysconf("SC_CLK_TCK")
 # The work of each step, for docs/guide/performance.md.
 MEANING = {
-    "parse": "reading the request's head",
-    "classify": "which route it is, and what it needs",
-    "authorize": "from the connection and the credential to the decision; the way through all steps",
-    "journal": "both lines, and the thread that writes them",
-    "upstream": "making the request and handing it to its connection, parsing the answer",
-    "rewrite": "the answer's headers, looking into its body, handing it to the client's connection",
-    "rest": "what the event loop does by itself: sockets, their system calls, TLS",
+    "parse": "parsing the request head",
+    "classify": "matching the route and deriving its needs",
+    "authorize": "from the connection and the credential to the decision; the sequence of all steps",
+    "journal": "both entries, and the thread that writes them",
+    "upstream": "building and sending the request, parsing the reply",
+    "rewrite": "rewriting the reply's headers, inspecting its body, sending it to the client",
+    "rest": "the event loop itself: sockets, system calls, TLS",
 }
-HEADINGS = "| step | µs a request | min … max | what it is |\n|---|---|---|---|\n"
+HEADINGS = "| step | µs a request | min … max | work |\n|---|---|---|---|\n"
 
 
 def measured(counted: Ours, plain: Ours, file: Path) -> tuple[dict[str, float], float]:

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build"
 PAGE = ROOT / "docs" / "guide" / "performance.md"
 PICTURE = ROOT / "docs" / "images" / "figures.svg"
-HEADINGS = "| row | what | min | median | max | to reach | |\n|---|---|---|---|---|---|---|\n"
+HEADINGS = "| row | figure | min | median | max | goal | |\n|---|---|---|---|---|---|---|\n"
 # The picture, in pixels; what lies outside of its scale is drawn at its edge.
 WIDTH, LEFT, RIGHT, TOP, LINE = 860, 400, 830, 34, 24
 TICKS = {1 / 16: "1/16", 1 / 4: "1/4", 1.0: "reached", 4.0: "4 ×", 16.0: "16 ×"}
@@ -123,7 +123,7 @@ def picture(figures: Iterable[Figure], rows: Iterable[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{bottom + 12}" role="img"'
         f' viewBox="0 0 {WIDTH} {bottom + 12}">\n'
-        "<title>Minimum, median and maximum of each figure, as a share of what it is to reach</title>\n"
+        "<title>Minimum, median and maximum of each figure, as a share of its goal</title>\n"
         f'<style>{STYLE}\n</style>\n<rect width="100%" height="100%"/>\n' + "\n".join(marks) + "\n</svg>\n"
     )
 
