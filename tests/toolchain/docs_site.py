@@ -81,9 +81,10 @@ def in_nav(entry: Any) -> Iterator[str]:
 
 
 def listed(name: str) -> bool:
-    """Whether a page is found through adr/README.md, the list of decisions, instead of the nav."""
+    """Whether a page needs no place in the nav: a decision that adr/README.md lists, or the template of decisions."""
     overview = STAGED / "adr" / "README.md"
-    return name.startswith("adr/") and overview.exists() and f"({name[4:]})" in overview.read_text("utf-8")
+    decision = name.startswith("adr/") and overview.exists() and f"({name[4:]})" in overview.read_text("utf-8")
+    return decision or name == "adr/template.md"
 
 
 def remote_loads() -> Iterator[str]:
