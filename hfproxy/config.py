@@ -1,7 +1,7 @@
 """`config.toml`, and a project's file: what the user may decide, read strictly. An unknown key is an error that names
 it.
 
-A missing file means the defaults of design §7. Nothing secret is ever in here.
+A missing file means the defaults, which man/hf-proxy.toml.5 lists. Nothing secret is ever in here.
 """
 
 import ipaddress

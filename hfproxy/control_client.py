@@ -1,6 +1,6 @@
 """The command line's end of the control socket: one connection a request, in the words of `wire`.
 
-The first byte may be a token, so before it is sent (design §5):
+The first byte may be a token, so before it is sent (docs/threat-model.md#control-socket):
 
 1. the runtime directory is a real directory, not a symbolic link to one;
 2. it belongs to us and nobody else may enter it (0700); or it is the dedicated user's (0750), in a directory where

@@ -50,7 +50,8 @@ profile are named; with `learn` every scope counts. `found` lists the token-shap
 `replace` those of them that are tokens of this vault. `adopt` is `login` under a free name; it answers with the SHA-256
 of what the vault then gives back, and with whether the token was `there` before. `vouch` says of journal lines, each
 given by the SHA-256 of what it says, which MACs were made with the journal's key, and never makes one. A caller that
-runs inside of a grant is served less (design §5), and one of several users only what is theirs (design §8).
+runs inside of a grant is served less (docs/threat-model.md#inside-a-grant), and one of several users only what is
+theirs (docs/threat-model.md#several-users).
 
 This page imports nothing heavy: it is on the way of every `exec`.
 """

@@ -52,7 +52,7 @@ ref_patterns = st.one_of(refs, st.sampled_from(["*", "refs/pr/*", "feature/*", "
 
 @st.composite
 def scope_texts(draw: st.DrawFn) -> str:
-    """A scope as a person could type it, by the grammar of design §6."""
+    """A scope as a person could type it, by the grammar in core/policy/scope.py."""
     action: Action = draw(st.sampled_from(list(Action)))
     if action in NAMESPACED:
         # Not a type word: `jobs:models` would be a type, which these words do not take.

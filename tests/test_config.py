@@ -16,7 +16,7 @@ def load(tmp_path: Path, text: str) -> config.Config:
     return config.load(tmp_path)
 
 
-def test_without_a_file_the_defaults_of_the_plan_hold(tmp_path: Path) -> None:
+def test_without_a_file_the_documented_defaults_hold(tmp_path: Path) -> None:
     found = config.load(tmp_path)
     assert found.listen.host_port == ("127.0.0.1", 4880)
     assert (found.upstream.hub, found.upstream.ca_file) == ("https://huggingface.co", None)

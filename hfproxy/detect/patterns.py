@@ -1,8 +1,9 @@
 """What in a run of bytes is a token, and what only looks like one. Pure.
 
-A token is `hf_` or `api_org_` and 34 letters, maybe digits; `hf_oauth_` and `hf_jwt_` are longer (hub-wire §7). It is
-made by chance, and that tells it from an identifier, a digest in hexadecimal, or a placeholder in documentation: chance
-uses both cases, many different letters, and spells no words. No rule here misses more than one real token in 25,000.
+A token is `hf_` or `api_org_` and 34 letters, maybe digits; `hf_oauth_` and `hf_jwt_` are longer
+(docs/hub-protocol.md#token-shapes). It is made by chance, and that tells it from an identifier, a digest in
+hexadecimal, or a placeholder in documentation: chance uses both cases, many different letters, and spells no words. No
+rule here misses more than one real token in 25,000.
 """
 
 import base64

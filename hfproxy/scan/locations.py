@@ -1,4 +1,5 @@
-"""Where tokens are known to lie (hub-wire §7), where nobody has to look, and what kind of place a file is."""
+"""Where tokens are known to lie (docs/hub-protocol.md#token-files), where nobody has to look, and what kind of place a
+file is."""
 
 import os
 from collections.abc import Iterator, Mapping

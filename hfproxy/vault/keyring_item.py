@@ -1,8 +1,8 @@
 """One item in the keyring of the operating system, through a backend that is named here.
 
 Which backend is used is never looked up: `keyring.get_keyring()` would obey a config file, an environment
-variable and installed plugins, each of which another program can plant (threats T6). Keyring is imported here and in
-`vault.secret_service` only.
+variable and installed plugins, each of which another program can plant (docs/threat-model.md#t6). Keyring is imported
+here and in `vault.secret_service` only.
 """
 
 import sys

@@ -8,7 +8,7 @@ HfProxy = Callable[..., Result]
 
 
 def failed(result: Result, code: int) -> str:
-    """Design §7: stdout empty, one line on stderr. Returns that line."""
+    """A failed command: stdout empty, one line on stderr. Returns that line."""
     assert (result.returncode, result.stdout) == (code, ""), result
     assert result.stderr.startswith("hf-proxy: ")
     assert result.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Who may speak at all (T1, T2), and what they present."""
+"""Who may speak at all (docs/threat-model.md#t1, docs/threat-model.md#t2), and what they present."""
 
 import base64
 

@@ -10,7 +10,8 @@ from strategies import entropies, law
 
 from hfproxy.core.policy import credential
 
-# Secret scanners' rules for Hugging Face tokens (hub-wire §7); each is searched for, not only matched whole.
+# Secret scanners' rules for Hugging Face tokens (docs/hub-protocol.md#token-shapes); each is searched for, not only
+# matched whole.
 SCANNERS = [
     r"\bhf_[A-Za-z]{34}\b",
     r"hf_[A-Za-z0-9]{34}",

@@ -10,7 +10,7 @@ from strategies import law
 from hfproxy.core.http import headers
 from hfproxy.errors import UpstreamError
 
-# What hub-wire §9 wants kept, in each direction.
+# What docs/hub-protocol.md#streaming and docs/hub-protocol.md#required-headers want kept, in each direction.
 KEPT_UP = [
     ("User-Agent", "hf_hub/2.4.0"),
     ("Accept", "application/vnd.git-lfs+json"),
@@ -57,7 +57,7 @@ HOP_BY_HOP = [
 ]
 IDENTIFYING = ["Authorization", "X-HF-Authorization", "Cookie", "Host", "Forwarded", "X-Forwarded-For", "Via"]
 OURS = ["X-HF-Proxy-Refusal", "X-HF-Proxy-Anything"]
-# A server that honours one of these would do, or be, something else than what was classified (T9).
+# A server that honours one of these would do, or be, something else than what was classified (docs/threat-model.md#t9).
 OVERRIDES = ["X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"]
 
 

@@ -22,7 +22,7 @@ from hfproxy.core.policy.scope import parse, scope_for
 from hfproxy.core.hub.route_table import ReceivePack, SpecialRoute
 
 
-# --- path confusion (T9, T10) --------------------------------------------------------------------------------------
+# --- path confusion: docs/threat-model.md#t9, docs/threat-model.md#t10 -----------------------------------------------
 
 
 @pytest.mark.parametrize("vector", vectors.cases(CONFUSION))

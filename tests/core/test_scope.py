@@ -1,4 +1,4 @@
-"""Scopes: their grammar, what they admit (design §6 and its rulings), against an independent reading of both."""
+"""Scopes: their grammar, what they admit, against an independent reading of the same rules."""
 
 import re
 
@@ -324,7 +324,7 @@ def glob_by_the_book(pattern: str, text: str) -> bool:
 
 
 def admits_by_the_book(text: str, wanted: Need) -> bool:
-    """Design §6, sentence by sentence, on the text of the scope."""
+    """The rules of docs/guide/scopes.md, one by one, on the text of the scope."""
     action, _, rest = text.partition(":")
     place, _, ref = rest.partition("@")
     segments = place.split("/") if place else []

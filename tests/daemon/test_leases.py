@@ -1,4 +1,4 @@
-"""Processes and trees: found by number and moment, and never by number alone (threats T20)."""
+"""Processes and trees: found by number and moment, and never by number alone (docs/threat-model.md#t20)."""
 
 import os
 import socket

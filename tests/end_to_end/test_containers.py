@@ -1,4 +1,5 @@
-"""The listener for containers (threats T19), with what a container engine makes: a bridge, and a network namespace behind it.
+"""The listener for containers (docs/threat-model.md#t19), with what a container engine makes: a bridge, and a network
+namespace behind it.
 
 Each of the programs in there is of another user, has no way to this machine but the bridge, and cannot be told apart.
 """

@@ -148,7 +148,7 @@ def test_following_the_journal_shows_what_happens_meanwhile(house: House) -> Non
 
 
 class TestJsonShapes:
-    """Design §7, member by member: what programs rely on."""
+    """The members of each JSON answer that programs rely on."""
 
     def test_status(self, house: House) -> None:
         house.mint()

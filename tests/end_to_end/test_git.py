@@ -164,7 +164,8 @@ def test_a_large_file_goes_to_storage_and_comes_back(run: Run, hub: FakeHub) -> 
 
 
 def test_a_very_large_file_goes_in_parts(run: Run, hub: FakeHub, hub24_python: str) -> None:
-    """By `hf lfs-enable-largefiles`, whose agent completes the upload without a credential (hub-wire §5)."""
+    """By `hf lfs-enable-largefiles`, whose agent completes the upload without a credential
+    (docs/hub-protocol.md#multipart-completion)."""
     hub.world.settings.multipart_bytes = 50_000
     path = f"{Path(hub24_python).parent}:{os.environ['PATH']}"
     agent = "hf lfs-enable-largefiles . >/dev/null"
@@ -219,7 +220,7 @@ def test_a_push_outside_the_scope_is_refused_before_anything_is_sent(run: Run, h
 
 
 def test_a_dead_credential_ends_a_push_with_large_files_at_once(run: Run, house: House, hub: FakeHub) -> None:
-    """hub-wire §10, trap 6: a 401 would make git-lfs ask again without end."""
+    """A 401 would make git-lfs ask again without end (docs/hub-protocol.md#trap-6)."""
     script = f"{CLONE}; git lfs install --local >/dev/null; seq 20000 >x.bin; git add .; git commit -qm x;"
     revoke = f"{' '.join(map(repr, house.hfproxy))} revoke --all >/dev/null; timeout 20 git push origin HEAD:main"
     result = run(script + revoke, *ALL_REFS)

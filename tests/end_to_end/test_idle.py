@@ -1,4 +1,4 @@
-"""Ten minutes of silence on a stream of events (hub-wire §10, trap 15), waited for while the other tests run."""
+"""Ten minutes of silence on a stream of events (docs/hub-protocol.md#trap-15), waited for while the other tests run."""
 
 import time
 from collections.abc import Iterator

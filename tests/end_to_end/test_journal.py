@@ -1,5 +1,5 @@
 """The journal of a real daemon: what changes the world is in it first, what cannot be written is not done, and what was
-written is known again (threats T24)."""
+written is known again (docs/threat-model.md#t24)."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Limits of a grant hold within one request, and over many at once (threats T29)."""
+"""Limits of a grant hold within one request, and over many at once (docs/threat-model.md#t29)."""
 
 import json
 import time

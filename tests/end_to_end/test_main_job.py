@@ -12,14 +12,15 @@ from house import House
 
 from end_to_end.client import CANARY, OPTIONS, SCRIPT, Client
 
-# Answered here or by the grant, so the Hub sees none of them (named in the issue).
+# Answered here or by the grant, so the Hub sees none of them.
 OURS = ("/api/whoami-v2", "/auth-check", "/api/telemetry/")
 # What the CAS and the storage make up anew each time: signatures, and the numbers of grants.
 MADE_UP = re.compile(r"\?.*|(?<=/grant/)\w+")
 
 
 def spoken(hub: FakeHub) -> Counter[tuple[str, ...]]:
-    """What reached the Hub, as the issue compares it. Commit ids hold the time, so they are numbered instead."""
+    """What reached the Hub, in a form in which two runs compare equal. Commit ids hold the time, so they are numbered
+    instead."""
     commits = {
         commit: f"commit-{number}-of-{kind}-{name}"
         for (kind, name), repo in sorted(hub.world.repos.items())

@@ -1,4 +1,5 @@
-"""Who may not: other users, web pages, other host names, and whoever has no living credential (T1, T2, T3)."""
+"""Who may not: other users, web pages, other host names, and whoever has no living credential
+(docs/threat-model.md#t1, docs/threat-model.md#t2, docs/threat-model.md#t3)."""
 
 import json
 import os

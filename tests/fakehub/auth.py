@@ -61,7 +61,7 @@ def _covers(scope: dict[str, object], permission: str, namespace: str, repo_type
         matches = entity.get("name") == namespace
     else:
         matches = (entity.get("type"), entity.get("name")) == (repo_type, repo_id)
-    # Writing includes reading (hub-wire: the permission is described as contents and settings).
+    # Writing includes reading (docs/hub-protocol.md#permissions).
     return matches and (permission in permissions or (permission == READ and WRITE in permissions))
 
 

@@ -24,7 +24,7 @@ def blob_id(data: bytes) -> str:
 
 
 def pointer(sha256: str, size: int) -> bytes:
-    """Return the text git stores in place of a large file (git-lfs spec, `docs/spec.md`)."""
+    """Return the text git stores in place of a large file (git-lfs/docs/spec.md)."""
     return f"{LFS_SPEC}\noid sha256:{sha256}\nsize {size}\n".encode()
 
 

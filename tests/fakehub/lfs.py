@@ -1,4 +1,4 @@
-"""git-lfs on the Hub: batch, verify, completion of multipart uploads (git-lfs `docs/api/batch.md`)."""
+"""git-lfs on the Hub: batch, verify, completion of multipart uploads (git-lfs/docs/api/batch.md)."""
 
 import base64
 import hashlib

@@ -1,4 +1,5 @@
-"""Buckets on the wire (hub-wire §1.6): their own API, one list of changes per call, content by Xet only."""
+"""Buckets on the wire (docs/hub-protocol.md#buckets): their own API, one list of changes per call, content by Xet
+only."""
 
 import json
 from datetime import UTC, datetime

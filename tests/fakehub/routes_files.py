@@ -1,4 +1,5 @@
-"""File content: `resolve` points, `resolve-cache` and `raw` serve (hub-wire §2, §9).
+"""File content: `resolve` points, `resolve-cache` and `raw` serve (docs/hub-protocol.md#repository-reads,
+docs/hub-protocol.md#required-headers).
 
 A regular file's `resolve` is a 307 to an immutable address on the Hub itself; a large file's is a 302 to
 storage that carries the metadata a downloader needs in its own headers.

@@ -1,4 +1,5 @@
-"""Git over HTTP: `git http-backend` on a real bare repository, behind the Hub's own door (hub-wire §5).
+"""Git over HTTP: `git http-backend` on a real bare repository, behind the Hub's own authentication
+(docs/hub-protocol.md#git).
 
 The first request of git is anonymous; only a 401 that asks for Basic makes it send a credential. What a 403 says in
 plain text, git shows its user after `remote:`.

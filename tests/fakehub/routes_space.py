@@ -1,4 +1,4 @@
-"""Spaces: secrets, variables, lifecycle, hardware, logs (hub-wire §8).
+"""Spaces: secrets, variables, lifecycle, hardware, logs (docs/hub-protocol.md#spaces).
 
 The fake builds nothing. A Space starts BUILDING and is RUNNING after a set number of runtime calls; pausing
 and restarting move it the same way.

@@ -22,8 +22,8 @@ from .record import CHUNK_BYTES, RECORD, Record, Recorder, unzipped
 from .repos import Repo
 from .world import World
 
-# Words that follow a repository id, so that `/api/models/gpt2/revision/main` is about `gpt2` (hub-wire
-# §1.10).
+# Words that follow a repository id, so that `/api/models/gpt2/revision/main` is about `gpt2`
+# (docs/hub-protocol.md#paths).
 SUBWORDS = """
     resolve raw revision tree refs commits commit preupload paths-info branch tag super-squash lfs-files
     settings auth-check xet-read-token xet-write-token discussions secrets variables runtime hardware

@@ -1,6 +1,6 @@
 """The Hub's side of Xet: access tokens for the CAS, as JSON and as headers.
 
-Python reads the headers, Rust and JavaScript the JSON (hub-wire §4). A revision that does not exist is
+Python reads the headers, Rust and JavaScript the JSON (docs/hub-protocol.md#xet). A revision that does not exist is
 accepted only as the literal `None` of a pull request that is still to be made.
 """
 

@@ -1,4 +1,4 @@
-"""Every failure and every refusal names what to do next: a command, an option, or what to set (design §1, style §4.1)."""
+"""Every failure and every refusal names what to do next: a command, an option, or what to set."""
 
 import re
 

@@ -1,4 +1,5 @@
-"""What leads clients past us: variables, files and git's config that come before ours (hub-wire §3, §5, §7).
+"""What leads clients past us: variables, files and git's config that come before ours
+(docs/hub-protocol.md#environment, docs/hub-protocol.md#git-redirection, docs/hub-protocol.md#token-files).
 
 `exec` and `env` put most of it aside for what they start; everything else of the user runs as it is found here. Values
 are never shown.

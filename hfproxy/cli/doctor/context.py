@@ -48,7 +48,7 @@ class Facts:
 
     @property
     def mode(self) -> Mode:
-        """Which of the three (design §8)."""
+        """Which of the three modes this is (docs/threat-model.md#modes)."""
         if self.daemon_uid not in {None, os.geteuid()}:
             return Mode.DEDICATED
         return Mode.SEALED if self.vault == "sealed-file" or self.vault.endswith("(sealed)") else Mode.USER

@@ -29,7 +29,7 @@ class AttackOutcome(StrEnum):
 
 
 class Mode(StrEnum):
-    """Design §8."""
+    """How the token is kept from programs of the same user (docs/threat-model.md#modes)."""
 
     USER = "user"
     SEALED = "sealed"

@@ -10,7 +10,7 @@ from hfproxy.cli.doctor.context import Facts
 from hfproxy.cli.doctor.report import CheckResult, Mode, Severity
 
 TCP_LISTEN = "0A"
-# Design §7 and §8: socket, directory.
+# Modes of the socket and of its directory (docs/threat-model.md#control-socket).
 MODES = {Mode.USER: (0o600, 0o700), Mode.SEALED: (0o600, 0o700), Mode.DEDICATED: (0o660, 0o750)}
 
 

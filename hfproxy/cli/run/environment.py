@@ -1,4 +1,5 @@
-"""The environment of a process that gets a credential in place of the token (design §7; hub-wire §3 and §7).
+"""The environment of a process that gets a credential in place of the token
+(docs/hub-protocol.md#environment, docs/hub-protocol.md#token-shapes).
 
 Pure but for the look at the user's netrc: dictionaries in, dictionaries out.
 """
@@ -14,7 +15,8 @@ from hfproxy.wire import Message
 
 CREDENTIAL_PREFIX = "hf_px_"
 
-# A prefix and a run of what tokens are made of (hub-wire §7); a short run will do, since the daemon decides.
+# A prefix and a run of what tokens are made of (docs/hub-protocol.md#token-shapes); a short run will do, since the
+# daemon decides.
 CANDIDATE = r"(?:hf_|api_org_)[A-Za-z0-9._-]{8,}"
 
 REMOVED_VARIABLES = (
@@ -119,7 +121,7 @@ def _extended(no_proxy: str, hosts: Iterable[str]) -> str:
 
 
 def _netrc_speaks_for_loopback(environment: Mapping[str, str]) -> bool:
-    """Would `requests` (huggingface_hub 0.x) send a netrc's password instead (hub-wire §3)?"""
+    """Would `requests` (huggingface_hub 0.x) send a netrc's password instead (docs/hub-protocol.md#netrc)?"""
     named = environment.get("NETRC")
     files = (named,) if named else (os.path.expanduser("~/.netrc"), os.path.expanduser("~/_netrc"))
     file = next(filter(os.path.isfile, files), None)

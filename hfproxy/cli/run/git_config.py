@@ -1,4 +1,5 @@
-"""Variables that lead git, and git-lfs with it, to the daemon (hub-wire §5).
+"""Variables that lead git, and git-lfs with it, to the daemon
+(docs/hub-protocol.md#git-redirection).
 
 Addresses of the Hub are read as the daemon's (`insteadOf`), and the password for the daemon is asked of our helper. It
 is never part of an address, which `git remote -v` prints and git-lfs writes down. What stands in a repository's config

@@ -2,8 +2,8 @@
 
 Under `exec` and `env` the credential is in the environment, and is told to the daemon's own address only. Set up in
 git's config, where there is none, it asks the daemon for one, for that address and for the Hub's. Whatever git was led
-to ask for else (a submodule's host, a redirect) gets no answer (threats T17). It stores nothing, so there is nothing to
-erase.
+to ask for else (a submodule's host, a redirect) gets no answer (docs/threat-model.md#t17). It stores nothing, so there
+is nothing to erase.
 """
 
 import os

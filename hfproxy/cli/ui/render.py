@@ -12,7 +12,7 @@ import time
 from hfproxy.control_client import rows
 from hfproxy.wire import Message
 
-# hub-wire §7; shorter than a real token, since a mistyped one is still one.
+# docs/hub-protocol.md#token-shapes; shorter than a real token, since a mistyped one is still one.
 SECRETS = r"(?:hf_|api_org_)[A-Za-z0-9._-]{20,}"
 
 

@@ -1,7 +1,8 @@
 """What is counted of the data plane, and how Prometheus reads it (text exposition format 0.0.4).
 
 Labels are words of closed lists: decisions, actions, refusals, classes of HTTP status. No repository, account, grant or
-address is ever one: whoever may read a metric need not know what is worked on (threats T23).
+address is ever one: whoever may read a metric need not know what is worked on
+(docs/threat-model.md#t23).
 """
 
 from bisect import bisect_left

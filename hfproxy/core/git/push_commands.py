@@ -2,7 +2,7 @@
 
 The list is pkt-lines up to a flush (gitprotocol-pack(5), "Reference Update Request and Packfile Transfer"):
 `OLD NEW REF`, the first followed by a NUL and the client's capabilities. What it cannot be sure of it refuses: a signed
-push, another hash, a ref that is neither branch, tag nor pull request (threats T18).
+push, another hash, a ref that is neither branch, tag nor pull request (docs/threat-model.md#t18).
 """
 
 import re

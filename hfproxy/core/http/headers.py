@@ -26,7 +26,7 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
-# gradio_client copies its token to x-hf-authorization, which no redirect strips (hub-wire §2).
+# gradio_client copies its token to x-hf-authorization, which no redirect strips (docs/hub-protocol.md#dropped-headers).
 DROPPED_UPSTREAM = HOP_BY_HOP | {
     "authorization",
     "x-hf-authorization",

@@ -2,5 +2,5 @@
 
 from typing import Final
 
-# Signed storage addresses and xet tokens are long: 64 000 characters are documented (hub-wire §4).
+# Signed storage addresses and xet tokens are long: 64 000 characters are documented (docs/hub-protocol.md#xet).
 MAX_HEADER_BYTES: Final = 256 * 1024

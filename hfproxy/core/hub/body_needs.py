@@ -1,7 +1,8 @@
 """What a body asks for: the repositories it names besides those of the address, and what is done to them.
 
 `organization: null` and a bare name mean the account's own user. Where a field this version does not know could name
-one more repository, or run something, unknown fields are refused. Sources: the Hub's OpenAPI and hub-wire §1.5 to §1.8.
+one more repository, or run something, unknown fields are refused. Sources: the Hub's OpenAPI document and
+docs/hub-protocol.md#create-repo and the sections after it.
 """
 
 import re
@@ -197,7 +198,7 @@ def _watched_repos(one: Object) -> Need:
 
 
 def _named(body: Object) -> Target:
-    """`name`, `organization` and `type` (hub-wire §1.5)."""
+    """`name`, `organization` and `type` (docs/hub-protocol.md#create-repo)."""
     organization = body.get("organization")
     namespace = None if organization is None else _id("organization", organization)
     return Target(_type_or_model(body.get("type")), namespace, _id("name", body.get("name")))
@@ -211,7 +212,7 @@ def _type(value: object) -> RepoType:
 
 
 def _type_or_model(value: object) -> RepoType:
-    """Where no type is given, a model is meant (hub-wire §1.5)."""
+    """Where no type is given, a model is meant (docs/hub-protocol.md#create-repo)."""
     return RepoType.MODELS if value is None else _type(value)
 
 
@@ -266,7 +267,7 @@ DELETE = BodySpec(JSON, MIB, needs_of_delete)
 MOVE = BodySpec(JSON, MIB, needs_of_move)
 DUPLICATE = BodySpec(JSON, MIB, needs_of_duplicate)
 DUPLICATE_FILES = BodySpec(JSON, MIB, needs_of_file_duplicate)
-BATCH = BodySpec(NDJSON, 8 * MIB, needs_of_batch)  # at most 1,000 lines (hub-wire §9)
+BATCH = BodySpec(NDJSON, 8 * MIB, needs_of_batch)  # at most 1,000 lines (docs/hub-protocol.md#buckets)
 BRANCH = BodySpec(JSON, MIB, needs_of_branch)
 TAG = BodySpec(JSON, MIB, needs_of_tag)
 SETTING = BodySpec(JSON, MIB, needs_of_setting)

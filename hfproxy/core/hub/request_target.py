@@ -1,4 +1,4 @@
-"""The request target, read so strictly that the Hub cannot read it otherwise (threats T9).
+"""The request target, read so strictly that the Hub cannot read it otherwise (docs/threat-model.md#t9).
 
 What is classified here is sent on byte for byte. So whatever two readers might understand differently
 (dot segments, empty segments, encoded slashes, double encoding, unknown spellings of a query key that
@@ -12,7 +12,8 @@ from urllib.parse import unquote, unquote_to_bytes
 from hfproxy.core.policy.access import SEE_AUDIT
 from hfproxy.core.policy.decision import Deny, Refusal
 
-# Query keys that change what a request does (hub-wire §1.5, §5), with the only value each may have.
+# Query keys that change what a request does (docs/hub-protocol.md#repository-writes), with the only value each may
+# have.
 # `_method` is what some web frameworks take as another method.
 POLICY_KEYS = {
     "create_pr": frozenset({"1"}),

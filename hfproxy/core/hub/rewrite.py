@@ -1,4 +1,5 @@
-"""The few places where the Hub's answer names the Hub, and must name the proxy instead (hub-wire §2).
+"""The few places where the Hub's answer names the Hub, and must name the proxy instead
+(docs/hub-protocol.md#rewriting).
 
 `Location` becomes relative, `Link` absolute: opposite forms, each forced by real clients. Of bodies, only
 the LFS batch answer and the xet-fileinfo answer are touched. A URL of any other host passes byte for
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 
 from hfproxy.core.http.headers import Headers
 
-# What the Hub calls itself in its answers, whatever origin it was asked under (hub-wire §2).
+# What the Hub calls itself in its answers, whatever origin it was asked under (docs/hub-protocol.md#rewriting).
 HUB_HOSTS = frozenset({"huggingface.co", "hub-ci.huggingface.co", "hf.co"})
 URL_HEADERS = frozenset({"location", "link", "x-xet-refresh-route"})
 DEFAULT_PORTS = {"http": 80, "https": 443}

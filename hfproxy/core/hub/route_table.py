@@ -1,12 +1,12 @@
 """What each route of the Hub does: the table.
 
-The method says nothing about what a request does: a POST may read, a GET may mint a write token (hub-wire, rule 5). So
-every route has a row of its own, and a request that no row fits is refused (`core.routes`). The table is ordered for
-reading, not for matching: at most one row of a method fits a path. To add a route, add a line: its methods, its path
-in the grammar of `core.address`, what it takes, and where it was seen:
+The method says nothing about what a request does: a POST may read, a GET may mint a write token
+(docs/hub-protocol.md#methods). So every route has a row of its own, and a request that no row fits is refused
+(`core.routes`). The table is ordered for reading, not for matching: at most one row of a method fits a path. To add a
+route, add a line: its methods, its path in the grammar of `core.address`, what it takes, and where it was seen:
 
     api     the Hub's own OpenAPI document, the dump of 2026-08-18; `make drift` compares it with another
-    §n      hub-wire, which names client, file and version
+    #…      the section of docs/hub-protocol.md with this anchor, which names client, file and version
     git     git's http-protocol(5) and git-lfs's API documents
 """
 
@@ -126,17 +126,17 @@ ANY = "GET HEAD POST PUT PATCH DELETE"
 
 ROUTES = (
     # Repositories: finding, describing, listing
-    Route("GET", "/api/{T}", searches, "§1.4"),
-    Route("GET", "/api/spaces/semantic-search", searches, "§1.4"),
+    Route("GET", "/api/{T}", searches, "#repository-reads"),
+    Route("GET", "/api/spaces/semantic-search", searches, "#repository-reads"),
     Route("GET", "/api/spaces/templates", searches, "api"),
     Route("GET", "/api/spaces/hardware", searches, "api"),
-    Route("GET", "/api/spaces/by-subdomain/{id}", searches, "§1.4"),
+    Route("GET", "/api/spaces/by-subdomain/{id}", searches, "#repository-reads"),
     Route("GET", "/api/spaces/zero-gpu/quota", PROFILE, "api"),
-    Route("GET HEAD", "/api/{T}/{R}", READ, "§1.4"),
-    Route("GET", "/api/{T}/{R}/revision/{rev}", READ, "§1.4"),
-    Route("GET", "/api/{T}/{R}/tree/{rev}", READ, "§1.4"),
+    Route("GET HEAD", "/api/{T}/{R}", READ, "#repository-reads"),
+    Route("GET", "/api/{T}/{R}/revision/{rev}", READ, "#repository-reads"),
+    Route("GET", "/api/{T}/{R}/tree/{rev}", READ, "#repository-reads"),
     Route("GET", "/api/{T}/{R}/tree/{rev}/{coded}", READ, "api"),
-    Route("GET", "/api/{T}/{R}/treesize/{rev}", READ, "§1.4"),
+    Route("GET", "/api/{T}/{R}/treesize/{rev}", READ, "#repository-reads"),
     Route("GET", "/api/{T}/{R}/treesize/{rev}/{coded}", READ, "api"),
     Route("POST", "/api/{T}/{R}/paths-info/{rev}", READ, "api"),  # a read; its form names files
     Route("GET", "/api/{T}/{R}/refs", READ, "api"),
@@ -145,16 +145,16 @@ ROUTES = (
     Route("GET", "/api/{T}/{R}/scan", READ, "api"),
     Route("GET", "/api/{T}/{R}/notebook/{rev}/{path}", READ, "api"),
     Route("GET", "/api/{T}/{R}/lfs-files", READ, "api"),
-    Route("GET", "/api/{T}/{R}/likers", READ, "§1.2"),
+    Route("GET", "/api/{T}/{R}/likers", READ, "#users-and-catalog"),
     Route("GET", "/api/{T}/{R}/leaderboard", READ, "api"),
-    Route("GET", "/api/{T}/{R}/parquet", READ, "§1.10"),
-    Route("GET", "/api/{T}/{R}/parquet/{path}", READ, "§1.10"),
-    Route("GET", "/api/{T}/{R}/safetensors-metadata/{path}", READ, "§1.4"),
-    Route("GET", "/api/{T}/{R}/auth-check", READ, "§1.2"),
-    Route("GET", "/api/{T}/{R}/auth-check/write", WRITE, "§1.2"),
+    Route("GET", "/api/{T}/{R}/parquet", READ, "#repository-reads"),
+    Route("GET", "/api/{T}/{R}/parquet/{path}", READ, "#repository-reads"),
+    Route("GET", "/api/{T}/{R}/safetensors-metadata/{path}", READ, "#repository-reads"),
+    Route("GET", "/api/{T}/{R}/auth-check", READ, "#users-and-catalog"),
+    Route("GET", "/api/{T}/{R}/auth-check/write", WRITE, "#users-and-catalog"),
     # Their content
     Route("GET HEAD", "/{W}{R}/resolve/{rev}/{path}", READ, "api", FILE),
-    Route("GET HEAD", "/{W}{R}/raw/{rev}/{path}", READ, "§1.4", FILE),
+    Route("GET HEAD", "/{W}{R}/raw/{rev}/{path}", READ, "#repository-reads", FILE),
     Route("GET HEAD", "/api/resolve-cache/{T}/{R}/{sha}/{path}", READ, "api", FILE),
     Route("GET", "/api/{T}/{R}/xet-read-token/{rev}", READ, "api"),
     # Writing to them
@@ -174,7 +174,7 @@ ROUTES = (
     Route("DELETE", "/api/{T}/{R}/lfs-files/{id}", DELETE, "api"),
     # Repositories as wholes
     Route("POST", "/api/repos/create", body_needs.CREATE, "api"),
-    Route("DELETE", "/api/repos/delete", body_needs.DELETE, "§1.5"),
+    Route("DELETE", "/api/repos/delete", body_needs.DELETE, "#delete-repo"),
     Route("POST", "/api/repos/move", body_needs.MOVE, "api"),
     Route("POST", "/api/{T}/{R}/duplicate", body_needs.DUPLICATE, "api"),
     Route("PUT", "/api/{T}/{R}/settings", SETTINGS, "api"),
@@ -184,13 +184,13 @@ ROUTES = (
     Route("POST", "/api/{T}/{R}/user-access-request/{id}", SETTINGS, "api"),
     Route("GET", "/{W}{R}/user-access-report", SETTINGS, "api"),
     Route("POST", "/{W}{R}/ask-access", on_account(Action.PROFILE), "api"),
-    Route("DELETE", "/api/{T}/{R}/like", on_account(Action.PROFILE), "§1.2"),
+    Route("DELETE", "/api/{T}/{R}/like", on_account(Action.PROFILE), "#users-and-catalog"),
     # git and git-lfs
     Route("GET", "/{W}{R}{git}/info/refs", negotiates, "git", GIT, SERVICE),
     Route("POST", "/{W}{R}{git}/git-upload-pack", READ, "git", GIT),
     Route("POST", "/{W}{R}{git}/git-receive-pack", ReceivePack.COMMANDS, "git", GIT),
     Route("POST", "/{W}{R}{git}/info/lfs/objects/batch", body_needs.TRANSFER, "git", LFS),
-    Route("POST", "/{W}{R}{git}/info/lfs/objects/verify", uploads_lfs, "§2", LFS),
+    Route("POST", "/{W}{R}{git}/info/lfs/objects/verify", uploads_lfs, "#lfs", LFS),
     Route("GET", "/{W}{R}{git}/info/lfs/locks", READ, "git", LFS),
     Route("POST", "/{W}{R}{git}/info/lfs/locks/verify", READ, "git", LFS),  # lists the locks before a push
     Route("POST", "/{W}{R}{git}/info/lfs/locks", uploads_lfs, "git", LFS),
@@ -202,30 +202,31 @@ ROUTES = (
     Route("DELETE", "/api/{T}/{R}/discussions/{num}", DELETE, "api"),
     Route("GET", "/api/{T}/{R}/discussions/{num}/storage", READ, "api"),
     Route("POST", "/api/{T}/{R}/discussions/{num}/comment", DISCUSS, "api"),
-    Route("POST", "/api/{T}/{R}/discussions/{num}/comment/{id}/edit", DISCUSS, "§1.5"),
-    Route("POST", "/api/{T}/{R}/discussions/{num}/comment/{id}/hide", DISCUSS, "§1.5"),
+    Route("POST", "/api/{T}/{R}/discussions/{num}/comment/{id}/edit", DISCUSS, "#discussions"),
+    Route("POST", "/api/{T}/{R}/discussions/{num}/comment/{id}/hide", DISCUSS, "#discussions"),
     Route("POST", "/api/{T}/{R}/discussions/{num}/title", DISCUSS, "api"),
     Route("POST", "/api/{T}/{R}/discussions/{num}/status", DISCUSS, "api"),
     Route("POST", "/api/{T}/{R}/discussions/{num}/pin", DISCUSS, "api"),
     Route("POST", "/api/{T}/{R}/discussions/{num}/merge", MERGE, "api"),
     Route("DELETE", "/api/{T}/{R}/discussions/{num}/ref", DELETE, "api"),
-    Route("POST", "/uploads", lambda _: (Need(Action.DISCUSS, catalogue(None)),), "§1.2"),  # attached to who knows what
+    # The discussion that an upload is attached to is not known.
+    Route("POST", "/uploads", lambda _: (Need(Action.DISCUSS, catalogue(None)),), "#users-and-catalog"),
     # Spaces
-    Route("GET", "/api/{S}/{R}/host", READ, "§1.4"),
+    Route("GET", "/api/{S}/{R}/host", READ, "#repository-reads"),
     Route("GET", "/api/{S}/{R}/secrets", SECRETS, "api"),
     Route("POST DELETE", "/api/{S}/{R}/secrets", body_needs.SETTING, "api"),
     Route("GET", "/api/{S}/{R}/variables", READ, "api"),
     Route("POST DELETE", "/api/{S}/{R}/variables", body_needs.SETTING, "api"),
-    Route("GET", "/api/{S}/{R}/runtime", READ, "§8"),
+    Route("GET", "/api/{S}/{R}/runtime", READ, "#spaces"),
     Route("GET", "/api/{S}/{R}/logs/{id}", READ, "api", EVENTS),
     Route("GET", "/api/{S}/{R}/events", READ, "api", EVENTS),
     Route("GET", "/api/{S}/{R}/metrics", READ, "api", EVENTS),
-    Route("POST", "/api/{S}/{R}/restart", RUN, "§8"),
-    Route("POST", "/api/{S}/{R}/pause", RUN, "§8"),
-    Route("POST", "/api/{S}/{R}/hardware", RUN, "§8"),
-    Route("POST", "/api/{S}/{R}/sleeptime", RUN, "§8"),
-    Route("POST", "/api/{S}/{R}/dev-mode", RUN, "§8"),
-    Route("POST DELETE", "/api/{S}/{R}/storage", RUN, "§8"),  # huggingface_hub up to 1.33
+    Route("POST", "/api/{S}/{R}/restart", RUN, "#spaces"),
+    Route("POST", "/api/{S}/{R}/pause", RUN, "#spaces"),
+    Route("POST", "/api/{S}/{R}/hardware", RUN, "#spaces"),
+    Route("POST", "/api/{S}/{R}/sleeptime", RUN, "#spaces"),
+    Route("POST", "/api/{S}/{R}/dev-mode", RUN, "#spaces"),
+    Route("POST DELETE", "/api/{S}/{R}/storage", RUN, "#spaces"),  # huggingface_hub up to 1.33
     Route("PUT", "/api/{S}/{R}/volumes", body_needs.MOUNT, "api"),
     Route("DELETE", "/api/{S}/{R}/volumes", RUN, "api"),
     # Buckets
@@ -236,12 +237,12 @@ ROUTES = (
     Route("PUT", "/api/{B}/settings", SETTINGS, "api"),
     Route("GET", "/api/{B}/resource-group", READ, "api"),
     Route("POST", "/api/{B}/resource-group", SETTINGS, "api"),
-    Route("GET", "/api/{B}/tree", READ, "§1.6"),
+    Route("GET", "/api/{B}/tree", READ, "#buckets"),
     Route("GET", "/api/{B}/tree/{coded}", READ, "api"),
     Route("POST", "/api/{B}/paths-info", READ, "api"),
     Route("POST", "/api/{B}/batch", body_needs.BATCH, "api"),
     Route("POST", "/api/{B}/lfs-files/duplicate", body_needs.DUPLICATE_FILES, "api"),
-    Route("GET", "/api/{B}/events", READ, "§1.6", EVENTS),
+    Route("GET", "/api/{B}/events", READ, "#buckets", EVENTS),
     Route("GET", "/api/{B}/xet-read-token", READ, "api"),
     Route("GET", "/api/{B}/xet-write-token", WRITE, "api"),
     Route("GET HEAD", "/{B}/resolve/{coded}", READ, "api", FILE),
@@ -334,22 +335,22 @@ ROUTES = (
     Route("GET PUT PATCH DELETE", "/api/organizations/{ns}/scim-provisioning/v2/{id}/{path}", ORG, "api"),
     # What everybody may see: forwarded without the token where it is not in scope
     Route("GET", "/api/users/{id}/overview", searches, "api"),
-    Route("GET", "/api/users/{id}/followers", searches, "§1.2"),
-    Route("GET", "/api/users/{id}/following", searches, "§1.2"),
+    Route("GET", "/api/users/{id}/followers", searches, "#users-and-catalog"),
+    Route("GET", "/api/users/{id}/following", searches, "#users-and-catalog"),
     Route("GET", "/api/users/{id}/likes", searches, "api"),
     Route("GET", "/api/users/{id}/socials", searches, "api"),
     Route("GET", "/api/users/{id}/avatar", searches, "api"),
-    Route("GET", "/api/organizations/{id}/overview", searches, "§1.2"),
-    Route("GET", "/api/organizations/{id}/followers", searches, "§1.2"),
+    Route("GET", "/api/organizations/{id}/overview", searches, "#users-and-catalog"),
+    Route("GET", "/api/organizations/{id}/followers", searches, "#users-and-catalog"),
     Route("GET", "/api/organizations/{id}/members", searches, "api"),
     Route("GET", "/api/organizations/{id}/socials", searches, "api"),
     Route("GET", "/api/organizations/{id}/avatar", searches, "api"),
     Route("GET", "/api/avatars/{id}", searches, "api"),
     Route("GET", "/api/papers", searches, "api"),
     Route("GET", "/api/papers/{id}", searches, "api"),  # `search` too
-    Route("GET", "/papers/{id}", searches, "§1.2"),
+    Route("GET", "/papers/{id}", searches, "#users-and-catalog"),
     Route("GET", "/api/daily_papers", searches, "api"),
-    Route("GET", "/api/tasks", searches, "§1.2"),
+    Route("GET", "/api/tasks", searches, "#users-and-catalog"),
     Route("GET", "/api/trending", searches, "api"),
     Route("GET POST", "/api/quicksearch", searches, "api"),
     Route("GET", "/api/docs", searches, "api"),
@@ -359,13 +360,13 @@ ROUTES = (
     Route("GET", "/api/datasets-tags-by-type", searches, "api"),
     Route("GET", "/api/agentic/provisioning/health", searches, "api"),
     Route("GET", "/api/agentic/provisioning/services", searches, "api"),
-    # Answered here, or forwarded without token (design §4)
+    # Answered here, or forwarded without token
     Route("GET", "/api/whoami-v2", SpecialRoute.WHOAMI, "api"),
-    Route("HEAD", "/api/telemetry/{path}", SpecialRoute.TELEMETRY, "§1.2"),
-    Route("POST", "/api/complete_multipart", SpecialRoute.UNAUTHENTICATED, "§2"),
-    Route("POST", "/api/validate-yaml", SpecialRoute.UNAUTHENTICATED, "§1.2"),
+    Route("HEAD", "/api/telemetry/{path}", SpecialRoute.TELEMETRY, "#users-and-catalog"),
+    Route("POST", "/api/complete_multipart", SpecialRoute.UNAUTHENTICATED, "#multipart-completion"),
+    Route("POST", "/api/validate-yaml", SpecialRoute.UNAUTHENTICATED, "#users-and-catalog"),
     Route("GET", "/api/agent-harnesses", SpecialRoute.UNAUTHENTICATED, "api"),
-    # Never (design §6): each hands out a credential that nobody here could take back, or changes tokens
+    # Never (docs/hub-protocol.md#minting): each mints a credential that cannot be taken back here, or changes tokens
     Route("GET HEAD POST", "/api/{T}/{R}/jwt", SpecialRoute.MINTING, "api"),
     Route("GET HEAD POST", "/api/registry/token", SpecialRoute.MINTING, "api"),
     Route(ANY, "/oauth/{path}", SpecialRoute.MINTING, "api"),

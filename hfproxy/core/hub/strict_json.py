@@ -90,7 +90,8 @@ def _no_constant(name: str) -> None:
 
 
 def _no_credential_in(objects: list[Object]) -> None:
-    """A scoped credential is worthless on the Hub's machines; sending one there is a mistake (trap 14)."""
+    """A scoped credential is worthless on the Hub's machines; sending one there is a mistake
+    (docs/hub-protocol.md#trap-14)."""
     if credential.PATTERN.search(json.dumps(objects)):
         raise BodyError(
             "it holds an hf-proxy credential, which works on this machine only; give the Space or job a fine-grained"

@@ -1,4 +1,5 @@
-"""The Hub's form for a new fine-grained token, filled in with what the journal shows was used (hub-wire §1.1)."""
+"""The Hub's form for a new fine-grained token, filled in with what the journal shows was used
+(docs/hub-protocol.md#permissions)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

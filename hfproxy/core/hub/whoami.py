@@ -1,7 +1,7 @@
 """The answer to `whoami-v2`, made from the grant: whose it is, and what it may do, in the Hub's own shape.
 
 The Hub's own answer holds an e-mail address, billing and every organisation; tools need the name, the id and
-the organisations they may act for (hub-wire §7).
+the organisations they may act for (docs/hub-protocol.md#whoami).
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from hfproxy.core.policy.scope import Scope
 
 READS = ("repo.content.read",)
 WRITES = (*READS, "repo.write")
-# The Hub has nothing finer than `repo.write` for most of our words (hub-wire §1.1).
+# The Hub has nothing finer than `repo.write` for most of our words (docs/hub-protocol.md#permissions).
 PERMISSIONS = {
     Action.READ: READS,
     Action.DISCUSS: ("discussion.write",),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hfproxy.core.policy.access import Access, Action, Need
 
 FINE_GRAINED, READ = "fineGrained", "read"
-# The Hub's permissions that cover our actions (hub-wire §1.1); `repo.write` includes reading.
+# The Hub's permissions that cover our actions (docs/hub-protocol.md#permissions); `repo.write` includes reading.
 COVERED_BY = {Action.READ: {"repo.content.read", "repo.write"}}
 WRITES = frozenset({"repo.write"})
 OF_REPOSITORIES = frozenset(

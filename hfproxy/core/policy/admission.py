@@ -1,8 +1,8 @@
 """Who may speak to the data plane at all, before it is asked what they want.
 
 Any web page can make a browser send requests to a loopback port, and any name can be made to resolve to it
-(DNS rebinding, threats T1, T2). Browsers cannot forge `Host`, `Origin` and `Sec-Fetch-*`; stock clients
-send the first as it is and none of the others.
+(DNS rebinding: docs/threat-model.md#t1, docs/threat-model.md#t2). Browsers cannot forge `Host`, `Origin` and
+`Sec-Fetch-*`; stock clients send the first as it is and none of the others.
 """
 
 import base64
@@ -22,7 +22,8 @@ SAME_ORIGIN_SITES = frozenset({"none", "same-origin"})
 class Listener:
     """An address of the data plane: what `Host` may say of it, and whether it is the one for containers.
 
-    Over a bridge the kernel cannot say whose a connection is: a credential is all there is to go by (threats T19).
+    Over a bridge the kernel cannot say whose a connection is: a credential is all there is to go by
+    (docs/threat-model.md#t19).
     """
 
     hosts: tuple[str, ...]

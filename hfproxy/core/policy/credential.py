@@ -2,7 +2,8 @@
 
 A credential is opaque: what it may do is known to the daemon alone, under the digest of the string.
 It must begin with `hf_`, since clients send any other key straight to third parties, and must not look
-like a token (`hf_` and 34 letters or digits), or secret scanners would report it (hub-wire, rule 1).
+like a token (`hf_` and 34 letters or digits), or secret scanners would report it
+(docs/hub-protocol.md#credential-shape).
 """
 
 import hashlib

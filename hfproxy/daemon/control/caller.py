@@ -1,4 +1,5 @@
-"""Who asks over the control socket, and inside of which grant: from inside, less is served (design §5).
+"""Who asks over the control socket, and inside of which grant: from inside, less is served
+(docs/threat-model.md#inside-a-grant).
 
 The kernel says which process it is; the grant is found by that process's ancestors, not by anything it says.
 """

@@ -18,7 +18,7 @@ from hfproxy.daemon.grants.registry import GrantRegistry
 from hfproxy.daemon.runtime import procfs
 from hfproxy.errors import RefusedError, UsageError
 
-# Their upstreams do not exist in this version (design §6), so such a scope could not be honoured.
+# No upstream of this version serves these actions, so a scope for them could not be honoured.
 UNSUPPORTED_ACTIONS: Final = frozenset({Action.INFER, Action.ENDPOINTS})
 MAX_SCOPES: Final = 200
 # Longer than any path component, so that a journal line stays well below `wire.MAX_LINE`.

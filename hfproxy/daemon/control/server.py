@@ -344,7 +344,8 @@ def _name(text: str) -> str:
 
 
 def _token(text: str) -> Secret:
-    """A token is sent in a header, so it is one word of visible ASCII (hub-wire §7)."""
+    """A token is sent in a header, so it is one word of visible ASCII
+    (docs/hub-protocol.md#credential-shape)."""
     if not text or not text.isascii() or not text.isprintable() or " " in text:
         raise UsageError("this is not a token: it must be one word; copy it again from huggingface.co/settings/tokens")
     if text.startswith("hf_px_"):

@@ -1,8 +1,9 @@
 """One connection of the data plane, before it has asked for anything.
 
 The kernel is asked at once whose it is. Strangers get their no by HTTP as everybody does, but only some at a time, and
-whoever does not come to the point is let go: the port is for the users' programs, and nobody may fill it up (threats
-T25). What is no HTTP is answered and not logged: the line would be whatever anybody wants in our log.
+whoever does not come to the point is let go: the port is for the users' programs, and nobody may fill it up
+(docs/threat-model.md#t25). What is no HTTP is answered and not logged: the line would be whatever anybody wants in our
+log.
 """
 
 import asyncio

@@ -1,4 +1,5 @@
-"""The listener for containers: the address of a bridge, such as docker0's, and nothing wider (threats T19).
+"""The listener for containers: the address of a bridge, such as docker0's, and nothing wider
+(docs/threat-model.md#t19).
 
 Linux answers on any of its addresses whichever network card a packet came in by, so a private address alone keeps no
 neighbour of the machine out. Therefore the socket is bound to the bridge itself, which may have nothing in it that

@@ -1,4 +1,4 @@
-"""The way of an allowed request to the Hub and of its answer back (steps 7 to 9 of design §4)."""
+"""The way of an allowed request to the Hub and of its answer back (docs/architecture.md)."""
 
 from hfproxy.core.hub.rewrite import UrlMap
 from hfproxy.core.hub.route_table import ResponseKind

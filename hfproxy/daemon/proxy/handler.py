@@ -1,7 +1,7 @@
 """The data plane: the way of one request, from the socket to a decision, and on from there.
 
-The steps are those of design §4, in this order: peer, admit, classify, authorize, journal, deny or forward. Whatever is
-not understood on the way is refused.
+The steps are those of docs/architecture.md, in this order: peer, admit, classify, authorize, journal, deny or forward.
+Whatever is not understood on the way is refused.
 """
 
 from collections.abc import Mapping

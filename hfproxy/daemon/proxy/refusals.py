@@ -1,4 +1,5 @@
-"""How a no sounds on the wire, so that each client prints our sentence (hub-wire §6).
+"""How a no sounds on the wire, so that each client prints our sentence
+(docs/hub-protocol.md#refusals).
 
 A plain 403 on a file's HEAD becomes "check your connection" in huggingface_hub, a 401 on an LFS transfer makes
 git-lfs ask again without end: so the words are chosen by who is listening.

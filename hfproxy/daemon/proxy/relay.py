@@ -22,13 +22,13 @@ from hfproxy.daemon.proxy.refusals import UNAUTHORIZED
 from hfproxy.daemon.upstream.response import UpstreamResponse
 from hfproxy.errors import UpstreamError
 
-# Bodies up to here are looked into; larger ones and file content pass as they are (threats T13).
+# Bodies up to here are looked into; larger ones and file content pass as they are (docs/threat-model.md#t13).
 MAX_INSPECTED_BYTES: Final = 1024 * 1024
 XET_INFO: Final = "application/vnd.xet-fileinfo+json"
 TEXTUAL: Final = ("application/json", "text/", "application/vnd.git-lfs+json", XET_INFO)
 # Codes after which "your credential does not cover this" may be the reason of an anonymous no.
 EXPLAINED_CODES: Final = frozenset({"RepoNotFound", "GatedRepo"})
-# The Hub's words for a token that it does not know any more (hub-wire §6).
+# The Hub's words for a token that it no longer knows (docs/hub-protocol.md#errors).
 DEAD: Final = "Invalid credentials in Authorization header"
 NO_BODY: Final = frozenset({204, 304})
 

@@ -14,13 +14,14 @@ from typing import Final
 from hfproxy.errors import StartError
 
 # SSLKEYLOGFILE makes OpenSSL write session keys; KEYRING_PROPERTY_* tells keyring in which collection to store; the
-# next choose certificates or code (design §7); the last hold tokens, which a session hands to all its programs.
+# next choose certificates or code (docs/threat-model.md#t6); the last hold tokens, which a session hands to all its
+# programs.
 DROPPED: Final = (
     *("SSLKEYLOGFILE", "SSL_CERT_", "LD_", "PYTHON", "DYLD_", "OPENSSL_", "KEYRING_"),
     *("HF_TOKEN", "HF_ACCESS_TOKEN", "HF_API_", "HF_OIDC_", "HUGGING"),
 )
 PR_SET_DUMPABLE: Final = 4
-# Older ones let a request through that is read in two ways (threats T16).
+# Older ones let a request through that is read in two ways (docs/threat-model.md#t16).
 OLDEST_AIOHTTP: Final = (3, 14, 4)
 
 

@@ -13,7 +13,8 @@ from typing import TextIO, cast
 
 import structlog
 
-# Tokens, OAuth and repository JWTs, our credentials (hub-wire §7), and what follows an authorization scheme.
+# Tokens, OAuth and repository JWTs, our credentials (docs/hub-protocol.md#token-shapes), and what follows an
+# authorization scheme.
 SECRETS = re.compile(
     r"(?:hf_|api_org_)[A-Za-z0-9._-]{8,}|(?i:\b(?:bearer|basic)\s+)[A-Za-z0-9+/=._~-]{8,}",
 )

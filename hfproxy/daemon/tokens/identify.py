@@ -71,7 +71,7 @@ def _unknown(key: AccountKey, origin: Origin) -> Account:
 
 
 def _account(key: AccountKey, origin: Origin, who: dict[str, object]) -> Account:
-    """Read the answer of whoami-v2 (its shape: hub-wire §7)."""
+    """Read the answer of whoami-v2 (its shape: docs/hub-protocol.md#whoami)."""
     access = _as_dict(_as_dict(who.get("auth")).get("accessToken"))
     return Account(
         uid=key.uid,

@@ -119,7 +119,8 @@ class UpstreamClient:
         return answer
 
     async def revoke(self, held: AccountToken) -> UpstreamResponse:
-        """Ask the Hub to end an account's token, which needs no other proof than the token itself (hub-wire §1.3).
+        """Ask the Hub to end an account's token, which needs no other proof than the token itself
+        (docs/hub-protocol.md#minting).
 
         Raises as `send`.
         """
