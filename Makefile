@@ -16,7 +16,7 @@ endif
 PIP := -I -m pip --disable-pip-version-check --quiet --no-input
 VENV := .venv
 LINT := .venvs/lint
-NODE := tests/matrix/node
+NODE := tests/e2e/clients/matrix/node
 SOURCES := hfproxy tests
 # The real clients, each in an environment of its own: .venvs/NAME, pinned in requirements/NAME.txt.
 CLIENTS := hub036 hub133 hub24 libraries
@@ -45,7 +45,7 @@ help:
 	@echo "make drift     OPENAPI=FILE: what the Hub has that the route table has not, and the other way round"
 
 demo: $(VENV_READY) $(HUB24_READY)
-	@PYTHONPATH=tests $(VENV)/bin/python -m demo
+	@PYTHONPATH=tests:tests/support $(VENV)/bin/python -m demo
 
 test: lint $(VENV_READY) $(CLIENTS_READY)
 	@$(VENV)/bin/python -m pytest

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-CLIENTS = Path(os.environ.get("HFPROXY_CLIENTS", Path(__file__).parent.parent / ".venvs"))
+CLIENTS = Path(os.environ.get("HFPROXY_CLIENTS", Path(__file__).parents[1] / ".venvs"))
 IN_CI = os.environ.get("CI") == "true"
 
 

@@ -28,7 +28,7 @@ BAR = 3.0
 @contextmanager
 def scripted() -> Iterator[dict[str, str]]:
     """A scripted daemon; gives the variables that lead to it."""
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "cli")]
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
     from scripted_daemon import MINTED, ScriptedDaemon  # noqa: PLC0415
 
     with tempfile.TemporaryDirectory() as directory:

@@ -47,7 +47,7 @@ def ask(connection: http.client.HTTPConnection, headers: dict[str, str]) -> floa
 
 def main() -> int:
     """Returns 0 when the bar is held."""
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
     import house as houses  # noqa: PLC0415
     from canary import made_up  # noqa: PLC0415
     from fakehub.remote import FakeHubProcess  # noqa: PLC0415

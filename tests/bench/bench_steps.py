@@ -12,7 +12,7 @@ from json import loads
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "bench")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" / "bench")]
 
 import needs  # noqa: E402
 from bench_proxy import ROUNDS, TODAY, Ours, wrk  # noqa: E402

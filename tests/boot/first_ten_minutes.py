@@ -18,11 +18,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import seeded_home as seeded
 from canary import in_files
 from fakehub import FakeHubProcess
-
-from scan import seeded
-from scan.seeded import Place, Tokens
+from seeded_home import Place, Tokens
 
 HOME = Path.home()
 DOWNLOAD = Path("/srv/download")

@@ -72,7 +72,7 @@ ca_file = \"/srv/hub-ca.pem\"
 [vault]
 backend = \"sealed-file\"" >/etc/hf-proxy/config.toml
 systemctl restart hf-proxy.service
-token=$(PYTHONPATH=/opt/stage/tests /opt/stage/bin/python -c 'import canary; print(canary.made_up())')
+token=$(PYTHONPATH=/opt/stage/tests/support /opt/stage/bin/python -c 'import canary; print(canary.made_up())')
 hub() { curl -sf --json @- "$(of_hub control_url)/call" >/dev/null; }
 hub <<<"{\"method\": \"add_user\", \"args\": [\"ada\", \"$token\"]}"
 hub <<<'{"method": "add_repo", "args": ["model", "ada/private"], "kwargs": {"private": true}}'
@@ -104,5 +104,5 @@ ok "system: and these neither, with the command that it named"
 
 # --- the first ten minutes
 useradd --create-home --shell /bin/bash grace
-su --login grace --command "PYTHONPATH=/opt/stage/tests /opt/stage/bin/python -B /opt/stage/tests/boot/first_ten_minutes.py /srv/hub.json /srv/hub-ca.pem"
+su --login grace --command "PYTHONPATH=/opt/stage/tests/support /opt/stage/bin/python -B /opt/stage/tests/boot/first_ten_minutes.py /srv/hub.json /srv/hub-ca.pem"
 echo ALL OK

@@ -18,12 +18,12 @@ for environment in hf-proxy stage; do
     env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot "$root" sh -c \
         "/opt/$environment/bin/pip --quiet install --no-deps --force-reinstall /srv/download/hf_proxy-*.whl"
 done
-cp -r "$here" "$here"/../{fakehub,scan,canary.py} "$root/opt/stage/tests/"
+cp -r "$here" "$here/../support" "$root/opt/stage/tests/"
 cat >"$root/etc/systemd/system/hub.service" <<'UNIT'
 [Service]
 Type=exec
 User=hub
-Environment=PYTHONPATH=/opt/stage/tests
+Environment=PYTHONPATH=/opt/stage/tests/support
 ExecStart=/opt/stage/bin/python -m fakehub --keep
 StandardOutput=truncate:/srv/hub.json
 UNIT

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from canary import in_files, leaks, made_up, watched_processes
-from end_to_end.client import Client
+from real_client import Client
 from fakehub import FakeHub, in_thread
 from house import House
 

@@ -10,8 +10,8 @@ from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
-from drills.conftest import LastingHouse
-from end_to_end.wire_client import ask, bearer
+from house import LastingHouse
+from wire_client import ask, bearer
 from fakehub import FakeHub
 
 MODEL = "/api/models/me/secret-model"

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from drills.conftest import LastingHouse
-from end_to_end.wire_client import ask, bearer
+from house import LastingHouse
+from wire_client import ask, bearer
 from fakehub import FakeHub
 
 KILLS = 300

@@ -41,7 +41,7 @@ def test_the_clients_are_not_in_the_daemons_environment() -> None:
 
 
 def test_the_packages_of_node_are_pinned_by_hash_and_without_an_address() -> None:
-    text = (ROOT / "tests" / "matrix" / "node" / "package-lock.json").read_text()
+    text = (ROOT / "tests" / "e2e" / "clients" / "matrix" / "node" / "package-lock.json").read_text()
     _, *packages = json.loads(text)["packages"].values()
     assert packages
     assert all(package["integrity"].startswith("sha512-") for package in packages)

@@ -1,0 +1,31 @@
+"""The stage of the end-to-end tests, and the clients that fall into the traps."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from real_client import Client
+from fakehub import FakeHub
+from fixtures import canary, house, hub, no_daemon_is_left
+
+__all__ = ["canary", "house", "hub", "no_daemon_is_left"]
+
+
+@pytest.fixture
+def client(hub24_python: str, hub: FakeHub, tmp_path: Path) -> Client:
+    """`huggingface_hub` 2.4."""
+    return Client(hub24_python, hub, tmp_path / "clients")
+
+
+@pytest.fixture(params=["hub036", "hub133", "hub24"])
+def any_client(
+    request: pytest.FixtureRequest, interpreter: Callable[[str], str], hub: FakeHub, tmp_path: Path
+) -> Client:
+    """`huggingface_hub` 0.36, 1.33 and 2.4."""
+    return Client(interpreter(request.param), hub, tmp_path / "clients")
+
+
+@pytest.fixture
+def shell(hub24_python: str, hub: FakeHub, tmp_path: Path) -> Client:
+    """A shell with `hf`, git and curl in it."""
+    return Client("bash", hub, tmp_path / "clients", first=Path(hub24_python).parent)

@@ -1,0 +1,50 @@
+"""Several accounts: which token is on which request."""
+
+import pytest
+from real_client import CANARY
+from wire_client import ask, bearer
+from fakehub import FakeHub
+from house import House
+
+READER, WORK = "hf_ReaderOfMine0", "hf_TokenOfTheBot0"
+
+
+@pytest.fixture
+def house(house: House, hub: FakeHub) -> House:
+    """A daemon with three accounts, and a rule."""
+    hub.add_user("me", READER, role="read", orgs=("acme",))
+    hub.add_user("bot", WORK)
+    hub.add_repo("model", "bot/model", private=True, files={"config.json": b"{}"})
+    house.stop()
+    house.configure('[accounts]\nbot = "work"\n')
+    house.start()
+    house.login(CANARY)
+    house.login(READER, "--account", "reader")
+    house.login(WORK, "--account", "work")
+    hub.recorder.clear()
+    return house
+
+
+def spent(hub: FakeHub, house: House, target: str, method: str = "GET", *options: str) -> set[str]:
+    minted = house.mint("--scope", "write", "--scope", "delete", *options)
+    hub.recorder.clear()
+    ask(minted["endpoint"], method, target, bearer(minted["credential"]))
+    return {token for token in (CANARY, READER, WORK) if hub.saw(token.encode())}
+
+
+def test_reads_spend_the_token_that_only_reads(hub: FakeHub, house: House) -> None:
+    assert spent(hub, house, "/api/models/me/secret-model") == {READER}
+    assert [entry["account"] for entry in house.audit() if entry["kind"] == "completed"] == ["reader"]
+
+
+def test_writes_spend_the_one_that_writes(hub: FakeHub, house: House) -> None:
+    assert spent(hub, house, "/api/models/me/secret-model/branch/x", "DELETE") == {CANARY}
+
+
+def test_a_rule_chooses_by_namespace(hub: FakeHub, house: House) -> None:
+    assert spent(hub, house, "/api/models/bot/model") == {WORK}
+
+
+def test_an_account_that_was_asked_for_is_the_one(hub: FakeHub, house: House) -> None:
+    assert spent(hub, house, "/api/models/me/secret-model", "GET", "--account", "default") == {CANARY}
+    assert spent(hub, house, "/api/models/bot/model", "GET", "--account", "default") == {CANARY}

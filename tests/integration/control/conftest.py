@@ -1,0 +1,5 @@
+"""A seeded Hub and a daemon that knows the account."""
+
+from fixtures import canary, house, hub, no_daemon_is_left
+
+__all__ = ["canary", "house", "hub", "no_daemon_is_left"]

@@ -1,0 +1,136 @@
+"""A private house for one daemon: its directories, its process, and its command line.
+
+Everything runs as a user would run it: separate processes, real sockets. The interpreter is the one in
+`HFPROXY_PYTHON` (a wheel's environment in CI) or this one; it is started isolated, so that only what is installed there is used.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+PYTHON = os.environ.get("HFPROXY_PYTHON", sys.executable)
+HFPROXY = (PYTHON, "-I", "-m", "hfproxy")
+START_SECONDS = 60
+PASSPHRASE = b"a passphrase of the drill"
+# What a developer's own shell may hold and a test must not.
+FOREIGN = ("HF_", "HUGGING", "HFPROXY_", "XDG_", "NETRC", "SSL", "LISTEN_", "NOTIFY_", "DBUS_")
+
+
+class House:
+    """The directories and the process of one daemon. `built` are all of them, to be stopped whatever happens."""
+
+    built: ClassVar[list["House"]] = []
+
+    def __init__(self, root: Path, hub: str, ca_file: Path | None = None, vault: str = "memory") -> None:
+        self.root = root
+        self.hub, self.ca_file, self.vault = hub, ca_file, vault
+        self.config, self.state, self.runtime = root / "config", root / "state", root / "run"
+        self.log = root / "daemon.log"
+        self.hfproxy = HFPROXY
+        self.process: subprocess.Popen[bytes] | None = None
+        self.config.mkdir(mode=0o700, parents=True)
+        self.built.append(self)
+        self.configure()
+
+    def configure(self, more: str = "", port: int = 0) -> None:
+        """Write the config file."""
+        ca = f'ca_file = "{self.ca_file}"\n' if self.ca_file else ""
+        (self.config / "config.toml").write_text(
+            f'[listen]\naddress = "127.0.0.1:{port}"\n[upstream]\nhub = "{self.hub}"\n{ca}'
+            f'[vault]\nbackend = "{self.vault}"\n{more}'
+        )
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of everything in this house: the user's, without what could interfere."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+        return kept | {
+            "HFPROXY_CONFIG_DIR": str(self.config),
+            "HFPROXY_STATE_DIR": str(self.state),
+            "HFPROXY_RUNTIME_DIR": str(self.runtime),
+            "HOME": str(self.root / "home"),
+        }
+
+    def start(self, *options: str, env: dict[str, str] | None = None, before: Sequence[str] = (), **popen: Any) -> None:
+        """Start the daemon, under the command `before` if there is one, and wait until it answers."""
+        (self.root / "home").mkdir(exist_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*before, *HFPROXY, "daemon", *options],
+                env=self.env | (env or {}),
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                **popen,
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while self.cli("status").returncode != 0:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise AssertionError(f"the daemon did not start:\n{self.log.read_text()}")
+            time.sleep(0.05)
+
+    def stop(self) -> int | None:
+        """Stop it as a service manager would; returns its exit code."""
+        if self.process is None:
+            return None
+        self.process.terminate()
+        code = self.process.wait(30)
+        self.process = None
+        return code
+
+    def cli(
+        self, *arguments: str, stdin: str = "", env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of hf-proxy."""
+        return subprocess.run(
+            [*HFPROXY, *arguments], env=self.env | (env or {}), input=stdin, capture_output=True, text=True, timeout=120
+        )
+
+    def must(self, *arguments: str, stdin: str = "", env: dict[str, str] | None = None) -> str:
+        """Run a command that has to succeed; returns what it printed."""
+        done = self.cli(*arguments, stdin=stdin, env=env)
+        assert done.returncode == 0, (
+            f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.log.read_text()}"
+        )
+        return done.stdout
+
+    def login(self, token: str, *options: str) -> str:
+        """Log an account in."""
+        return self.must("login", "--token-stdin", *options, stdin=token)
+
+    def mint(self, *options: str) -> dict[str, Any]:
+        """A credential and its endpoint."""
+        minted: dict[str, Any] = json.loads(self.must("mint", "--json", *options))
+        return minted
+
+    def status(self) -> dict[str, Any]:
+        """The daemon's own account of itself."""
+        status: dict[str, Any] = json.loads(self.must("status", "--json"))
+        return status
+
+    def audit(self, *options: str) -> list[dict[str, Any]]:
+        """The journal's entries."""
+        return [json.loads(line) for line in self.must("audit", "--json", *options).splitlines()]
+
+
+class LastingHouse(House):
+    """A house whose vault is a sealed file, opened at every start."""
+
+    def begin(self, before: Sequence[str] = ()) -> None:
+        reading, writing = os.pipe()
+        os.write(writing, PASSPHRASE)
+        os.close(writing)
+        self.start("--passphrase-fd", str(reading), before=before, pass_fds=(reading,))
+        os.close(reading)
+
+    def kill(self) -> None:
+        """As a crash, or the kernel, does."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+        self.process = None

@@ -1,0 +1,53 @@
+"""A stream of events that says nothing for ten minutes, opened before the first test."""
+
+import socket
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
+
+import pytest
+from real_client import CANARY, seed
+from fakehub import in_thread
+from house import House
+
+TEN_MINUTES = 600
+
+
+class Silence:
+    """A stream that was opened, and says nothing for ten minutes."""
+
+    def __init__(self) -> None:
+        self._open = ExitStack()
+        folder = Path(self._open.enter_context(TemporaryDirectory(prefix="hf-proxy-idle-")))
+        self.hub = self._open.enter_context(in_thread(idle_seconds=TEN_MINUTES + 300))
+        seed(self.hub)
+        self.hub.add_space("me/demo")
+        self.house = House(folder / "house", self.hub.url, self.hub.ca_path)
+        House.built.remove(self.house)  # it outlives the tests beside it
+        self._open.callback(self.house.stop)
+        self.house.start()
+        self.house.login(CANARY)
+        minted = self.house.mint("--scope", "read:spaces/me/demo")
+        self.client = self._open.enter_context(_asking(minted["endpoint"], minted["credential"]))
+        self.said = self.client.recv(65536)
+        self.since = time.monotonic()
+        threading.Timer(TEN_MINUTES, self.hub.wake).start()
+
+    def close(self) -> None:
+        self._open.close()
+
+
+def _asking(endpoint: str, credential: str) -> socket.socket:
+    place = urlsplit(endpoint)
+    client = socket.create_connection((place.hostname, place.port), timeout=TEN_MINUTES + 60)
+    client.sendall(
+        f"GET /api/spaces/me/demo/events HTTP/1.1\r\nHost: {place.netloc}\r\n"
+        f"Authorization: Bearer {credential}\r\nConnection: close\r\n\r\n".encode()
+    )
+    return client
+
+
+SILENCE = pytest.StashKey[Silence]()
