@@ -20,7 +20,7 @@ from hfproxy.detect import patterns as finder
 
 
 def made_up() -> str:
-    """A token as nearly all are. The few in 10,000 that look like words are counted in `test_tokens.py`."""
+    """A token as nearly all are. The few in 10,000 that look like words are counted in `test_patterns.py`."""
     while True:
         token = canary.made_up()
         if list(finder.find_plain(token.encode())):

@@ -19,7 +19,7 @@ import pytest
 from canary import made_up
 from fakehub import FakeHub
 from house import HFPROXY, House
-from stage import seeded
+from fixtures import seeded
 from toolchain.markdown import GUIDE, README, Block, blocks, prose
 
 SHELLS = {
