@@ -62,5 +62,9 @@ class VaultLockedError(VaultError):
     """The vault is there but closed, and opening it needs the user."""
 
 
+VAULT_LOCKED = "the vault is locked; run: hf-proxy unlock"
+"""The message for a vault that a command of the user opens."""
+
+
 class PassphraseError(VaultError):
     """The passphrase does not open the sealed vault."""

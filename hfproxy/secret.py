@@ -5,6 +5,7 @@ A plain string leaks by being itself: it prints, formats, pickles and shows up i
 look for. It does not protect the memory of the process: `daemon.hardening` does what can be done.
 """
 
+import hashlib
 import hmac
 from typing import NoReturn, Self, final
 
@@ -23,6 +24,14 @@ class Secret:
     def reveal(self) -> str:
         """Give the text away. Every call is a place a reviewer should look at."""
         return self._text
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of the text as 64 hex digits, to compare secrets without their text.
+
+        Only for secrets with enough randomness that no search finds the text from its digest: tokens and keys, never
+        passphrases.
+        """
+        return hashlib.sha256(self._text.encode("utf-8", "surrogatepass")).hexdigest()
 
     def __repr__(self) -> str:
         return HIDDEN

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
-from hfproxy.errors import PassphraseError, VaultError, VaultLockedError
+from hfproxy.errors import VAULT_LOCKED, PassphraseError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 
 MAGIC: Final = b"hf-proxy sealed 1\n"
@@ -24,7 +24,6 @@ HEADER: Final = struct.Struct(f">{len(MAGIC)}sIII16s12s")
 EXPORTED_KEY: Final = struct.Struct(f">III16s{KEY_BYTES}s")
 TAG_BYTES: Final = 16
 MAX_BYTES: Final = 16 * 1024 * 1024
-LOCKED: Final = "the vault is locked; run: hf-proxy unlock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +128,7 @@ class Sealer:
 
     def _unlocked(self) -> _Key:
         if self._key is None:
-            raise VaultLockedError(LOCKED)
+            raise VaultLockedError(VAULT_LOCKED)
         return self._key
 
     def _prove(self, key: _Key, sealed: bytes) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from hfproxy import atomic_file
-from hfproxy.errors import VaultError, VaultLockedError
+from hfproxy.errors import VAULT_LOCKED, VaultError, VaultLockedError
 from hfproxy.secret import Secret
-from hfproxy.vault.envelope import DEFAULT_COST, LOCKED, MAGIC, MIN_COST, Cost, Sealer
+from hfproxy.vault.envelope import DEFAULT_COST, MAGIC, MIN_COST, Cost, Sealer
 from hfproxy.vault.keyring_item import ITEM, SERVICE, KeyringItem
 
 # 18 bytes, so that it is the beginning of the base64 of every envelope and of nothing else.
@@ -53,10 +53,10 @@ class KeyringVault:
             VaultError: no keyring answers, or the sealed item is gone, damaged or replaced.
         """
         if self.locked:
-            raise VaultLockedError(LOCKED)
+            raise VaultLockedError(VAULT_LOCKED)
         found = self._inspect_item()
         if self.locked:  # as it turns out
-            raise VaultLockedError(LOCKED)
+            raise VaultLockedError(VAULT_LOCKED)
         return self._seal.open(_envelope(found)) if found and self._sealed else found or None
 
     def write(self, document: Secret) -> None:

@@ -4,9 +4,9 @@ import os
 from pathlib import Path
 
 from hfproxy import atomic_file, private_file
-from hfproxy.errors import VaultError, VaultLockedError
+from hfproxy.errors import VAULT_LOCKED, VaultError, VaultLockedError
 from hfproxy.secret import Secret
-from hfproxy.vault.envelope import DEFAULT_COST, LOCKED, MAX_BYTES, MIN_COST, Cost, Sealer
+from hfproxy.vault.envelope import DEFAULT_COST, MAX_BYTES, MIN_COST, Cost, Sealer
 
 
 class SealedFileVault:
@@ -64,7 +64,7 @@ class SealedFileVault:
             VaultError: the file is gone or damaged.
         """
         if self.locked:
-            raise VaultLockedError(LOCKED)
+            raise VaultLockedError(VAULT_LOCKED)
         return self._seal.open(self._load())
 
     def write(self, document: Secret) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import hashlib
 import io
 import json
 import logging
@@ -34,6 +35,13 @@ class Holder:
 
 def test_whoever_asks_for_it_by_name_gets_it() -> None:
     assert SECRET.reveal() == TEXT
+
+
+@pytest.mark.parametrize(
+    "text", [TEXT, "", "ünï", "\udcff"], ids=["token", "empty", "not ascii", "a byte that is no text"]
+)
+def test_its_digest_is_the_sha256_of_its_bytes(text: str) -> None:
+    assert Secret(text).sha256() == hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 SHOWN: dict[str, Any] = {
