@@ -60,7 +60,7 @@ class Broker:
         if order.parent is not None:
             parent = self.grant(order.parent)
             if parent.refusal_for(order.uid):
-                raise _no_grant(order.parent)
+                raise no_such_grant(order.parent)
             expires_at = min(expires_at, parent.expires_at)
         bearer = credential.encode(entropy)
         digest = credential.digest(bearer)
@@ -119,7 +119,7 @@ class Broker:
         """
         grant = self.find(grant_id)
         if grant is None:
-            raise _no_grant(grant_id)
+            raise no_such_grant(grant_id)
         return grant
 
     def is_alive(self, grant: Grant) -> bool:
@@ -248,8 +248,8 @@ class Broker:
         return grant
 
 
-def _no_grant(grant_id: str) -> RefusedError:
-    """In the same words for one that is not there and one that is out of reach."""
+def no_such_grant(grant_id: str) -> RefusedError:
+    """Return the refusal for a grant that does not exist, has ended, or is not visible to the caller."""
     return RefusedError(f"no living grant '{grant_id[:64]}'; see: hf-proxy grants")
 
 

@@ -1,1 +1,1 @@
-"""Accounts: the vault's document and the tokens of open accounts."""
+"""Accounts: tokens by user and name, in the vault and in memory."""

@@ -1,4 +1,4 @@
-"""Accounts and their tokens, as values."""
+"""Values: an account, its key, its origin, and an account with its token."""
 
 import os
 from functools import cached_property
@@ -19,22 +19,38 @@ CLASSIC_ROLES = frozenset({"read", "write", "god"})
 
 
 class AccountKey(NamedTuple):
-    """Which account: the uid whose it is, and what that user calls it."""
+    """Identifies an account: the uid of its owner on this machine, and the name that this user gave it."""
 
     uid: int
     name: str
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """Where a token may be sent: scheme, host and port, and the digest of the CA that was trusted besides the
-    system's (None: none was)."""
+    """The only place that a token may be sent to.
+
+    Attributes:
+        url: scheme, host and port.
+        ca: the SHA-256 of the CA file that was trusted in addition to the system's; None if there was none.
+    """
 
     url: str
     ca: str | None = None
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known about a token, without the token."""
+    """Everything but the token itself: what the Hub said about it at login, and its state since.
+
+    Attributes:
+        name: the name that its owner on this machine gave it.
+        origin: the Hub that it was logged in for.
+        user, user_id, fullname: the user of the Hub.
+        role: the token's role: `fineGrained`, or one of CLASSIC_ROLES.
+        orgs: the user's organisations, as (name, id).
+        scopes: a fine-grained token's permissions, one text for each entity.
+        login: identifies the login. A grant of an earlier login is over.
+        revoked_at: when the Hub was found not to accept the token, in seconds since the epoch.
+        uid: its owner on this machine. Documents of versions that served one user lack it.
+    """
 
     name: str
     origin: Origin
@@ -44,19 +60,18 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     role: str
     orgs: tuple[tuple[str, str], ...] = ()
     scopes: tuple[str, ...] = ()
-    login: str = ""  # which login this is: what was granted under another one is over
-    revoked_at: int | None = None  # when the Hub was found not to accept the token any more
-    # Whose it is on this machine. Older documents do not say: they knew the daemon's own user only.
+    login: str = ""
+    revoked_at: int | None = None
     uid: int = msgspec.field(default_factory=os.getuid)
 
     @property
     def key(self) -> AccountKey:
-        """What it is found by."""
+        """The key that identifies the account."""
         return AccountKey(self.uid, self.name)
 
     @property
     def revoked(self) -> str | None:
-        """What there is to say of a token that the Hub does not accept any more; None: it does, for all we know."""
+        """The message for a token that the Hub no longer accepts; None if it is not known to be revoked."""
         if self.revoked_at is None:
             return None
         return (
@@ -66,22 +81,22 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def owner(self) -> tuple[str, str, Origin]:
-        """Whose token it is, and where."""
+        """The user of the Hub who owns the token, by name and id, and the Hub's origin."""
         return self.user, self.user_id, self.origin
 
     @property
     def rights(self) -> AccountRights:
-        """For the choice of whose token is spent."""
+        """The value by which the account for a request is chosen (`core.policy.account_choice`)."""
         return AccountRights(self.name, self.owner, self.role, self.scopes)
 
     @property
     def identity(self) -> Identity:
-        """For the synthesised whoami."""
+        """The value from which whoami is answered locally (`core.hub.whoami`)."""
         return Identity(self.user, self.user_id, self.fullname, self.orgs)
 
     @property
     def warnings(self) -> list[str]:
-        """What is not as it should be."""
+        """Warnings for the user: a revoked token, or a classic one."""
         if self.revoked is not None:
             return [self.revoked]
         if self.role not in CLASSIC_ROLES:
@@ -90,7 +105,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return [f"this is a classic '{self.role}' token, which can do everything its user can; {advice}"]
 
     def public(self) -> dict[str, object]:
-        """As `hf-proxy accounts --json` shows it."""
+        """Return the account in the form of `hf-proxy accounts --json`."""
         return {
             "name": self.name,
             "user": self.user,
@@ -103,7 +118,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AccountToken:
-    """An account with its token, and the refresh token that came with that, of which no use is made."""
+    """An account with its token, and the refresh token that was found with it, which is stored and never used."""
 
     def __init__(self, account: Account, token: Secret, refresh: Secret | None = None) -> None:
         self.account = account
@@ -112,5 +127,5 @@ class AccountToken:
 
     @cached_property
     def echo_patterns(self) -> tuple[bytes, ...]:
-        """How the token would look in an answer that repeats it."""
+        """The byte patterns that reveal the token in a response that echoes it."""
         return token_echo.patterns(self.token.reveal())

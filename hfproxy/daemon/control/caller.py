@@ -1,7 +1,8 @@
-"""Who asks over the control socket, and inside of which grant: from inside, less is served
-(docs/threat-model.md#inside-a-grant).
+"""The caller of the control socket: its process, its user, and the grant that the process runs inside of.
 
-The kernel says which process it is; the grant is found by that process's ancestors, not by anything it says.
+The kernel names the process (`SO_PEERCRED`, unix(7)), and its ancestors determine the grant; nothing that the process
+says does. From inside a grant only the commands in ALLOWED_INSIDE_GRANT are served
+(docs/threat-model.md#inside-a-grant).
 """
 
 import os
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from hfproxy.core.policy.broker import no_such_grant
 from hfproxy.core.policy.grant import Grant
 from hfproxy.daemon.control import messages
 from hfproxy.daemon.grants.leases import is_alive
@@ -18,7 +20,7 @@ from hfproxy.daemon.runtime import peer_uid, procfs
 from hfproxy.daemon.runtime.users import visible_uid
 from hfproxy.errors import RefusedError
 
-# What is served to a process that runs inside of a grant.
+# The requests that are served to a process inside a grant, besides `status`.
 ALLOWED_INSIDE_GRANT: Final = (
     messages.MintRequest,
     messages.GrantsRequest,
@@ -36,7 +38,12 @@ CALLER_INVISIBLE: Final = RefusedError(
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The process at the other end of the socket, its user, and the grant that it runs inside of."""
+    """The process at the other end of the socket.
+
+    Attributes:
+        pid, uid: the process and its user, as the kernel names them.
+        enclosing_grant: the innermost living grant of that user that the process runs inside of.
+    """
 
     pid: int
     uid: int
@@ -44,16 +51,16 @@ class Caller:
 
     @property
     def visible_uid(self) -> int | None:
-        """Whose grants and journal lines are in reach; None: everybody's."""
+        """The user whose grants and journal entries the caller may see and end; None: those of all users."""
         return visible_uid(self.uid)
 
     @property
     def subtree_root(self) -> str | None:
-        """The id of that grant; None: everything is in reach."""
+        """The id of the enclosing grant, whose subtree is all that the caller reaches; None: no such limit."""
         return None if self.enclosing_grant is None else self.enclosing_grant.id
 
     def visible_grants(self, grants: GrantRegistry) -> Sequence[Grant]:
-        """The grants it may see and touch: all of its user's, or from inside of one that one and what came of it."""
+        """Return the grants that the caller reaches: its user's, or those of the enclosing grant's subtree."""
         return (
             grants.of_user(self.visible_uid)
             if self.enclosing_grant is None
@@ -61,20 +68,30 @@ class Caller:
         )
 
     def can_see(self, grants: GrantRegistry, grant_id: str) -> bool:
-        """Whether a living grant is among them."""
+        """Return whether a grant is alive and among the caller's `visible_grants`."""
         grant = grants.broker.find(grant_id)
         if grant is None:
             return False
         if self.enclosing_grant is None:
             return self.visible_uid in {None, grant.terms.uid}
-        return any(one is self.enclosing_grant for one in grants.broker.lineage(grant))
+        return any(ancestor is self.enclosing_grant for ancestor in grants.broker.lineage(grant))
+
+    def check_visible(self, grants: GrantRegistry, grant_id: str) -> None:
+        """Check that the caller reaches a living grant.
+
+        Raises:
+            RefusedError: it does not. The message does not tell whether there is such a grant.
+        """
+        if not self.can_see(grants, grant_id):
+            raise no_such_grant(grant_id)
 
 
 def identify(message: messages.ControlRequest, connection: socket.socket, grants: GrantRegistry) -> Caller:
-    """Who asks, and inside of which grant. From inside, less is served.
+    """Find out who sends a request, and whether the request is served to this caller.
 
     Raises:
-        RefusedError: it has ended, so that this cannot be found out; or it may not ask for this.
+        RefusedError: the process has ended or cannot be seen, so that its grant is unknown; or it runs inside a grant,
+            where this request is not served.
     """
     pid, uid = peer_uid.unix_peer(connection)
     try:
@@ -84,14 +101,14 @@ def identify(message: messages.ControlRequest, connection: socket.socket, grants
     try:
         if procfs.find(pid) is None:
             raise CALLER_INVISIBLE if is_alive(pidfd) else CALLER_EXITED
-        holder = grants.enclosing_grant(pid, uid)
-        if not is_alive(pidfd):  # what was looked at may have been another process
+        enclosing = grants.enclosing_grant(pid, uid)
+        if not is_alive(pidfd):  # its pid may have been reused before the look-up
             raise CALLER_EXITED
     finally:
         os.close(pidfd)
-    if holder is not None and not isinstance(message, ALLOWED_INSIDE_GRANT):
+    if enclosing is not None and not isinstance(message, ALLOWED_INSIDE_GRANT):
         raise RefusedError(
-            f"this was run inside of grant {holder.id}, where one can only ask for less; run it outside of"
-            f" {holder.terms.program or 'that command'}: hf-proxy {message.__struct_config__.tag}"
+            f"this was run inside of grant {enclosing.id}, where one can only ask for less; run it outside of"
+            f" {enclosing.terms.program or 'that command'}: hf-proxy {message.__struct_config__.tag}"
         )
-    return Caller(pid, uid, holder)
+    return Caller(pid, uid, enclosing)

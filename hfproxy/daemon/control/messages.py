@@ -1,6 +1,7 @@
-"""What the control socket understands: `hfproxy.wire`'s words as strict types.
+"""The requests of the control socket as strict types; `hfproxy.wire` describes them with their replies.
 
-Unknown words, unknown members and wrong types are refused by the decoder.
+The decoder refuses unknown tags, unknown members and wrong types. Tags and members are part of the outside contract: a
+command of another version may send them.
 """
 
 from typing import Annotated, Literal
@@ -11,31 +12,35 @@ from hfproxy.errors import UsageError
 
 
 class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", kw_only=True):
-    """One request of a command."""
+    """A request: one JSON object, whose member `do` is the tag of its class."""
 
 
 class StatusRequest(Message, frozen=True, tag="status"):
-    """Is it up?"""
+    """The state of the daemon."""
 
 
 class MetricsRequest(Message, frozen=True, tag="metrics"):
-    """What was counted since the start."""
+    """The counters and gauges, in Prometheus's text format."""
 
 
 class DoctorRequest(Message, frozen=True, tag="doctor"):
-    """What `doctor` cannot find out by itself: the Hub, and what it says of the tokens."""
+    """The checks that only the daemon can make: the Hub, and the tokens at the Hub."""
 
 
 class LoginRequest(Message, frozen=True, tag="login"):
-    """Store a token, once whoami said whose it is."""
+    """Store a token under an account name, after asking the Hub for its owner."""
 
     account: str
     token: str
 
 
 class ImportTokenRequest(Message, frozen=True, tag="adopt"):
-    """Store a token that was found lying about, under a free name, unless the vault holds it already. `refresh`: the
-    refresh token that lay beside it; `dry`: only say whose it is."""
+    """Store a plaintext token that was found on disk, under a free account name, unless the vault holds it already.
+
+    Attributes:
+        refresh: the refresh token that was found beside it.
+        dry: store nothing; only report the token's owner.
+    """
 
     token: str
     refresh: str | None = None
@@ -43,37 +48,46 @@ class ImportTokenRequest(Message, frozen=True, tag="adopt"):
 
 
 class AccountsRequest(Message, frozen=True, tag="accounts"):
-    """List them."""
+    """List the caller's accounts."""
 
 
 class LogoutRequest(Message, frozen=True, tag="logout"):
-    """Forget one."""
+    """Remove an account and its token; without a name, `default` or the only one."""
 
     account: str | None = None
 
 
 class UnlockRequest(Message, frozen=True, tag="unlock"):
-    """Open a vault; without a passphrase, ask whether it needs one. `keep`: a duration, how long the kernel is to keep
-    what opens it."""
+    """Open the vault and lift a lockdown.
+
+    Attributes:
+        passphrase: None to find out whether one is needed.
+        keep: a duration, for which the kernel caches the key of a sealed vault.
+    """
 
     passphrase: str | None = None
     keep: str | None = None
 
 
 class SealRequest(Message, frozen=True, tag="seal"):
-    """Put what the keyring holds under a passphrase; with `undo`, in the clear again."""
+    """Encrypt the vault under a passphrase; with `undo`, store it as plaintext in the keyring again."""
 
     passphrase: str
     undo: bool = False
 
 
 class LockRequest(Message, frozen=True, tag="lock"):
-    """Forget every token until `unlock`."""
+    """Close the vault until `unlock`."""
 
 
 class LockdownRequest(Message, frozen=True, tag="lockdown"):
-    """End everything, until `unlock`. `recall`: tokens at the Hub as well, of one account or of all; `dry`: only say
-    what would be done."""
+    """End all grants and close the vault until `unlock`.
+
+    Attributes:
+        recall: also revoke tokens at the Hub.
+        account: revoke only this account's token.
+        dry: change nothing; only report what would end.
+    """
 
     recall: bool = False
     account: str | None = None
@@ -81,23 +95,28 @@ class LockdownRequest(Message, frozen=True, tag="lockdown"):
 
 
 class RotateRequest(Message, frozen=True, tag="rotate"):
-    """A new token in the place of an account's old one."""
+    """Replace an account's token; without a name, that of `default` or of the only account."""
 
     token: str
     account: str | None = None
 
 
 class ProjectFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A project's file: where it is, and all that it says."""
+    """A project file: its absolute path and its whole content."""
 
     path: str
     content: str
 
 
 class MintRequest(Message, frozen=True, tag="mint"):
-    """A new grant. `found`: token-shaped strings of the caller's environment; `of` the parent is how a command
-    that ends at once (`mint`, `env`) binds to the shell that called it; `project` counts where neither scopes nor a
-    profile are named; `learn` is every scope there is, whatever is named."""
+    """Mint a grant. Durations, sizes and scopes are sent as the user typed them.
+
+    Attributes:
+        project: counts only where neither scopes nor a profile are named.
+        learn: every scope, whatever is named.
+        of: which process `bind` means: the caller, or its parent for a command that ends at once (`mint`, `env`).
+        found: the token-shaped strings in the caller's environment.
+    """
 
     scopes: tuple[str, ...] = ()
     profile: str | None = None
@@ -120,38 +139,38 @@ class MintRequest(Message, frozen=True, tag="mint"):
 
 
 class TrustProjectRequest(Message, frozen=True, tag="allow"):
-    """Trust a project's file as it is. `dry`: only say what it asks for."""
+    """Trust a project file with its present content; with `dry`, only report its scopes."""
 
     project: ProjectFile
     dry: bool = False
 
 
 class UntrustProjectRequest(Message, frozen=True, tag="forget"):
-    """Trust nothing in the place of a project's file any more."""
+    """Remove the trust in a project file's path, whatever its content."""
 
     path: str
 
 
 class GrantsRequest(Message, frozen=True, tag="grants"):
-    """List the living ones."""
+    """List the living grants that the caller reaches."""
 
 
 class RenewRequest(Message, frozen=True, tag="renew"):
-    """Move a grant's end away."""
+    """Extend a grant in place."""
 
     id: str
     ttl: str
 
 
 class RevokeRequest(Message, frozen=True, tag="revoke"):
-    """End some, or all."""
+    """Revoke the named grants, or all that the caller reaches."""
 
     ids: tuple[str, ...] = ()
     all: bool = False
 
 
 class AuditRequest(Message, frozen=True, tag="audit"):
-    """Journal entries that fit."""
+    """Read the matching journal entries; with `follow`, also those that are still to come."""
 
     since: str | None = None
     grant: str | None = None
@@ -162,7 +181,7 @@ class AuditRequest(Message, frozen=True, tag="audit"):
 
 
 class AnchorRequest(Message, frozen=True, tag="anchor"):
-    """Where the journal's chain stands."""
+    """The number and the hash of the journal's last line."""
 
 
 Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
@@ -170,7 +189,11 @@ Mac = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{16}:[0-9a-f]{64}\Z")]
 
 
 class CheckMacsRequest(Message, frozen=True, tag="vouch"):
-    """Which of these journal lines were MACed with the journal's key; each by the digest of what it says."""
+    """Check MACs of journal lines against the journal's key.
+
+    Attributes:
+        macs: for each line the SHA-256 of its content and its MAC.
+    """
 
     macs: tuple[tuple[Digest, Mac], ...]
 
@@ -203,11 +226,11 @@ _decoder: msgspec.json.Decoder[ControlRequest] = msgspec.json.Decoder(ControlReq
 
 
 def decode(line: bytes) -> ControlRequest:
-    """Read one request.
+    """Decode one request.
 
     Raises:
-        UsageError: it is not one of ours. The decoder's own words are kept out of the message: they may quote a
-            value.
+        UsageError: it is not a request of this version. The decoder's message is not repeated, since it may quote a
+            token.
     """
     try:
         return _decoder.decode(line)

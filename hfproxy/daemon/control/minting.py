@@ -1,113 +1,132 @@
-"""Minting: from what was asked on the command line to a grant, under the config's limits."""
+"""Mints grants: turns the options of `exec`, `mint` and `env` into the terms of a grant, within the config's limits."""
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from hfproxy import wire
 from hfproxy.config import Config, duration, size
-from hfproxy.core.policy import scope
 from hfproxy.core.policy.access import Action
 from hfproxy.core.policy.caveats import Caveat, Ceiling, InTree, MaxBytes, MaxRate, MaxUses
 from hfproxy.core.policy.grant import Bind, Grant, GrantTerms
-from hfproxy.core.policy.scope import Scope
+from hfproxy.core.policy.scope import Scope, parse
 from hfproxy.daemon.accounts.registry import AccountRegistry
 from hfproxy.daemon.control import messages
+from hfproxy.daemon.control.caller import Caller
 from hfproxy.daemon.control.projects import ProjectTrust
 from hfproxy.daemon.grants.registry import GrantRegistry
 from hfproxy.daemon.runtime import procfs
 from hfproxy.errors import RefusedError, UsageError
 
-# No upstream of this version serves these actions, so a scope for them could not be honoured.
+# Actions that no upstream of this version serves.
 UNSUPPORTED_ACTIONS: Final = frozenset({Action.INFER, Action.ENDPOINTS})
 MAX_SCOPES: Final = 200
-# Longer than any path component, so that a journal line stays well below `wire.MAX_LINE`.
+# Characters: longer than any repository path, and short enough for a journal line to stay below `wire.MAX_LINE`.
 MAX_SCOPE: Final = 500
 MAX_TEXT: Final = 300
 
 
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The URLs of the daemon and of its Hub.
+
+    Attributes:
+        local: the listener on the loopback interface.
+        hub: the Hub's origin.
+        container: the listener for containers; None without `listen.bridge`.
+    """
+
+    local: str
+    hub: str
+    container: str | None = None
+
+
 class GrantIssuer:
-    """Serves `mint` of the control plane, which `exec`, `mint` and `env` all are."""
+    """Answers `mint`, the request behind `exec`, `mint` and `env`."""
 
     def __init__(
         self,
         config: Config,
-        endpoint: str,
-        hub: str,
+        endpoints: Endpoints,
         accounts: AccountRegistry,
         grants: GrantRegistry,
         projects: ProjectTrust,
-        bridge: str | None = None,
     ) -> None:
-        """`bridge`: the endpoint for containers, if there is one."""
-        self._config, self._endpoint, self._hub, self.bridge = config, endpoint, hub, bridge
+        self._config, self.endpoints = config, endpoints
         self._accounts, self._grants, self._projects = accounts, grants, projects
 
-    async def issue(self, asked: messages.MintRequest, pid: int, uid: int, holder: Grant | None = None) -> wire.Message:
-        """Mint for the process at the other end of the socket, and the user whose it is; below `holder`, if that
-        process is inside of a grant.
+    async def issue(self, request: messages.MintRequest, caller: Caller) -> wire.Message:
+        """Mint a grant for the caller; from inside a grant, a child of that grant. May wait for a keyring prompt.
 
         Raises:
-            UsageError: what was asked cannot mean anything.
-            RefusedError: it is not to be had.
+            UsageError: an option is malformed, or options contradict one another.
+            RefusedError: the config or the enclosing grant does not allow it, or there is no such account.
+            VaultError: the vault is locked, absent or damaged.
         """
-        scopes = _parse_scopes(await self._requested_scopes(asked, uid))
-        ttl = self.ttl(asked.ttl)
-        bound = _bound_pid(asked, pid, uid)
-        container = self._container(asked, holder)
-        account = await self._accounts.select(uid, _account(asked, holder))
-        order = GrantTerms(
+        parent = caller.enclosing_grant
+        scopes = _parse_scopes(await self._requested_scopes(request, caller.uid))
+        ttl = self.ttl(request.ttl)
+        bound = _bound_pid(request, caller)
+        container = self._is_container(request, parent)
+        account = await self._accounts.select(caller.uid, _account_name(request, parent))
+        terms = GrantTerms(
             account=account.name,
             scopes=scopes,
             ttl=ttl,
-            strict=asked.strict,
-            caveats=self._caveats(asked),
-            label=asked.label and asked.label[:MAX_TEXT],
-            bind=Bind(asked.bind),
+            strict=request.strict,
+            caveats=self._caveats(request),
+            label=request.label and request.label[:MAX_TEXT],
+            bind=Bind(request.bind),
             pid=bound,
-            parent=None if holder is None else holder.id,
-            ambient=asked.ambient,
-            renews=bound is not None and asked.ttl is None,
+            parent=None if parent is None else parent.id,
+            ambient=request.ambient,
+            renews=bound is not None and request.ttl is None,
             login=account.login,
-            named=asked.account is not None or (holder is not None and holder.terms.named),
-            learns=asked.learn or (holder is not None and holder.terms.learns),
+            named=request.account is not None or (parent is not None and parent.terms.named),
+            learns=request.learn or (parent is not None and parent.terms.learns),
             container=container,
-            program=asked.program and asked.program[:MAX_TEXT],
-            uid=uid,
+            program=request.program and request.program[:MAX_TEXT],
+            uid=caller.uid,
         )
-        grant, credential = await self._grants.mint(order)
+        grant, credential = await self._grants.mint(terms)
         return {
             "id": grant.id,
             "credential": credential,
-            "endpoint": self.bridge if container else self._endpoint,
-            "hub": self._hub,
+            "endpoint": self.endpoints.container if container else self.endpoints.local,
+            "hub": self.endpoints.hub,
             "expires_at": grant.expires_at,
-            "scopes": [str(one) for one in scopes],
+            "scopes": [str(scope) for scope in scopes],
             "container": container,
-            "replace": await self._tokens_among(asked.found, uid),
+            "replace": await self._tokens_among(request.found, caller.uid),
         }
 
-    async def _requested_scopes(self, asked: messages.MintRequest, uid: int) -> tuple[str, ...]:
-        """The scopes that were typed and those of the profile; else those of the project; else the default ones.
-        To learn what is needed: all there are."""
-        if asked.learn:
+    async def _requested_scopes(self, request: messages.MintRequest, uid: int) -> tuple[str, ...]:
+        """Return the scopes of `--scope` and `--profile`; else the project file's; else those of the profile `default`.
+
+        For `learn`: every action, on every target.
+        """
+        if request.learn:
             return tuple(action.value for action in Action if action not in UNSUPPORTED_ACTIONS)
-        texts = (*asked.scopes, *(self._config.profile(asked.profile) if asked.profile else ()))
-        if not texts and asked.project is not None:
-            return await self._projects.trusted_scopes(asked.project, uid)
+        texts = (*request.scopes, *(self._config.profile(request.profile) if request.profile else ()))
+        if not texts and request.project is not None:
+            return await self._projects.trusted_scopes(request.project, uid)
         return texts or self._config.profile("default")
 
-    def _container(self, asked: messages.MintRequest, holder: Grant | None) -> bool:
-        """Whether it is for containers. What is narrowed stays what it was: neither kind is the narrower one."""
-        container = asked.container if holder is None else holder.terms.container
-        if asked.container and not container and holder is not None:
+    def _is_container(self, request: messages.MintRequest, parent: Grant | None) -> bool:
+        """Return whether the credential is for containers.
+
+        A child is what its parent is: a credential for containers is neither wider nor narrower than a local one.
+        """
+        container = request.container if parent is None else parent.terms.container
+        if request.container and not container and parent is not None:
             raise RefusedError(
-                f"inside of grant {holder.id} there is no credential for containers; run it outside of"
-                f" {holder.terms.program or 'that command'}: hf-proxy exec --container -- CMD"
+                f"inside of grant {parent.id} there is no credential for containers; run it outside of"
+                f" {parent.terms.program or 'that command'}: hf-proxy exec --container -- CMD"
             )
-        if container and asked.bind == "tree":
+        if container and request.bind == "tree":
             raise UsageError("a container's processes are in no tree of this machine; use --container with --bind pid")
-        if container and self.bridge is None:
+        if container and self.endpoints.container is None:
             raise RefusedError(
                 "there is no address for containers; set listen.bridge in config.toml, like 172.17.0.1:4881, and start"
                 " the daemon again: hf-proxy daemon"
@@ -121,15 +140,15 @@ class GrantIssuer:
 
     @property
     def max_ttl_s(self) -> int:
-        """Seconds that a grant may live at most, renewals included."""
+        """The longest life of a grant in seconds, renewals included."""
         return duration(self._config.grants.max_ttl)
 
     def ttl(self, text: str | None) -> int:
-        """Seconds of a lifetime that was typed; the config's where none was.
+        """Return a lifetime in seconds; None gives the config's `default_ttl`.
 
         Raises:
-            UsageError: it is no duration.
-            RefusedError: it is longer than any may be.
+            UsageError: the text is not a duration.
+            RefusedError: it is longer than the config's `max_ttl`.
         """
         ttl = duration(text or self._config.grants.default_ttl)
         if ttl > self.max_ttl_s:
@@ -137,89 +156,91 @@ class GrantIssuer:
             raise RefusedError(f"--ttl {text} is longer than {longest}; raise max_ttl under [grants] in config.toml")
         return ttl
 
-    def _caveats(self, asked: messages.MintRequest) -> tuple[Caveat, ...]:
+    def _caveats(self, request: messages.MintRequest) -> tuple[Caveat, ...]:
         ceiling = self._config.grants.ceiling_scopes
-        caveats = (Ceiling(ceiling, asked.strict),) if ceiling else ()
-        return (*caveats, *([InTree()] if asked.bind == "tree" else []), *_limits(asked))
+        caveats = (Ceiling(ceiling, request.strict),) if ceiling else ()
+        return (*caveats, *([InTree()] if request.bind == "tree" else []), *_limits(request))
 
     async def _tokens_among(self, found: tuple[str, ...], uid: int) -> list[str]:
-        """Which of the strings in the caller's environment are tokens of the caller's in this vault."""
-        tokens = {held.token.reveal() for held in (await self._accounts.load(uid)).values()}
+        """Return those strings of the caller's environment that are the caller's own tokens in the vault."""
+        tokens = {account_token.token.reveal() for account_token in (await self._accounts.load(uid)).values()}
         return [text for text in found if text in tokens]
 
 
 def _parse_scopes(texts: tuple[str, ...]) -> tuple[Scope, ...]:
-    scopes = tuple(dict.fromkeys(map(scope.parse, texts)))
+    scopes = tuple(dict.fromkeys(map(parse, texts)))
     if len(scopes) > MAX_SCOPES:
         raise UsageError(f"at most {MAX_SCOPES} scopes for one credential; use a wider one, like read:me/*")
-    for one in scopes:
-        if len(str(one)) > MAX_SCOPE:
+    for scope in scopes:
+        if len(str(scope)) > MAX_SCOPE:
             raise UsageError(f"a scope is at most {MAX_SCOPE} characters long; use a wider one, like read:me/*")
-        if one.action in UNSUPPORTED_ACTIONS:
-            raise RefusedError(f"'{one}' cannot be granted yet: this hf-proxy has no way to that service")
+        if scope.action in UNSUPPORTED_ACTIONS:
+            raise RefusedError(f"'{scope}' cannot be granted yet: this hf-proxy has no way to that service")
     return scopes
 
 
-def _limits(asked: messages.MintRequest) -> Iterator[Caveat]:
-    for option, number in (("--max-uses", asked.max_uses), ("--max-rate", asked.max_rate)):
+def _limits(request: messages.MintRequest) -> Iterator[Caveat]:
+    for option, number in (("--max-uses", request.max_uses), ("--max-rate", request.max_rate)):
         if number is not None and number < 1:
             raise UsageError(f"{option} must be 1 or more")
-    if asked.max_uses is not None:
-        yield MaxUses(asked.max_uses)
-    if asked.max_rate is not None:
-        yield MaxRate(asked.max_rate)
-    if asked.max_up is not None or asked.max_down is not None:
-        yield MaxBytes(*(None if text is None else size(text) for text in (asked.max_up, asked.max_down)))
+    if request.max_uses is not None:
+        yield MaxUses(request.max_uses)
+    if request.max_rate is not None:
+        yield MaxRate(request.max_rate)
+    if request.max_up is not None or request.max_down is not None:
+        yield MaxBytes(*(None if text is None else size(text) for text in (request.max_up, request.max_down)))
 
 
-def _bound_pid(asked: messages.MintRequest, pid: int, uid: int) -> int | None:
-    """The process whose end ends the grant."""
-    if asked.ambient and asked.bind != "tree":
+def _bound_pid(request: messages.MintRequest, caller: Caller) -> int | None:
+    """Return the pid of the process that the grant ends with; None if it is not bound to one."""
+    if request.ambient and request.bind != "tree":
         raise UsageError("--ambient needs --bind tree")
-    if asked.bind == "tree" and uid != os.getuid():
+    if request.bind == "tree" and caller.uid != os.getuid():
         raise RefusedError(
             "--bind tree cannot work here: the daemon is another user's and may not look into your processes; use"
             " --bind pid"
         )
-    if asked.bind == "none" or asked.of == "caller":
-        return None if asked.bind == "none" else pid
-    caller = procfs.find(pid)
-    if caller is None:  # unbound it would outlive what it was meant to end with
+    if request.bind == "none" or request.of == "caller":
+        return None if request.bind == "none" else caller.pid
+    process = procfs.find(caller.pid)
+    if process is None:  # an unbound grant would outlive the shell that it was meant for
         raise RefusedError("the process to bind the grant to has ended; run the command again")
-    if uid not in {os.getuid(), procfs.real_uid(caller.parent)}:
+    if caller.uid not in {os.getuid(), procfs.real_uid(process.parent)}:
         raise RefusedError("the process to bind the grant to is not yours; run it from a shell, or with --bind none")
-    return caller.parent
+    return process.parent
 
 
-def _account(asked: messages.MintRequest, holder: Grant | None) -> str | None:
-    """A narrowed grant spends the same token as what it was narrowed from."""
-    if holder is None:
-        return asked.account
-    if asked.account not in {None, holder.terms.account}:
+def _account_name(request: messages.MintRequest, parent: Grant | None) -> str | None:
+    """Return the account that the request names; a child grant uses the account of its parent."""
+    if parent is None:
+        return request.account
+    if request.account not in {None, parent.terms.account}:
         raise RefusedError(
-            f"inside of a grant only its own account '{holder.terms.account}' is to be had; leave --account out"
+            f"inside of a grant only its own account '{parent.terms.account}' is to be had; leave --account out"
         )
-    return holder.terms.account
+    return parent.terms.account
 
 
 def grant_json(grant: Grant) -> dict[str, object]:
-    """A grant as `hf-proxy grants --json` shows it; with its owner, if that is not the daemon's own user, and with its
-    class, if it is for containers."""
-    order = grant.terms
-    owner = {} if order.uid == os.getuid() else {"uid": order.uid}
-    place = {"container": True} if order.container else {}
+    """Return a grant in the form of `hf-proxy grants --json`.
+
+    `uid` is there only if the owner is not the daemon's own user, `container` only if the grant is for containers.
+    """
+    terms = grant.terms
+    owner = {} if terms.uid == os.getuid() else {"uid": terms.uid}
+    container = {"container": True} if terms.container else {}
     return {
         "id": grant.id,
-        "label": order.label,
-        "scopes": [str(one) for one in order.scopes],
-        "account": order.account,
-        "parent": order.parent,
-        "bind": order.bind.value,
-        "pid": order.pid,
-        "program": order.program,
+        "label": terms.label,
+        "scopes": [str(scope) for scope in terms.scopes],
+        "account": terms.account,
+        "parent": terms.parent,
+        "bind": terms.bind.value,
+        "pid": terms.pid,
+        "program": terms.program,
         "minted_at": grant.minted_at,
         "expires_at": grant.expires_at,
         "uses": grant.uses,
         **owner,
-        **place,
+        **container,
     }

@@ -18,8 +18,8 @@ from hfproxy.core.policy.access import SEE_AUDIT, Access, Action, Need, Target
 from hfproxy.core.policy.admission import Listener
 from hfproxy.core.policy.decision import Allow, AllowAnonymous, Deny, Refusal
 from hfproxy.core.policy.grant import NO_UID, Grant
+from hfproxy.daemon.accounts.cache import AccountCache
 from hfproxy.daemon.accounts.model import AccountKey, AccountToken
-from hfproxy.daemon.accounts.registry import AccountRegistry
 from hfproxy.daemon.grants.registry import GrantRegistry
 from hfproxy.daemon.listen.messages import IncomingRequest, OutgoingResponse, read_body
 from hfproxy.daemon.proxy import push, refusals
@@ -30,7 +30,7 @@ from hfproxy.daemon.proxy.recorder import RequestRecorder
 from hfproxy.daemon.runtime.clock import now
 from hfproxy.daemon.tokens.health import TokenHealth
 from hfproxy.daemon.upstream.client import UpstreamClient
-from hfproxy.errors import JournalError, StoreError
+from hfproxy.errors import VAULT_LOCKED, JournalError, StoreError
 
 
 class ProxyHandler:
@@ -41,7 +41,7 @@ class ProxyHandler:
         listener: Listener,
         state: Path,
         upstream: UpstreamClient,
-        accounts: AccountRegistry,
+        accounts: AccountCache,
         grants: GrantRegistry,
         recorder: RequestRecorder,
         standing: TokenHealth,
@@ -254,7 +254,7 @@ class ProxyHandler:
         """The grant's account, if its token may be used now."""
         held = self._accounts.get(AccountKey(grant.terms.uid, grant.terms.account))
         if self._accounts.locked_to(grant.terms.uid):
-            return Deny(Refusal.LOCKED, "the vault is locked; run: hf-proxy unlock")
+            return Deny(Refusal.LOCKED, VAULT_LOCKED)
         if held is None or held.account.login != grant.terms.login:
             return Deny(Refusal.ACCOUNT, f"account '{grant.terms.account}' was logged out; run: hf-proxy login")
         return held

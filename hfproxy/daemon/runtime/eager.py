@@ -10,10 +10,12 @@ Until then there is no current task, which `asyncio.timeout` needs: what uses it
 import asyncio
 import types
 from collections.abc import Callable, Coroutine, Generator
-from functools import partial
-from typing import Any, Generic, TypeVar
+from functools import partial, wraps
+from typing import Any, Generic, ParamSpec, TypeVar
 
 Result = TypeVar("Result")
+T = TypeVar("T")
+P = ParamSpec("P")
 
 
 class DirectFuture(Generic[Result]):
@@ -137,3 +139,18 @@ def _trampoline(work: Coroutine[Any, None, None], wanted: Any) -> Generator[Any,
             wanted = step()
         except StopIteration:
             return
+
+
+def needs_task(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Run each call of a coroutine function in a task of its own.
+
+    For functions that use `asyncio.timeout` or a timeout of aiohttp: these raise RuntimeError where there is no current
+    task, and a coroutine that an `EagerCoroutine` runs has none until it first awaits something other than a
+    `DirectFuture`.
+    """
+
+    @wraps(function)
+    async def in_task(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().create_task(function(*args, **kwargs))
+
+    return in_task

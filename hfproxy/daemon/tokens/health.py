@@ -1,8 +1,8 @@
-"""Whether the Hub still accepts a token that it has just refused.
+"""Verifies tokens that the Hub has rejected with 401.
 
-A 401 alone proves nothing: a faulty mirror sends one too. So whoami is asked, once a minute for an account at most,
-beside the request, which waits for nothing. If that says no as well, the account is marked in the vault and the desktop
-is told; from then on the token is not sent any more.
+A 401 alone is not proof, since a misconfigured mirror sends one too. So whoami is asked, at most once a minute for each
+account, in the background: the request that was rejected does not wait. If whoami rejects the token too, the account is
+marked as revoked in the vault, which stops the token from being sent, and the desktop shows a notification.
 """
 
 import asyncio
@@ -17,44 +17,44 @@ from hfproxy.daemon.accounts.registry import AccountRegistry
 from hfproxy.daemon.journal.writer import JournalWriter
 from hfproxy.daemon.runtime import desktop
 from hfproxy.daemon.runtime.clock import now
-from hfproxy.daemon.tokens import identify
-from hfproxy.daemon.upstream.client import UpstreamClient
+from hfproxy.daemon.tokens.identify import is_revoked
+from hfproxy.daemon.upstream.hub_api import HubApi
 from hfproxy.errors import AccountError, JournalError, UpstreamError, VaultError
 
 log = structlog.get_logger()
-ASKED_AGAIN_SECONDS: Final = 60
+CHECK_INTERVAL_S: Final = 60
 
 
 class TokenHealth:
-    """Asks about tokens that are in doubt."""
+    """Checks suspected tokens and marks the revoked ones."""
 
-    def __init__(self, upstream: UpstreamClient, accounts: AccountRegistry, journal: JournalWriter) -> None:
-        self._upstream, self._accounts, self._journal = upstream, accounts, journal
+    def __init__(self, hub: HubApi, accounts: AccountRegistry, journal: JournalWriter) -> None:
+        self._hub, self._accounts, self._journal = hub, accounts, journal
         self._checked_at: dict[AccountKey, float] = {}
         self._background: set[asyncio.Task[None]] = set()
 
-    def suspect(self, held: AccountToken) -> None:
-        """The Hub refused this account's token on a request."""
-        key, at = held.account.key, time.monotonic()
-        if at - self._checked_at.get(key, -ASKED_AGAIN_SECONDS) < ASKED_AGAIN_SECONDS:
+    def suspect(self, account_token: AccountToken) -> None:
+        """Start a check of a token that the Hub rejected, unless there was one within the last CHECK_INTERVAL_S."""
+        key, at = account_token.account.key, time.monotonic()
+        if at - self._checked_at.get(key, -CHECK_INTERVAL_S) < CHECK_INTERVAL_S:
             return
         self._checked_at[key] = at
-        task = asyncio.get_running_loop().create_task(self._verify(held))
+        task = asyncio.get_running_loop().create_task(self._verify(account_token))
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    async def _verify(self, held: AccountToken) -> None:
+    async def _verify(self, account_token: AccountToken) -> None:
         try:
-            if await identify.is_revoked(self._upstream, held):
-                await self._mark(held)
+            if await is_revoked(self._hub, account_token):
+                await self._mark(account_token)
         except (AccountError, UpstreamError) as error:
-            log.warning("token_in_doubt", account=held.account.name, reason=str(error))
+            log.warning("token_not_verified", account=account_token.account.name, reason=str(error))
 
-    async def _mark(self, held: AccountToken) -> None:
-        uid, name = held.account.key
+    async def _mark(self, account_token: AccountToken) -> None:
+        uid, name = account_token.account.key
         try:
-            if not await self._accounts.mark_revoked(held, now()):
-                return  # another token is in its place by now
+            if not await self._accounts.mark_revoked(account_token, now()):
+                return  # the account has been given another token meanwhile
             await self._journal.append_durably(
                 {"at": now(), "kind": EventKind.REVOKED_UPSTREAM.value, "uid": uid, "account": name}
             )

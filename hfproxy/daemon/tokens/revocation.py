@@ -1,34 +1,36 @@
-"""Tokens that are to end at the Hub itself, and whether they have.
+"""Revokes tokens at the Hub, and remembers the revocations that are still pending.
 
-What was asked for is on disk before the Hub is, so that no crash and no dead network forgets it. The file says which
-account and which of its tokens, by a digest: the token stays in the vault. It is sent by `Upstream.revoke`, and only
-whoami's own no counts as proof that it is dead.
+A revocation is on disk before it is sent, so that neither a crash nor a dead network forgets it. The file names the
+account and the digest of its token; the token itself stays in the vault. Only whoami's rejection counts as proof that a
+token is dead.
 """
 
 import asyncio
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-import aiohttp
 import msgspec
 import structlog
 
 from hfproxy import atomic_file
 from hfproxy.daemon.accounts.model import AccountKey, AccountToken
-from hfproxy.daemon.tokens import identify
-from hfproxy.daemon.upstream.client import UpstreamClient
+from hfproxy.daemon.tokens.identify import is_revoked
+from hfproxy.daemon.upstream.hub_api import HubApi
 from hfproxy.errors import AccountError, StartError, UpstreamError
 
 log = structlog.get_logger()
 FILE: Final = "to-revoke.json"
-ANSWER_SECONDS: Final = 15
 
 
 class RevocationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A token that is to end. `account` None: all that the vault will hold; `token` None: whichever it will be; `uid`
-    None: whoever's."""
+    """A token that is to be revoked.
+
+    Attributes:
+        account: the account's name; None for all accounts that the vault holds when it is opened.
+        token: the token's SHA-256; None for the token that the account has when the vault is opened.
+        uid: the account's owner on this machine; None for all owners.
+    """
 
     account: str | None = None
     token: str | None = None
@@ -36,7 +38,14 @@ class RevocationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class RevocationOutcome(msgspec.Struct, frozen=True):
-    """What became of it: proven dead, to be tried again, or not ours to revoke any more; and `why`."""
+    """The outcome for one token.
+
+    Attributes:
+        account: the account's name.
+        state: `revoked` (proven dead), `waiting` (to be retried), or `gone` (the vault no longer holds the token).
+        why: the reason, unless it is revoked.
+        uid: the account's owner on this machine.
+    """
 
     account: str
     state: Literal["revoked", "waiting", "gone"]
@@ -45,91 +54,84 @@ class RevocationOutcome(msgspec.Struct, frozen=True):
 
 
 class PendingRevocations:
-    """What is still to be revoked at the Hub."""
+    """The revocations that the Hub has not confirmed yet."""
 
-    def __init__(self, state: Path, upstream: UpstreamClient) -> None:
-        """Read what an earlier daemon left.
+    def __init__(self, state_dir: Path, hub: HubApi) -> None:
+        """Read the file of an earlier daemon.
 
         Raises:
-            StartError: the file is damaged; nothing that was asked for is forgotten silently.
+            StartError: the file is damaged. It is not dropped: it may name a token that is still to be revoked.
         """
-        self._path, self._upstream = state / FILE, upstream
-        self.wanted = _read(self._path)
+        self._path, self._hub = state_dir / FILE, hub
+        self.requests = _read(self._path)
         self._sending = asyncio.Lock()
 
-    async def add(self, wanted: RevocationRequest) -> None:
-        """Write down that an account's token, or every one, is to end. Raises OSError: it could not be written."""
-        await self._save([*self.wanted, wanted])
+    async def add(self, request: RevocationRequest) -> None:
+        """Write down a revocation. Raises OSError if it cannot be written; it is pending in memory nevertheless."""
+        await self._save([*self.requests, request])
 
-    async def send_all(self, held: Mapping[AccountKey, AccountToken]) -> list[RevocationOutcome]:
-        """Send what is wanted of these tokens, which are all there are; what does not work stays wanted. What is no
-        longer held is let go."""
+    async def send_all(self, tokens: Mapping[AccountKey, AccountToken]) -> list[RevocationOutcome]:
+        """Revoke the pending tokens at the Hub; those that fail stay pending.
+
+        Args:
+            tokens: all tokens in the vault. A pending token that is not among them is dropped.
+        """
         async with self._sending:
-            known = self.wanted
-            named = list(dict.fromkeys(one for wanted in known for one in _resolve(wanted, held)))
-            outcomes = await asyncio.gather(*(self._sent(one, _spooled(one, held)) for one in named))
-            left = [one for one, outcome in zip(named, outcomes, strict=True) if outcome.state == "waiting"]
+            snapshot = self.requests
+            resolved = list(dict.fromkeys(one for request in snapshot for one in _resolve(request, tokens)))
+            outcomes = await asyncio.gather(*(self._send(one, _find(one, tokens)) for one in resolved))
+            pairs = zip(resolved, outcomes, strict=True)
+            pending = [request for request, outcome in pairs if outcome.state == "waiting"]
+            added_meanwhile = [request for request in self.requests if request not in snapshot]
             try:
-                await self._save([*left, *(one for one in self.wanted if one not in known)])
-            except OSError as error:  # then a dead one is asked about once more
+                await self._save([*pending, *added_meanwhile])
+            except OSError as error:  # a daemon that restarts asks once more for tokens that are dead
                 log.warning("not_written", file=FILE, reason=error.strerror)
             return outcomes
 
-    async def _sent(self, wanted: RevocationRequest, held: AccountToken | None) -> RevocationOutcome:
-        name, uid = wanted.account or "", wanted.uid
-        if held is None:
+    async def _send(self, request: RevocationRequest, account_token: AccountToken | None) -> RevocationOutcome:
+        name, uid = request.account or "", request.uid
+        if account_token is None:
             return RevocationOutcome(name, "gone", "there is no such account in the vault", uid)
-        if digest(held) != wanted.token:
+        if account_token.token.sha256() != request.token:
             return RevocationOutcome(name, "gone", "the account has another token by now", uid)
         try:
-            return await self._revoke_and_verify(held)
+            return await self._revoke_and_verify(account_token)
         except (AccountError, UpstreamError) as error:
             return RevocationOutcome(name, "waiting", str(error), uid)
 
-    async def _revoke_and_verify(self, held: AccountToken) -> RevocationOutcome:
-        """One that the Hub does not know any more it may well refuse to revoke: so the answer is not the proof."""
-        (uid, name), status = held.account.key, await self._answer(held)
-        if await identify.is_revoked(self._upstream, held):
+    async def _revoke_and_verify(self, account_token: AccountToken) -> RevocationOutcome:
+        # The Hub may refuse to revoke a token that is dead already, so the status of its answer proves nothing.
+        uid, name = account_token.account.key
+        status = await self._hub.revoke(account_token)
+        if await is_revoked(self._hub, account_token):
             return RevocationOutcome(name, "revoked", uid=uid)
-        said = "took the request, and accepts the token still" if status < 300 else f"refused with status {status}"
-        return RevocationOutcome(name, "waiting", f"{self._upstream.origin.url} {said}", uid)
+        failure = "took the request, and accepts the token still" if status < 300 else f"refused with status {status}"
+        return RevocationOutcome(name, "waiting", f"{self._hub.origin.url} {failure}", uid)
 
-    async def _answer(self, held: AccountToken) -> int:
-        origin = self._upstream.origin.url
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS), await self._upstream.revoke(held) as answer:
-                await answer.read()
-                return answer.status
-        except TimeoutError:
-            raise UpstreamError(f"{origin} does not answer") from None
-        except aiohttp.ClientError:
-            raise UpstreamError(f"{origin} broke off its answer") from None
-
-    async def _save(self, wanted: Iterable[RevocationRequest]) -> None:
-        self.wanted = tuple(dict.fromkeys(wanted))
-        if self.wanted:
-            await asyncio.to_thread(atomic_file.write, self._path, msgspec.json.encode(self.wanted))
+    async def _save(self, requests: Iterable[RevocationRequest]) -> None:
+        self.requests = tuple(dict.fromkeys(requests))
+        if self.requests:
+            await asyncio.to_thread(atomic_file.write, self._path, msgspec.json.encode(self.requests))
         else:
             await asyncio.to_thread(atomic_file.remove, self._path)
 
 
-def digest(held: AccountToken) -> str:
-    """What tells one token from another. It is of far too many random letters for anybody to guess it back."""
-    return hashlib.sha256(held.token.reveal().encode()).hexdigest()
+def _resolve(request: RevocationRequest, tokens: Mapping[AccountKey, AccountToken]) -> list[RevocationRequest]:
+    """Return one request for each account that a request means, with owner, name and digest.
+
+    A request whose account is not in the vault is returned unchanged.
+    """
+    keys = [key for key in tokens if request.uid in {None, key.uid} and request.account in {None, key.name}]
+    if not keys and request.account is not None:
+        return [request]
+    return [RevocationRequest(key.name, request.token or tokens[key].token.sha256(), key.uid) for key in keys]
 
 
-def _resolve(wanted: RevocationRequest, held: Mapping[AccountKey, AccountToken]) -> list[RevocationRequest]:
-    """The same with owners, names and digests, now that the vault is open; itself, if what it names is not there."""
-    fitting = [key for key in held if wanted.uid in {None, key.uid} and wanted.account in {None, key.name}]
-    if not fitting and wanted.account is not None:
-        return [wanted]
-    return [RevocationRequest(key.name, wanted.token or digest(held[key]), key.uid) for key in fitting]
-
-
-def _spooled(wanted: RevocationRequest, held: Mapping[AccountKey, AccountToken]) -> AccountToken | None:
-    if wanted.uid is None or wanted.account is None:
+def _find(request: RevocationRequest, tokens: Mapping[AccountKey, AccountToken]) -> AccountToken | None:
+    if request.uid is None or request.account is None:
         return None
-    return held.get(AccountKey(wanted.uid, wanted.account))
+    return tokens.get(AccountKey(request.uid, request.account))
 
 
 def _read(path: Path) -> tuple[RevocationRequest, ...]:

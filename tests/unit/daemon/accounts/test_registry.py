@@ -60,10 +60,10 @@ async def test_nothing_is_known_before_the_vault_was_opened(accounts: AccountReg
     """A request never opens it: a keyring may ask a person."""
     await accounts.put(held("default"))
     later = AccountRegistry(vault)
-    assert later.get(AccountKey(ME, "default")) is None
-    assert later.known(ME) == []
+    assert later.cache.get(AccountKey(ME, "default")) is None
+    assert later.cache.known(ME) == []
     await later.load(ME)
-    assert later.get(AccountKey(ME, "default")) is not None
+    assert later.cache.get(AccountKey(ME, "default")) is not None
 
 
 class TestWhichOne:
@@ -142,8 +142,8 @@ class TestLocked:
     async def test_nothing_is_given_out_until_it_is_opened_again(self, accounts: AccountRegistry) -> None:
         await accounts.put(held("default"))
         accounts.lock()
-        assert accounts.locked
-        assert accounts.get(AccountKey(ME, "default")) is None
+        assert accounts.cache.locked
+        assert accounts.cache.get(AccountKey(ME, "default")) is None
         for using in (
             accounts.load(ME),
             accounts.select(ME, None),
@@ -153,8 +153,8 @@ class TestLocked:
             with pytest.raises(VaultLockedError, match="hf-proxy unlock"):
                 await using
         await accounts.unlock(None)
-        assert not accounts.locked
-        assert accounts.get(AccountKey(ME, "default")) is not None
+        assert not accounts.cache.locked
+        assert accounts.cache.get(AccountKey(ME, "default")) is not None
 
 
 @pytest.mark.parametrize(
@@ -205,8 +205,8 @@ class TestWhose:
         for known in (accounts, AccountRegistry(vault)):
             assert [one.token.reveal() for one in (await known.load(ME)).values()] == ["hf_mine"]
             assert [one.token.reveal() for one in (await known.load(self.OTHER)).values()] == ["hf_theirs"]
-            assert list(known.usable(self.OTHER)) == ["default"]
-            assert len(known.known(ME)) == 1
+            assert list(known.cache.usable(self.OTHER)) == ["default"]
+            assert len(known.cache.known(ME)) == 1
         await accounts.remove(AccountKey(self.OTHER, "default"))
         assert [one.token.reveal() for one in (await AccountRegistry(vault).load(ME)).values()] == ["hf_mine"]
 
@@ -222,8 +222,8 @@ class TestWhose:
         for uid in (ME, self.OTHER):
             await accounts.put(held("work", uid=uid))
         assert await accounts.mark_revoked(held("work", uid=self.OTHER), 1_800_000_000)
-        assert list(accounts.usable(ME)) == ["work"]
-        assert list(accounts.usable(self.OTHER)) == []
+        assert list(accounts.cache.usable(ME)) == ["work"]
+        assert list(accounts.cache.usable(self.OTHER)) == []
 
     async def test_what_an_older_version_wrote_is_the_daemon_s_own_user_s(self, vault: FailingVault) -> None:
         vault.write(
@@ -241,25 +241,25 @@ class TestWhose:
     async def test_one_who_is_barred_gets_nothing_and_the_others_do(self, accounts: AccountRegistry) -> None:
         for uid in (ME, self.OTHER):
             await accounts.put(held("default", uid=uid))
-        accounts.suspend(self.OTHER)
-        assert accounts.locked_to(self.OTHER)
-        assert accounts.get(AccountKey(self.OTHER, "default")) is None
-        assert accounts.usable(self.OTHER) == {}
-        assert accounts.known(self.OTHER) == []
+        accounts.cache.suspend(self.OTHER)
+        assert accounts.cache.locked_to(self.OTHER)
+        assert accounts.cache.get(AccountKey(self.OTHER, "default")) is None
+        assert accounts.cache.usable(self.OTHER) == {}
+        assert accounts.cache.known(self.OTHER) == []
         for using in (accounts.load(self.OTHER), accounts.select(self.OTHER, None)):
             with pytest.raises(VaultLockedError, match="hf-proxy unlock"):
                 await using
-        assert not accounts.locked_to(ME)
-        assert accounts.get(AccountKey(ME, "default")) is not None
-        accounts.reinstate(self.OTHER)
-        assert accounts.get(AccountKey(self.OTHER, "default")) is not None
+        assert not accounts.cache.locked_to(ME)
+        assert accounts.cache.get(AccountKey(ME, "default")) is not None
+        accounts.cache.reinstate(self.OTHER)
+        assert accounts.cache.get(AccountKey(self.OTHER, "default")) is not None
 
     async def test_one_who_is_barred_while_the_vault_is_opened_gets_nothing(self) -> None:
         vault = SlowVault()
         accounts = AccountRegistry(vault)
         opening = asyncio.create_task(accounts.load(self.OTHER))
         await asyncio.to_thread(vault.asked.wait, 20)
-        accounts.suspend(self.OTHER)
+        accounts.cache.suspend(self.OTHER)
         vault.answer.set()
         with pytest.raises(VaultLockedError):
             await opening
@@ -315,7 +315,7 @@ class TestManyAtOnce:
         first.cancel()
         vault.answer.set()
         assert await second == {}
-        assert accounts.opened
+        assert accounts.cache.opened
 
 
 class TestShut:
@@ -328,8 +328,8 @@ class TestShut:
         vault.answer.set()
         with pytest.raises(VaultLockedError):
             await opening
-        assert accounts.get(AccountKey(ME, "default")) is None
-        assert accounts.known(ME) == []
+        assert accounts.cache.get(AccountKey(ME, "default")) is None
+        assert accounts.cache.known(ME) == []
 
     async def test_a_vault_that_is_being_opened_does_not_hold_a_lock_up(self) -> None:
         vault = SlowVault()
@@ -337,7 +337,7 @@ class TestShut:
         opening = asyncio.create_task(accounts.load(ME))
         await asyncio.to_thread(vault.asked.wait, 20)
         accounts.lock()
-        assert accounts.locked
+        assert accounts.cache.locked
         vault.answer.set()
         with pytest.raises(VaultLockedError):
             await opening
@@ -352,7 +352,7 @@ class TestShut:
         vault.answer.set()
         with pytest.raises(RefusedError, match="locked again in the meantime"):
             await unlocking
-        assert accounts.locked
+        assert accounts.cache.locked
 
     async def test_it_returns_what_was_open_for_what_has_to_be_done_about_it(self, accounts: AccountRegistry) -> None:
         await accounts.put(held("default"))
@@ -361,8 +361,8 @@ class TestShut:
         assert was[AccountKey(ME, "default")].token.reveal() == TOKEN
         assert accounts.forget_tokens() is None
         assert (await accounts.read_while_locked())[AccountKey(ME, "default")].token.reveal() == TOKEN
-        assert accounts.locked
-        assert accounts.get(AccountKey(ME, "default")) is None
+        assert accounts.cache.locked
+        assert accounts.cache.get(AccountKey(ME, "default")) is None
 
     async def test_a_change_under_way_does_not_open_it(self, accounts: AccountRegistry) -> None:
         await accounts.load(ME)
@@ -372,7 +372,7 @@ class TestShut:
         accounts.forget_tokens()
         with pytest.raises(VaultLockedError):
             await changing
-        assert accounts.get(AccountKey(ME, "default")) is None
+        assert accounts.cache.get(AccountKey(ME, "default")) is None
 
 
 class TestRevokedAtTheHub:
@@ -410,26 +410,26 @@ class TestJournalKey:
         self, accounts: AccountRegistry, vault: FailingVault
     ) -> None:
         await accounts.load(ME)
-        assert accounts.journal_key is None
+        assert accounts.cache.journal_key is None
         await accounts.put(held("default"))
-        made = accounts.journal_key
+        made = accounts.cache.journal_key
         assert made is not None
         assert len(made.reveal()) == 64
         await accounts.put(held("work"))
         await accounts.remove(AccountKey(ME, "default"))
         await accounts.remove(AccountKey(ME, "work"))
-        assert accounts.journal_key == made
+        assert accounts.cache.journal_key == made
         later = AccountRegistry(vault)
-        assert later.journal_key is None
+        assert later.cache.journal_key is None
         await later.load(ME)
-        assert later.journal_key == made
+        assert later.cache.journal_key == made
 
     async def test_every_vault_has_its_own(self) -> None:
         keys = []
         for _ in range(2):
             accounts = AccountRegistry(MemoryVault())
             await accounts.put(held("default"))
-            keys.append(accounts.journal_key)
+            keys.append(accounts.cache.journal_key)
         assert keys[0] != keys[1]
 
     async def test_a_document_of_before_opens_and_gets_one_when_it_is_written(
@@ -441,21 +441,21 @@ class TestJournalKey:
         vault.write(Secret(json.dumps(document)))
         later = AccountRegistry(vault)
         assert list(await later.load(ME)) == ["default"]
-        assert later.journal_key is None
+        assert later.cache.journal_key is None
         await later.put(held("work"))
-        assert later.journal_key is not None
+        assert later.cache.journal_key is not None
 
     async def test_it_is_gone_while_the_vault_is_locked(self, accounts: AccountRegistry) -> None:
         await accounts.put(held("default"))
-        made = accounts.journal_key
+        made = accounts.cache.journal_key
         accounts.lock()
-        assert accounts.journal_key is None
+        assert accounts.cache.journal_key is None
         await accounts.unlock(None)
-        assert accounts.journal_key == made
+        assert accounts.cache.journal_key == made
 
     async def test_whoever_shuts_the_vault_it_is_still_there_when_that_is_written_down(self) -> None:
         seen: list[bool] = []
-        accounts = AccountRegistry(MemoryVault(), lambda: seen.append(accounts.journal_key is not None))
+        accounts = AccountRegistry(MemoryVault(), lambda: seen.append(accounts.cache.journal_key is not None))
         await accounts.put(held("default"))
         accounts.forget_tokens()
         accounts.lock()
@@ -470,4 +470,4 @@ class TestJournalKey:
         vault.failing = True
         with pytest.raises(VaultError):
             await accounts.put(held("default"))
-        assert accounts.journal_key is None
+        assert accounts.cache.journal_key is None

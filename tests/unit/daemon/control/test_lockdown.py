@@ -22,6 +22,7 @@ from hfproxy.daemon.control.lockdown import Lockdown
 from hfproxy.daemon.tokens.revocation import PendingRevocations, RevocationRequest
 from hfproxy.daemon.grants.store import DIRECTORY, FILE, GrantStore
 from hfproxy.daemon.upstream.client import UpstreamClient
+from hfproxy.daemon.upstream.hub_api import HubApi
 from hfproxy.errors import RefusedError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault.memory import MemoryVault
@@ -73,7 +74,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
     accounts, grants, recalls = (
         AccountRegistry(vault),
         GrantRegistry(journal, store, 43_200),
-        PendingRevocations(tmp_path, upstream),
+        PendingRevocations(tmp_path, HubApi(upstream)),
     )
     account = Account(name="default", origin=upstream.origin, user="me", user_id="1", fullname="Me", role="read")
     await accounts.put(AccountToken(account, Secret("hf_of_the_lockdown_test")))
@@ -85,27 +86,27 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
 
 async def test_one_that_comes_while_somebody_unlocks_wins(rig: Rig) -> None:
-    await rig.lockdown.engage(recall=False, account=None, uid=ME)
+    await rig.lockdown.engage(revoke_tokens=False, account=None, uid=ME)
     rig.vault.stop()
     unlocking = asyncio.create_task(rig.lockdown.unlock(PASSPHRASE, ME))
     await asyncio.to_thread(rig.vault.asked.wait, 20)
-    again = asyncio.create_task(rig.lockdown.engage(recall=False, account=None, uid=ME))
+    again = asyncio.create_task(rig.lockdown.engage(revoke_tokens=False, account=None, uid=ME))
     await asyncio.sleep(0)
     rig.vault.goes_on.set()
     with pytest.raises(RefusedError, match="locked again in the meantime"):
         await unlocking
     await again
     assert rig.lockdown.is_active(ME)
-    assert rig.accounts.locked
+    assert rig.accounts.cache.locked
     assert (rig.state / "lockdown").exists()
 
 
 async def test_what_is_minted_in_the_gap_of_such_an_unlock_ends_as_well(rig: Rig) -> None:
-    await rig.lockdown.engage(recall=False, account=None, uid=ME)
+    await rig.lockdown.engage(revoke_tokens=False, account=None, uid=ME)
     rig.vault.stop()
     unlocking = asyncio.create_task(rig.lockdown.unlock(PASSPHRASE, ME))
     await asyncio.to_thread(rig.vault.asked.wait, 20)
-    again = asyncio.create_task(rig.lockdown.engage(recall=False, account=None, uid=ME))
+    again = asyncio.create_task(rig.lockdown.engage(revoke_tokens=False, account=None, uid=ME))
     await asyncio.sleep(0)
 
     async def mint() -> None:
@@ -116,32 +117,32 @@ async def test_what_is_minted_in_the_gap_of_such_an_unlock_ends_as_well(rig: Rig
     rig.vault.goes_on.set()
     await asyncio.gather(unlocking, again, minting, return_exceptions=True)
     assert rig.grants.broker.grants() == ()
-    assert rig.accounts.locked
+    assert rig.accounts.cache.locked
 
 
 async def test_a_vault_that_never_answers_keeps_nothing_alive_and_nobody_waiting(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "VAULT_SECONDS", 0.05)
+    monkeypatch.setattr(module, "VAULT_TIMEOUT_S", 0.05)
     await rig.grants.mint(ORDER)
     rig.accounts.lock()
     await rig.accounts.unlock(None)
     rig.accounts.forget_tokens()  # as a daemon is that has not read its keyring yet
     rig.vault.stop()
-    ended, outcomes, recorded = await rig.lockdown.engage(recall=True, account=None, uid=ME)
+    ended, outcomes, recorded = await rig.lockdown.engage(revoke_tokens=True, account=None, uid=ME)
     assert (len(ended), recorded) == (1, True)
     assert [(one.state, one.why) for one in outcomes] == [("waiting", "the vault does not answer")]
-    assert rig.accounts.locked
-    assert rig.recalls.wanted != ()
+    assert rig.accounts.cache.locked
+    assert rig.recalls.requests != ()
 
 
 async def test_what_waits_is_there_for_the_next_daemon_by_name_and_digest_alone(rig: Rig) -> None:
-    _, outcomes, _ = await rig.lockdown.engage(recall=True, account="default", uid=ME)
+    _, outcomes, _ = await rig.lockdown.engage(revoke_tokens=True, account="default", uid=ME)
     assert [(one.account, one.state) for one in outcomes] == [("default", "waiting")]
     assert "cannot be reached" in outcomes[0].why
     assert "hf_of_the_lockdown_test" not in (rig.state / "to-revoke.json").read_text()
     upstream = UpstreamClient(Settings(hub="http://127.0.0.1:9"))
-    (wanted,) = PendingRevocations(rig.state, upstream).wanted
+    (wanted,) = PendingRevocations(rig.state, HubApi(upstream)).requests
     await upstream.close()
     assert wanted.account == "default"
     assert len(wanted.token or "") == 64
@@ -154,7 +155,7 @@ async def test_what_is_asked_for_while_another_is_sent_is_not_lost(rig: Rig) -> 
     await asyncio.sleep(0)
     await rig.recalls.add(RevocationRequest("work", uid=ME))
     await sending
-    assert {one.account for one in rig.recalls.wanted} == {"default", "work"}
+    assert {one.account for one in rig.recalls.requests} == {"default", "work"}
 
 
 async def test_a_marker_that_was_left_is_in_force_before_anything_is_served(rig: Rig) -> None:
@@ -185,61 +186,61 @@ class TestOfOneUser:
         await rig.grants.mint(replace(ORDER, uid=self.OTHER))
 
     async def test_what_is_others_goes_on(self, rig: Rig) -> None:
-        ended, _, _ = await rig.lockdown.engage(recall=False, account=None, uid=self.OTHER)
+        ended, _, _ = await rig.lockdown.engage(revoke_tokens=False, account=None, uid=self.OTHER)
         assert len(ended) == 1
         assert [grant.terms.uid for grant in rig.grants.broker.grants()] == [ME]
         assert (rig.lockdown.is_active(self.OTHER), rig.lockdown.is_active(ME)) == (True, False)
-        assert (rig.accounts.locked_to(self.OTHER), rig.accounts.locked_to(ME)) == (True, False)
+        assert (rig.accounts.cache.locked_to(self.OTHER), rig.accounts.cache.locked_to(ME)) == (True, False)
         await rig.lockdown.unlock(None, self.OTHER)
-        assert not rig.accounts.locked_to(self.OTHER)
+        assert not rig.accounts.cache.locked_to(self.OTHER)
         assert not list(rig.state.glob("lockdown*"))
 
     async def test_it_is_in_force_for_the_daemon_that_comes_next(self, rig: Rig) -> None:
-        await rig.lockdown.engage(recall=False, account=None, uid=self.OTHER)
-        rig.accounts.reinstate(self.OTHER)
+        await rig.lockdown.engage(revoke_tokens=False, account=None, uid=self.OTHER)
+        rig.accounts.cache.reinstate(self.OTHER)
         journal = JournalWriter(rig.state / "other")
         later = Lockdown(rig.state, rig.accounts, rig.grants, journal, rig.recalls)
         await later.resume()
         journal.close()
-        assert rig.accounts.locked_to(self.OTHER)
-        assert not rig.accounts.locked_to(ME)
+        assert rig.accounts.cache.locked_to(self.OTHER)
+        assert not rig.accounts.cache.locked_to(ME)
 
     async def test_one_that_comes_while_they_unlock_wins(self, rig: Rig) -> None:
-        await rig.lockdown.engage(recall=False, account=None, uid=self.OTHER)
+        await rig.lockdown.engage(revoke_tokens=False, account=None, uid=self.OTHER)
         rig.vault.stop()
         unlocking = asyncio.create_task(rig.lockdown.unlock(PASSPHRASE, self.OTHER))
         await asyncio.to_thread(rig.vault.asked.wait, 20)
-        again = asyncio.create_task(rig.lockdown.engage(recall=False, account=None, uid=self.OTHER))
+        again = asyncio.create_task(rig.lockdown.engage(revoke_tokens=False, account=None, uid=self.OTHER))
         await asyncio.sleep(0)
         rig.vault.goes_on.set()
         with pytest.raises(RefusedError, match="locked again"):
             await unlocking
         await again
         assert rig.lockdown.is_active(self.OTHER)
-        assert rig.accounts.locked_to(self.OTHER)
-        assert not rig.accounts.locked_to(ME)
+        assert rig.accounts.cache.locked_to(self.OTHER)
+        assert not rig.accounts.cache.locked_to(ME)
 
     async def test_everybody_s_is_not_theirs_to_lift(self, rig: Rig) -> None:
-        await rig.lockdown.engage(recall=False, account=None, uid=ME)
+        await rig.lockdown.engage(revoke_tokens=False, account=None, uid=ME)
         assert rig.grants.broker.grants() == ()
         with pytest.raises(RefusedError, match="only root can lift"):
             await rig.lockdown.unlock(PASSPHRASE, self.OTHER)
-        assert rig.accounts.locked
+        assert rig.accounts.cache.locked
         await rig.lockdown.unlock(PASSPHRASE, ME)
-        assert not rig.accounts.locked_to(self.OTHER)
+        assert not rig.accounts.cache.locked_to(self.OTHER)
 
     async def test_everybody_s_that_comes_while_they_unlock_wins(self, rig: Rig) -> None:
         rig.accounts.lock()
         rig.vault.stop()
         unlocking = asyncio.create_task(rig.lockdown.unlock(PASSPHRASE, self.OTHER))
         await asyncio.to_thread(rig.vault.asked.wait, 20)
-        for_all = asyncio.create_task(rig.lockdown.engage(recall=False, account=None, uid=ME))
+        for_all = asyncio.create_task(rig.lockdown.engage(revoke_tokens=False, account=None, uid=ME))
         while not (rig.state / "lockdown").exists():
             await asyncio.sleep(0.01)
         rig.vault.goes_on.set()
         _, refusal = await asyncio.gather(for_all, unlocking, return_exceptions=True)
         assert isinstance(refusal, RefusedError | VaultLockedError)
-        assert rig.accounts.locked
+        assert rig.accounts.cache.locked
         assert rig.lockdown.is_active(self.OTHER)
 
     @pytest.mark.parametrize(
@@ -250,9 +251,9 @@ class TestOfOneUser:
     async def test_tokens_are_revoked_of_whom_it_is_about(
         self, rig: Rig, account: str | None, uid: int, whose: set[int]
     ) -> None:
-        _, outcomes, _ = await rig.lockdown.engage(recall=True, account=account, uid=uid)
+        _, outcomes, _ = await rig.lockdown.engage(revoke_tokens=True, account=account, uid=uid)
         assert {(one.uid, one.account, one.state) for one in outcomes} == {(one, "default", "waiting") for one in whose}
-        assert {wanted.uid for wanted in rig.recalls.wanted} == whose
+        assert {wanted.uid for wanted in rig.recalls.requests} == whose
 
 
 async def test_a_grant_that_cannot_be_read_keeps_no_other_from_ending(rig: Rig) -> None:
@@ -265,7 +266,7 @@ async def test_a_grant_that_cannot_be_read_keeps_no_other_from_ending(rig: Rig) 
     rig.grants.broker.restore(found.summaries, rig.grants._store.grant)
     assert isinstance(await rig.grants.verify(bearer), Grant)
     file.execute("ALTER TABLE grants RENAME TO elsewhere")
-    ended, *_ = await rig.lockdown.engage(recall=False, account=None, uid=ME)
+    ended, *_ = await rig.lockdown.engage(revoke_tokens=False, account=None, uid=ME)
     assert ended == [awake.id]
     file.execute("ALTER TABLE elsewhere RENAME TO grants")
     file.close()

@@ -17,7 +17,8 @@ from hfproxy.daemon.accounts.registry import AccountRegistry
 from hfproxy.daemon.grants.registry import GrantRegistry
 from hfproxy.daemon.journal.writer import JournalWriter
 from hfproxy.daemon.control.messages import MintRequest as Asked
-from hfproxy.daemon.control.minting import GrantIssuer, grant_json
+from hfproxy.daemon.control.caller import Caller
+from hfproxy.daemon.control.minting import Endpoints, GrantIssuer, grant_json
 from hfproxy.daemon.control.projects import ProjectTrust
 from hfproxy.daemon.grants.store import GrantStore
 from hfproxy.errors import AccountError, RefusedError, UsageError
@@ -29,6 +30,8 @@ SETTINGS = config.Config(
     grants=config.GrantSettings(default_ttl="10m", max_ttl="1h", ceiling=("read", "write:me/*")),
     profiles={"space": config.ProfileSettings(scopes=("write:spaces/me/demo", "run:spaces/me/demo"))},
 )
+
+ENDPOINTS = Endpoints("http://127.0.0.1:4880", "https://hub")
 
 
 def account(name: str) -> Account:
@@ -44,11 +47,11 @@ class Daemon:
         self.grants = GrantRegistry(self.journal, self.store, 3600)
         self.accounts = AccountRegistry(MemoryVault())
         projects = ProjectTrust(directory, self.accounts, self.journal)
-        self.mint = GrantIssuer(SETTINGS, "http://127.0.0.1:4880", "https://hub", self.accounts, self.grants, projects)
+        self.mint = GrantIssuer(SETTINGS, ENDPOINTS, self.accounts, self.grants, projects)
 
     async def asked(self, pid: int | None = None, **what: object) -> dict[str, object]:
         """Mint, and the grant as `grants --json` shows it; with the answer's members."""
-        answer = await self.mint.issue(Asked(**what), os.getpid() if pid is None else pid, os.getuid())  # type: ignore[arg-type]
+        answer = await self.mint.issue(Asked(**what), Caller(os.getpid() if pid is None else pid, os.getuid(), None))  # type: ignore[arg-type]
         return {**grant_json(self.grants.broker.grant(str(answer["id"]))), **answer}
 
 
@@ -78,7 +81,7 @@ async def test_to_learn_is_all_that_there_is_a_way_to_and_so_it_is_for_what_is_m
     found = await daemon.asked(learn=True, scopes=("read:a",))
     assert found["scopes"] == [action.value for action in Action if action not in {Action.INFER, Action.ENDPOINTS}]
     learning = daemon.grants.broker.grant(str(found["id"]))
-    child = await daemon.mint.issue(Asked(scopes=("read",)), os.getpid(), os.getuid(), learning)
+    child = await daemon.mint.issue(Asked(scopes=("read",)), Caller(os.getpid(), os.getuid(), learning))
     assert daemon.grants.broker.grant(str(child["id"])).terms.learns
     assert not daemon.grants.broker.grant(str((await daemon.asked())["id"])).terms.learns
 

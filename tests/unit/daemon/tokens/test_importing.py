@@ -15,6 +15,7 @@ from hfproxy.daemon.accounts.registry import AccountRegistry
 from hfproxy.daemon.tokens.importing import TokenImporter
 from hfproxy.daemon.journal.writer import JournalWriter
 from hfproxy.daemon.upstream.client import UpstreamClient
+from hfproxy.daemon.upstream.hub_api import HubApi
 from hfproxy.errors import RefusedError, UpstreamError, VaultError
 from hfproxy.secret import Secret
 from hfproxy.vault.memory import MemoryVault
@@ -50,8 +51,8 @@ async def hub() -> AsyncIterator[FakeHub]:
 async def adoption(vault: Vault, hub: FakeHub, tmp_path: Path) -> AsyncIterator[TokenImporter]:
     upstream = UpstreamClient(Settings(hub=hub.url, ca_file=str(hub.ca_path)))
     accounts = AccountRegistry(vault)
-    journal = JournalWriter(tmp_path / "journal", lambda: accounts.journal_key)
-    yield TokenImporter(accounts, journal, upstream)
+    journal = JournalWriter(tmp_path / "journal", lambda: accounts.cache.journal_key)
+    yield TokenImporter(accounts, journal, HubApi(upstream))
     await upstream.close()
     journal.close()
 

@@ -16,6 +16,7 @@ from hfproxy.core.http.headers import UpstreamHeaders
 from hfproxy.daemon.accounts.model import Account, AccountToken, Origin
 from hfproxy.daemon.runtime.eager import EagerCoroutine
 from hfproxy.daemon.upstream.client import SKIPPED_AUTO_HEADERS, Body, UpstreamClient
+from hfproxy.daemon.upstream.hub_api import HubApi
 from hfproxy.errors import AccountError, ConfigError, UpstreamError
 from hfproxy.secret import Secret
 
@@ -210,8 +211,7 @@ class TestTheToken:
 
     async def test_to_be_revoked_it_goes_into_the_body_and_nowhere_else(self) -> None:
         async with Server().listening() as hub, upstream(f"http://127.0.0.1:{hub.port}") as to:
-            async with await to.revoke(held(to.origin)) as answer:
-                assert answer.status == 200
+            assert await HubApi(to).revoke(held(to.origin)) == 200
         (request,) = hub.requests
         head, _, body = request.decode().partition("\r\n\r\n")
         assert head.startswith("POST /api/credentials/revoke HTTP/1.1\r\n")
@@ -223,7 +223,7 @@ class TestTheToken:
         async with Server().listening() as hub, upstream(f"http://127.0.0.1:{hub.port}") as to:
             for origin in (Origin("https://huggingface.co"), Origin(to.origin.url, "another authority")):
                 with pytest.raises(AccountError, match="was logged in for"):
-                    await to.revoke(held(origin))
+                    await HubApi(to).revoke(held(origin))
         assert hub.connections == 0
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
