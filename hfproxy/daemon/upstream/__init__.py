@@ -1,1 +1,1 @@
-"""The Hub as a server: connections, requests with the token, responses."""
+"""The client of the Hub: connections, requests with the token, responses."""

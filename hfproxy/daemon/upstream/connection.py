@@ -1,9 +1,8 @@
-"""Answers of the Hub that come in one piece: their head and all of their body in what one look at the socket gave.
+"""A connection to the Hub, with a fast path for responses that arrive in one buffer.
 
-Most are, and then a parser that could wait for more, and a body that is read as it comes, cost more than the decision
-(`make bench`). Nothing is read more leniently for that: the form below leaves no choice, and whatever does not fit it
-is left to aiohttp's parser, which also finds the words for what is no HTTP at all. Most lines of a head were in an
-answer before, and are known again.
+Most responses do, with head and body, and for these aiohttp's resumable parser and body stream cost more than the
+decision about the request (`make bench`). The fast path is no more lenient: `response_parser` accepts one unambiguous
+form, and everything else is left to aiohttp's parser, which also rejects what is not HTTP.
 """
 
 import asyncio
@@ -19,40 +18,50 @@ from hfproxy.daemon.upstream.response_parser import parse_buffered_response
 
 
 class UpstreamConnection(ResponseHandler):
-    """A connection to the Hub that is asked one thing at a time."""
+    """A connection that carries one request at a time."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, take_back: Callable[["UpstreamConnection", bool], None]
+        self, loop: asyncio.AbstractEventLoop, on_release: Callable[["UpstreamConnection", bool], None]
     ) -> None:
-        """`take_back` is told when it is not needed any more, and whether the answer was read to its end."""
+        """`on_release` is called after a request, with whether its response was read to the end."""
         super().__init__(loop)
-        self._take_back = take_back
+        self._on_release = on_release
         self._response_waiter: DirectFuture[UpstreamResponse | None] | None = None
         self._bodiless = False
 
     def send_request(self, head: bytes, *, bodiless: bool) -> DirectFuture[UpstreamResponse | None]:
-        """Send a request without a body. Its answer is awaited where that comes in one piece; else it is to be `read`.
+        """Send a request without a body.
 
-        Raises, when it is awaited or at once:
-            aiohttp.ServerDisconnectedError: the connection is gone, or went before the answer.
+        Args:
+            head: request line and headers, serialized.
+            bodiless: the response has no body, since the request is a HEAD.
+
+        Returns:
+            A future of the response; of None if it does not arrive in one buffer, and is to be read with `read`.
+
+        Raises:
+            aiohttp.ServerDisconnectedError: the connection is lost already. If it is lost later, before the response,
+                the future raises it.
         """
         if self.transport is None:
             raise aiohttp.ServerDisconnectedError
-        asked: DirectFuture[UpstreamResponse | None] = DirectFuture()
-        self._response_waiter = asked
+        waiter: DirectFuture[UpstreamResponse | None] = DirectFuture()
+        self._response_waiter = waiter
         self._bodiless = bodiless
         self.transport.write(head)
-        return asked
+        return waiter
 
     def release(self, *, whole: bool) -> None:
-        """Nobody asks it any more; `whole`: the answer was read to its end."""
-        self._take_back(self, whole)
+        """End the exchange; `whole`: the response was read to its end, so the connection can be used again."""
+        self._on_release(self, whole)
 
     def detach_transport(self) -> asyncio.Transport:
-        """The connection, to whoever takes the rest of a body; the parser, which is in the middle of it, is let go.
+        """Return the transport, for a protocol that reads the rest of the body.
+
+        The parser, which is in the middle of that body, is dropped; the next response gets a new one.
 
         Raises:
-            aiohttp.ServerDisconnectedError: the connection is gone.
+            aiohttp.ServerDisconnectedError: the connection is lost.
         """
         if self.transport is None:
             raise aiohttp.ServerDisconnectedError
@@ -64,12 +73,12 @@ class UpstreamConnection(ResponseHandler):
         transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:
-        """The beginning of an answer is looked at here; all else is aiohttp's."""
-        asked, self._response_waiter = self._response_waiter, None
-        if asked is None:
+        """Try the fast path on the first bytes of a response; hand everything else to aiohttp's parser."""
+        waiter, self._response_waiter = self._response_waiter, None
+        if waiter is None:
             super().data_received(data)
-        elif (answer := parse_buffered_response(data, bodiless=self._bodiless)) is not None:
-            asked.set_result(answer)
+        elif (response := parse_buffered_response(data, bodiless=self._bodiless)) is not None:
+            waiter.set_result(response)
         else:
             self.set_response_params(
                 skip_payload=self._bodiless,
@@ -79,11 +88,11 @@ class UpstreamConnection(ResponseHandler):
                 max_field_size=MAX_HEADER_BYTES,
             )
             super().data_received(data)
-            asked.set_result(None)
+            waiter.set_result(None)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Whoever waits for an answer is told."""
+        """Fail the request that waits for a response."""
         super().connection_lost(exc)
-        asked, self._response_waiter = self._response_waiter, None
-        if asked is not None:
-            asked.set_exception(aiohttp.ServerDisconnectedError())
+        waiter, self._response_waiter = self._response_waiter, None
+        if waiter is not None:
+            waiter.set_exception(aiohttp.ServerDisconnectedError())

@@ -1,4 +1,4 @@
-"""An answer of the Hub, by whichever way it was asked (`daemon.upstream`)."""
+"""A response of the Hub: one type for the connection pool and for aiohttp's session."""
 
 import asyncio
 from types import TracebackType
@@ -9,7 +9,7 @@ import aiohttp
 from hfproxy.core.http.headers import Headers, merged, to_client
 from hfproxy.core.hub.rewrite import URL_HEADERS
 
-# What anybody here wants to know of an answer.
+# The headers that the daemon itself reads.
 READ_FIELDS: Final = URL_HEADERS | {
     "content-encoding",
     "content-length",
@@ -44,10 +44,15 @@ class BodySource(Protocol):
 
 
 class UpstreamResponse:
-    """The head of an answer: `down`, what of its headers goes to the client, and `fields`, those that are `ASKED` for,
-    by lower-case name; several of one are one list (RFC 9110 §5.3).
+    """The head of a response, and its body: all of it, or a stream. Leaving its context releases the connection.
 
-    `whole` is its body, where all of it is there; else it comes as `content`. Leaving it gives the connection back.
+    Attributes:
+        status: the status code.
+        client_headers: the headers that are forwarded to the client.
+        fields: the READ_FIELDS by lower-case name; repeated fields are joined to one list (RFC 9110 §5.3).
+        buffered: the body, if it arrived together with the head.
+        stream: the body otherwise.
+        connection: the connection of the pool that it arrives on; None for a response of aiohttp's session.
     """
 
     __slots__ = ("buffered", "client_headers", "connection", "fields", "status", "stream")
@@ -55,36 +60,37 @@ class UpstreamResponse:
     def __init__(
         self,
         status: int,
-        down: Headers,
+        client_headers: Headers,
         fields: dict[str, str],
-        whole: bytes | None = None,
-        content: aiohttp.StreamReader | None = None,
+        buffered: bytes | None = None,
+        stream: aiohttp.StreamReader | None = None,
     ) -> None:
-        self.status, self.client_headers, self.fields, self.buffered, self.stream = status, down, fields, whole, content
-        self.connection: BodySource | None = None  # None for a response that came through aiohttp's session
+        self.status, self.client_headers, self.fields = status, client_headers, fields
+        self.buffered, self.stream = buffered, stream
+        self.connection: BodySource | None = None
 
     @classmethod
-    def of(cls, status: int, headers: Headers, content: aiohttp.StreamReader) -> Self:
-        """One whose body is still to come."""
+    def of(cls, status: int, headers: Headers, stream: aiohttp.StreamReader) -> Self:
+        """Make a response from its parsed headers and the stream of its body."""
         fields = {name: value for name, value in merged(headers).items() if name in READ_FIELDS}
-        return cls(status, to_client(headers), fields, None, content)
+        return cls(status, to_client(headers), fields, None, stream)
 
     def field(self, name: str) -> str:
-        """What a header says, by its lower-case name; empty where it is missing."""
+        """Return the value of one of the READ_FIELDS by its lower-case name; empty if it is missing."""
         return self.fields.get(name, "")
 
     @property
     def content_length(self) -> int:
-        """How long the body says it is; 0 where it does not say."""
+        """The body's length in bytes according to `Content-Length`; 0 without one."""
         length = self.fields.get("content-length", "")
         return int(length) if length.isascii() and length.isdigit() else 0
 
     async def read(self) -> bytes:
-        """The whole body."""
+        """Read the body to its end."""
         return await self.stream.read() if self.stream is not None else self.buffered or b""
 
     async def release(self) -> None:
-        """Nothing more is wanted of it."""
+        """Release the connection. What is left of the body is not read."""
         if self.connection is not None:
             self.connection.release(whole=self.stream is None or self.stream.is_eof())
 

@@ -1,7 +1,7 @@
 """A driven coroutine does what it would do in a task, only sooner."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.daemon.runtime.eager import DirectFuture, EagerCoroutine
+from hfproxy.daemon.runtime.eager import DirectFuture, EagerCoroutine, needs_task
 
 # What a coroutine waits for, one after the other: something of ours that is there at once, comes, or fails; a turn of
 # the loop; a future of asyncio's.
@@ -189,3 +189,35 @@ async def test_what_is_cancelled_before_its_task_has_begun_is_told() -> None:
     await apart(begin_and_cancel)
     await driven.join(5)
     assert (seen, driven.done) == (["cleaned"], True)
+
+
+class TestNeedsTask:
+    """`asyncio.timeout` raises RuntimeError where there is no current task."""
+
+    async def test_a_function_that_needs_a_task_has_one_in_a_coroutine_without(self) -> None:
+        seen: list[object] = []
+
+        async def times_out() -> None:
+            async with asyncio.timeout(0.01):
+                await asyncio.sleep(60)
+
+        async def work(name: str, function: Callable[[], Coroutine[object, object, None]]) -> None:
+            try:
+                await function()
+            except (RuntimeError, TimeoutError) as error:
+                seen.append((name, type(error)))
+
+        for name, function in (("bare", times_out), ("wrapped", needs_task(times_out))):
+            eager = EagerCoroutine(work(name, function))
+            await apart(eager.resume)
+            await eager.join(10)
+        assert seen == [("bare", RuntimeError), ("wrapped", TimeoutError)]
+
+    async def test_arguments_and_result_pass_through(self) -> None:
+        @needs_task
+        async def add(left: int, *, right: int) -> int:
+            """Add."""
+            return left + right
+
+        assert await add(1, right=2) == 3
+        assert (add.__name__, add.__doc__) == ("add", "Add.")
