@@ -1,59 +1,17 @@
 """The daemon's own requests to the Hub, against a real server: what is sent, what is returned, and every failure."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
+from scripted_hub import DATE, ScriptedHub, response
 
-from hfproxy.config import UpstreamSettings
 from hfproxy.daemon.accounts.model import Account, AccountToken, Origin
 from hfproxy.daemon.upstream import hub_api
-from hfproxy.daemon.upstream.client import UpstreamClient
-from hfproxy.daemon.upstream.hub_api import HubApi, WhoamiReply
+from hfproxy.daemon.upstream.hub_api import WhoamiReply
 from hfproxy.errors import AccountError, UpstreamError
 from hfproxy.secret import Secret
 
 TOKEN = "hf_" + "HubApi00" * 4 + "ab"
-DATE = "Mon, 30 Nov 2026 11:40:00 GMT"
-
-
-class Hub:
-    """Sends one response to every request, and records the requests."""
-
-    def __init__(self, response: bytes, *, hold_open: bool = False) -> None:
-        self.response, self.hold_open = response, hold_open
-        self.requests: list[str] = []
-
-    @asynccontextmanager
-    async def api(self) -> AsyncIterator[HubApi]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        client = UpstreamClient(UpstreamSettings(hub=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"))
-        try:
-            yield HubApi(client)
-        finally:
-            await client.close()
-            server.close()
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode()
-            _, _, rest = head.lower().partition("content-length: ")
-            body = await reader.readexactly(int(rest.partition("\r\n")[0] or 0))
-            self.requests.append(head + body.decode())
-            writer.write(self.response)
-            if self.hold_open:
-                await reader.read()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-
-def response(status: int, body: str = "{}", *, length: int | None = None) -> bytes:
-    length = len(body) if length is None else length
-    return f"HTTP/1.1 {status} X\r\nDate: {DATE}\r\nContent-Length: {length}\r\n\r\n{body}".encode()
 
 
 def account_token(origin: Origin) -> AccountToken:
@@ -63,9 +21,9 @@ def account_token(origin: Origin) -> AccountToken:
 
 @pytest.mark.parametrize("status", [200, 401, 503])
 async def test_whoami_returns_status_date_and_body_of_whatever_the_hub_answers(status: int) -> None:
-    hub = Hub(response(status, '{"name":"me"}'))
+    hub = ScriptedHub(whoami=[response(status, {"name": "me"})])
     async with hub.api() as api:
-        assert await api.whoami(account_token(api.origin)) == WhoamiReply(status, DATE, b'{"name":"me"}')
+        assert await api.whoami(account_token(api.origin)) == WhoamiReply(status, DATE, b'{"name": "me"}')
     (request,) = hub.requests
     head, *fields = request.strip().split("\r\n")
     assert head == "GET /api/whoami-v2 HTTP/1.1"
@@ -79,7 +37,7 @@ async def test_whoami_returns_status_date_and_body_of_whatever_the_hub_answers(s
 
 
 async def test_without_an_account_whoami_is_asked_without_a_token() -> None:
-    hub = Hub(response(401))
+    hub = ScriptedHub(whoami=[response(401)])
     async with hub.api() as api:
         assert (await api.whoami(None)).status == 401
     assert "authorization" not in hub.requests[0].lower()
@@ -87,7 +45,7 @@ async def test_without_an_account_whoami_is_asked_without_a_token() -> None:
 
 @pytest.mark.parametrize("status", [200, 202, 404])
 async def test_revoke_sends_the_token_in_the_body_only_and_returns_the_status(status: int) -> None:
-    hub = Hub(response(status))
+    hub = ScriptedHub(revoke=[response(status)])
     async with hub.api() as api:
         assert await api.revoke(account_token(api.origin)) == status
     (request,) = hub.requests
@@ -100,7 +58,7 @@ async def test_revoke_sends_the_token_in_the_body_only_and_returns_the_status(st
 
 
 async def test_no_token_is_sent_to_another_origin_than_its_account_s() -> None:
-    hub = Hub(response(200))
+    hub = ScriptedHub()
     async with hub.api() as api:
         for origin in (Origin("https://huggingface.co"), Origin(api.origin.url, "another authority")):
             with pytest.raises(AccountError, match="was logged in for"):
@@ -111,17 +69,18 @@ async def test_no_token_is_sent_to_another_origin_than_its_account_s() -> None:
 
 
 # A head that never comes, and a body that never ends.
-@pytest.mark.parametrize("sent", [b"", response(200, "{", length=9)], ids=["head", "body"])
+@pytest.mark.parametrize("sent", [b"", response(200, {}, length=9)], ids=["head", "body"])
 async def test_a_hub_that_does_not_answer_is_given_up(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_api, "TIMEOUT_S", 0.3)
-    async with Hub(sent, hold_open=True).api() as api:
+    async with ScriptedHub(hold_open=True, whoami=[sent], revoke=[sent]).api() as api:
         for request in (api.whoami(None), api.revoke(account_token(api.origin))):
             with pytest.raises(UpstreamError, match="does not answer; check the network, then try again"):
                 await request
 
 
 async def test_a_body_that_ends_too_early_is_an_error() -> None:
-    async with Hub(response(200, "{", length=9)).api() as api:
+    cut = response(200, {}, length=9)
+    async with ScriptedHub(whoami=[cut], revoke=[cut]).api() as api:
         for request in (api.whoami(None), api.revoke(account_token(api.origin))):
             with pytest.raises(UpstreamError, match="broke off its answer; try again"):
                 await request
