@@ -1,1 +1,1 @@
-"""Writing and reading the journal."""
+"""The journal: an append-only, hash-chained audit record, its writer and its reader."""

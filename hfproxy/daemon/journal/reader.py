@@ -1,4 +1,11 @@
-"""Reading the journal back, for `hf-proxy audit`."""
+"""The journal's reader: the entries that `hf-proxy audit` asks for, and new ones as they come.
+
+Every query reads the files from the oldest on; there is no index. It yields to the event loop every few entries, so
+that a long journal does not delay requests. Entries are returned without the fields of the chain (`CHAIN`).
+
+Left to others: who may read what (`control.caller` sets `uid` and `root` of a query), and checking the chain, which
+reads the files itself (`hf-proxy audit verify`).
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +20,8 @@ from hfproxy.daemon.journal.writer import JournalWriter
 from hfproxy.errors import JournalError
 
 FOLLOW_SECONDS: Final = 0.2
-# So many entries are read before requests get their turn: a year's journal takes seconds, and a request several turns.
+# After so many entries the event loop gets a turn. A journal of a year takes seconds to read, and a request needs
+# several turns of the loop.
 YIELD_EVERY: Final = 20
 CHAIN: Final = ("prev", "mac", "hash")
 _decoder: Final = msgspec.json.Decoder(wire.Message)
@@ -55,20 +63,23 @@ class JournalQuery:
         )
 
     def _names(self, repo: object) -> bool:
-        """A repository may be asked for with or without its TYPE; ids compare without regard to case."""
-        wanted, given = (self.repo or "").lower(), str(repo or "").lower()
-        return bool(given) and wanted in {given, given.partition("/")[2]}
+        """Whether the query's `repo`, with or without a TYPE, is an entry's `TYPE/ns/name`; in any case."""
+        queried, recorded = (self.repo or "").lower(), str(repo or "").lower()
+        return bool(recorded) and queried in {recorded, recorded.partition("/")[2]}
 
 
 class GrantSubtree:
-    """One grant and all that were ever minted from it. Entries come in order, so each names its parent in time."""
+    """One grant and all that were ever minted from it.
 
-    def __init__(self, grant: str | None) -> None:
-        """None: everything."""
-        self._ids = None if grant is None else {grant}
+    The entries are given in order. A grant's `minted` entry names its parent, and comes before all others of it.
+    """
+
+    def __init__(self, root: str | None) -> None:
+        """`root`: the id of the grant; None: every entry is in the subtree."""
+        self._ids = None if root is None else {root}
 
     def contains(self, entry: wire.Message) -> bool:
-        """Whether an entry is about one of them."""
+        """Return whether an entry is about a grant of the subtree."""
         if self._ids is None:
             return True
         grant = str(entry.get("grant"))
@@ -77,51 +88,52 @@ class GrantSubtree:
         return grant in self._ids
 
 
-async def query(journal: JournalWriter, wanted: JournalQuery) -> AsyncIterator[wire.Message]:
+async def query(journal: JournalWriter, selection: JournalQuery) -> AsyncIterator[wire.Message]:
     """Yield the selected entries, then `{}`; with `follow`, new entries as they are written, without end.
 
     Raises:
         JournalError: a file is damaged or missing.
     """
-    subtree, reader = GrantSubtree(wanted.root), _Reader(journal)
+    subtree, reader = GrantSubtree(selection.root), _Reader(journal)
     while True:
         await journal.flush()
-        for number, entry in enumerate(reader.new()):
+        for number, entry in enumerate(reader.new_entries()):
             if number % YIELD_EVERY == 0:
                 await asyncio.sleep(0)
-            if subtree.contains(entry) and wanted.matches(entry):
+            if subtree.contains(entry) and selection.matches(entry):
                 yield entry
-        if not wanted.follow:
+        if not selection.follow:
             yield {}
             return
         await asyncio.sleep(FOLLOW_SECONDS)
 
 
 class _Reader:
-    """Reads on from where it stopped, from file to file."""
+    """A position in the journal's files, and the entries after it."""
 
     def __init__(self, journal: JournalWriter) -> None:
         self._journal = journal
-        self._path, self._place = Path(), 0
+        self._path, self._offset = Path(), 0
 
-    def new(self) -> Iterator[wire.Message]:
-        """Whole lines that came since the last look. What is listed as followed by another file is complete.
+    def new_entries(self) -> Iterator[wire.Message]:
+        """Yield the entries of the whole lines that were written since the last call.
 
         Raises:
-            JournalError: a file is damaged, or was taken away.
+            JournalError: a file is damaged, or was removed.
         """
+        # Listed before any is read: a file that has a successor in the list is complete.
         for path in self._journal.files():
             if path > self._path:
-                self._path, self._place = path, 0
+                self._path, self._offset = path, 0
             if path == self._path:
-                yield from self._rest()
+                yield from self._rest_of_file()
 
-    def _rest(self) -> Iterator[wire.Message]:
+    def _rest_of_file(self) -> Iterator[wire.Message]:
         try:
             with self._path.open("rb") as file:
-                file.seek(self._place)
+                file.seek(self._offset)
                 while (line := file.readline(wire.MAX_LINE)).endswith(b"\n"):
-                    self._place += len(line)
+                    self._offset += len(line)
                     yield _entry(self._path, line)
         except OSError as error:
             raise JournalError(f"{self._path} cannot be read ({error.strerror}); see: hf-proxy status") from None

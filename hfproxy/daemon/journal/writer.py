@@ -1,14 +1,27 @@
-"""The one place that writes the journal.
+"""The journal's writer: appends events to the audit record, in the order in which they happened.
 
-Events are sealed (`core.audit`) in the order in which they happened, and a thread of its own writes them: all
-that is waiting in one `write`, one `fdatasync` for the lot when any of them must be durable (group commit). What
-nobody waits for is sealed when a request is on its way to the Hub, which is when there is time for it, and gathered
-some milliseconds before it is written: the thread and the loop both want the interpreter's lock, and each time that
-one waits for the other costs as much as many requests. After a failed write nothing is accepted any more: what cannot
-be recorded is not done.
+The life of a line, on the event loop up to step 3, and from there in the writer's thread:
 
-The chain runs on from file to file. A file that is full is put on disk before the next is made, and that one's
-name before a line goes into it; so a crash leaves at worst a newest file that is empty or ends in a torn line.
+1. **Append.** `append` encodes the event and keeps it in memory. It returns at once; the line is written within
+   `GATHER_SECONDS`.
+2. **Chain.** The event becomes a line that holds the hash of the line before (`core.audit.chain`) and, while the vault
+   is open, a MAC. That happens when a request is on its way to the Hub, which is when the loop has time for it
+   (`schedule_chaining`), and at step 3 at the latest.
+3. **Queue.** All chained lines go to the thread as one batch: after `GATHER_SECONDS`, or at once if a caller waits.
+   They are not handed over one by one: loop and thread compete for the interpreter's lock, and each time that one waits
+   for the other costs as much as many requests.
+4. **Write.** The thread takes every batch that is waiting and appends them with one `write`.
+5. **Sync.** If a caller waits for the disk, one `fdatasync` for all of them (group commit).
+6. **Resolve.** The futures of the callers that wait are resolved on the loop: `append_durably` and `flush` return.
+
+After a failed write or sync nothing is accepted: what cannot be recorded is not done.
+
+The chain runs on from file to file. A full file is synced before the next one is created, and the name of that one
+before a line goes into it. So a crash leaves at worst a newest file that is empty or ends in a torn line, and `_open`
+cuts a torn line off.
+
+Left to others: the format of a line (`core.audit.chain`), which events there are and when one must be durable
+(`proxy.recorder`, `grants.registry`), reading back (`reader`), and checking the chain (`hf-proxy audit verify`).
 """
 
 import asyncio
@@ -31,80 +44,88 @@ from hfproxy.secret import Secret
 log = structlog.get_logger()
 NAMES: Final = "[0-9]" * 8 + ".jsonl"
 FIRST: Final = "00000001.jsonl"
-# A file that is longer than this is full; it is exceeded by what one write holds.
+# A file of this size or more is full. The check is made before a write, so a file is longer by up to one write.
 FULL_BYTES: Final = 64 * 1024 * 1024
 FLAGS: Final = os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-# A line holds an address of at most some kilobytes; the last one is looked for this far from the end.
+# The end of the last whole line is looked for in so many bytes from the end of the file; a line has a few KiB.
 TAIL_BYTES: Final = 1024 * 1024
+# How long lines are gathered for one batch, if no caller waits.
 GATHER_SECONDS: Final = 0.05
 
 
 class _Batch(NamedTuple):
-    data: bytes  # whole lines
-    last: int  # the number of the last of them
-    written: asyncio.Future[None] | None = None  # set where somebody waits until they are written
-    durable: bool = False  # until they are on disk
+    data: bytes  # whole lines, or none
+    last_seq: int  # the number of the last line
+    done: asyncio.Future[None] | None = None  # resolved when they are written, if a caller waits for that
+    durable: bool = False  # and when they are on disk
 
 
 class JournalWriter:
-    """Append-only files of sealed lines, and where their chain stands."""
+    """Append-only files of chained lines. All methods are for the event loop; one thread writes the files."""
 
     def __init__(
         self, directory: Path, key: Callable[[], Secret | None] = lambda: None, full_bytes: int = FULL_BYTES
     ) -> None:
-        """Open the journal for appending; makes it if there is none. `key` gives what lines are MACed with, if it is
-        to be had at that moment.
+        """Open the journal for appending; create it if there is none.
+
+        Args:
+            directory: Holds the files `NNNNNNNN.jsonl`.
+            key: Returns the key that lines are MACed with, None while the vault is closed. Called for each chaining.
+            full_bytes: The size at which the next file is begun.
 
         Raises:
-            JournalError: it cannot be opened, or its last line is not what this program wrote.
+            JournalError: it cannot be opened, or its last line is not one that this program wrote.
         """
         self.directory, self._key, self._full_bytes = directory, key, full_bytes
-        self._own = os.getuid()
+        self._own_uid = os.getuid()
         self._path, self._file, self.head = _open(directory)
-        self._size = os.fstat(self._file).st_size
-        self._noted: list[str] = []
-        self._gathered: list[bytes] = []
+        # Event loop only: encoded events that are not chained yet, and chained lines that are not queued yet.
+        self._pending: list[str] = []
+        self._chained: list[bytes] = []
         self._queue: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
-        self._in_file = self.head.seq
+        # Written by the thread; the loop only reads them.
+        self._size = os.fstat(self._file).st_size
+        self._written_seq = self.head.seq
         self._failed = False
         self._thread = threading.Thread(target=self._write_all, name="journal", daemon=True)
         self._thread.start()
 
     @property
     def failed(self) -> bool:
-        """Whether a write has failed, so that nothing is accepted any more."""
+        """Whether a write has failed: from then on nothing is accepted."""
         return self._failed
 
     @property
     def waiting(self) -> int:
-        """How many lines are still to be written."""
-        return self.head.seq + len(self._noted) - self._in_file
+        """How many lines are not written yet."""
+        return self.head.seq + len(self._pending) - self._written_seq
 
     def encode_fields(self, event: Event) -> str:
-        """An event, or a part of one, as `note` and `record` take it as well: for what is said again and again.
+        """Return an event, or some fields of one, as JSON members, which `append` takes, too.
 
-        A line says whose it is, unless that is the daemon's own user, who mostly is the only one.
+        For fields that many events share: a caller encodes them once and joins them with a comma. A `uid` that is the
+        daemon's own user is left out.
         """
-        return chain.encode_fields({**event, "uid": None} if event.get("uid") == self._own else event)
+        return chain.encode_fields({**event, "uid": None} if event.get("uid") == self._own_uid else event)
 
     def append(self, event: Event | str) -> None:
-        """Record what needs no waiting for. It is written within milliseconds.
+        """Record an event; it is written within `GATHER_SECONDS`.
 
         Raises:
             JournalError: an earlier write failed.
         """
         if self._failed:
             raise _failure()
-        if not self._noted and not self._gathered:
+        if not self._pending and not self._chained:  # else a batch is due already
             asyncio.get_running_loop().call_later(GATHER_SECONDS, self._submit)
-        self._noted.append(event if isinstance(event, str) else self.encode_fields(event))
+        self._pending.append(event if isinstance(event, str) else self.encode_fields(event))
 
     def schedule_chaining(self) -> None:
-        """In the event loop's next turn there is time to seal what was noted."""
+        """Chain the pending events in the event loop's next iteration, when a request waits for the Hub."""
         asyncio.get_running_loop().call_soon(self._chain_pending)
 
     def append_best_effort(self, kind: EventKind) -> None:
-        """Note what is done whether or not it can be written down. It is sealed now: there may be no key afterwards."""
+        """Record an event that happens whether or not it can be recorded. Chained at once, while there is a key."""
         try:
             self.append({"at": now(), "kind": kind.value})
             self._chain_pending()
@@ -112,30 +133,37 @@ class JournalWriter:
             log.warning("not_recorded", kind=kind.value)
 
     async def append_durably(self, event: Event | str) -> None:
-        """Record, and return once it is on disk.
+        """Record an event, and return once it and all events before it are on disk.
 
         Raises:
-            JournalError: it could not be written.
+            JournalError: it could not be written, or an earlier write failed.
         """
         self.append(event)
-        await self._written(durable=True)
+        await self._submit_and_wait(durable=True)
 
     async def flush(self) -> ChainHead:
-        """Wait until everything recorded so far can be read in the file; returns where the chain stands."""
+        """Wait until all events so far can be read in the files; returns the head of the chain at the last of them.
+
+        Raises:
+            JournalError: they could not be written.
+        """
         self._chain_pending()
         head = self.head
-        await self._written(durable=False)
+        await self._submit_and_wait(durable=False)
         return head
 
     def files(self) -> list[Path]:
-        """The journal's files, oldest first."""
+        """Return the journal's files, oldest first."""
         return _files(self.directory)
 
     def check_macs(self, macs: Iterable[tuple[str, str]]) -> tuple[str, list[bool]]:
-        """The name of the key, and of each digest and MAC (`core.audit`) whether that MAC was made with it.
+        """Check MACs with the journal's key; returns the key's name, and for each MAC whether it was made with the key.
+
+        Args:
+            macs: (digest of the line, MAC of the line), both as in `core.audit.chain`.
 
         Raises:
-            RefusedError: the key is not to be had.
+            RefusedError: the vault with the key is closed.
         """
         key = self._key_bytes()
         if key is None:
@@ -143,60 +171,60 @@ class JournalWriter:
         return chain.key_id(key), [chain.mac_matches(digest, mac, key) for digest, mac in macs]
 
     def close(self) -> None:
-        """Write what is waiting and stop."""
+        """Write all events so far, stop the thread and close the file. Blocks until then."""
         self._submit()
         self._queue.put(None)
         self._thread.join()
         os.close(self._file)
 
     def _chain_pending(self) -> None:
-        """Seal what was noted since the last time."""
-        noted, self._noted = self._noted, []
-        key = self._key_bytes() if noted else None
-        for event in noted:
+        pending, self._pending = self._pending, []
+        key = self._key_bytes() if pending else None
+        for event in pending:
             line, self.head = chain.append_link(event, self.head, key)
-            self._gathered.append(line)
+            self._chained.append(line)
 
     def _key_bytes(self) -> bytes | None:
         key = self._key()
         return None if key is None else key.reveal().encode()
 
-    async def _written(self, *, durable: bool) -> None:
-        """Wait for everything that was noted so far."""
+    async def _submit_and_wait(self, *, durable: bool) -> None:
+        """Wait until all events so far are written; with `durable`, until they are on disk."""
         done = asyncio.get_running_loop().create_future()
         self._submit(done, durable=durable)
         await done
 
     def _submit(self, done: asyncio.Future[None] | None = None, *, durable: bool = False) -> None:
-        """Give the thread what was gathered."""
+        """Queue all events so far as one batch; a batch of nothing only to resolve `done`."""
         self._chain_pending()
-        gathered, self._gathered = self._gathered, []
-        if gathered or done is not None:
-            self._queue.put(_Batch(b"".join(gathered), self.head.seq, done, durable))
+        chained, self._chained = self._chained, []
+        if chained or done is not None:
+            self._queue.put(_Batch(b"".join(chained), self.head.seq, done, durable))
 
     def _write_all(self) -> None:
-        """The thread: take what is there, write it in one go, tell who waits."""
+        """The thread: write the batches that are waiting, and resolve their futures."""
         for batches in self._batches():
             error = self._write(batches)
             for batch in batches:
-                if batch.written is not None:
-                    _resolve(batch.written, error)
+                if batch.done is not None:
+                    _resolve(batch.done, error)
 
     def _batches(self) -> Iterator[list[_Batch]]:
+        """Wait for a batch, and yield it with all others that are waiting; ends after the None that `close` puts."""
         closing = False
         while not closing:
-            taken = [self._queue.get()]
+            queued = [self._queue.get()]
             while not self._queue.empty():
-                taken.append(self._queue.get())
-            closing = None in taken
-            yield [batch for batch in taken if batch is not None]
+                queued.append(self._queue.get())
+            closing = None in queued
+            yield [batch for batch in queued if batch is not None]
 
     def _write(self, batches: list[_Batch]) -> JournalError | None:
         if self._failed:
             return _failure()
         try:
-            self._append(b"".join(batch.data for batch in batches))
-            self._in_file = max([self._in_file, *(batch.last for batch in batches)])
+            self._write_lines(b"".join(batch.data for batch in batches))
+            self._written_seq = max([self._written_seq, *(batch.last_seq for batch in batches)])
             if any(batch.durable for batch in batches):
                 os.fdatasync(self._file)
         except OSError:
@@ -204,15 +232,16 @@ class JournalWriter:
             return _failure()
         return None
 
-    def _append(self, data: bytes) -> None:
+    def _write_lines(self, data: bytes) -> None:
         if data and self._size >= self._full_bytes:
             self._rotate()
         self._size += len(data)
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(self._file, rest) :]
+        remaining = memoryview(data)
+        while remaining:  # write(2) may write less than it is given
+            remaining = remaining[os.write(self._file, remaining) :]
 
     def _rotate(self) -> None:
+        """Begin the next file. The order matters: see the module's last rule."""
         os.fdatasync(self._file)
         full = self._file
         self._path = self.directory / f"{int(self._path.stem) + 1:08}.jsonl"
@@ -230,15 +259,17 @@ def _failure() -> JournalError:
 
 
 def _resolve(done: asyncio.Future[None], error: JournalError | None) -> None:
-    def settle() -> None:
-        if done.done():
+    """Resolve a future from the thread."""
+
+    def on_loop() -> None:
+        if done.done():  # its caller was cancelled
             return
         if error is None:
             done.set_result(None)
         else:
             done.set_exception(error)
 
-    done.get_loop().call_soon_threadsafe(settle)
+    done.get_loop().call_soon_threadsafe(on_loop)
 
 
 def _files(directory: Path) -> list[Path]:
@@ -246,14 +277,15 @@ def _files(directory: Path) -> list[Path]:
 
 
 def _open(directory: Path) -> tuple[Path, int, ChainHead]:
-    """Open the newest file and read where the chain stands: in the newest that holds a line."""
+    """Open the newest file; returns its path, its descriptor, and the head of the chain, from the newest file with a
+    line in it."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         *older, newest = _files(directory) or [directory / FIRST]
         file = os.open(newest, FLAGS | os.O_RDWR | os.O_CREAT, 0o600)
         head = _head(file, newest)
         while head == ChainHead() and older:
-            head = _head_of_full(older.pop())
+            head = _full_file_head(older.pop())
         atomic_file.sync_directory(directory)
     except OSError as error:
         raise JournalError(
@@ -263,31 +295,33 @@ def _open(directory: Path) -> tuple[Path, int, ChainHead]:
 
 
 def _head(file: int, path: Path) -> ChainHead:
-    """The head after the last whole line. A torn last line (a crash in mid-write) is cut off.
+    """The head of the chain after the last whole line of the newest file. A torn line (a crash during a write) is cut
+    off.
 
     Raises:
-        JournalError: the last line is not a sealed one; nothing is appended to a damaged journal.
+        JournalError: the last whole line is not a chained one; nothing is appended to a damaged journal.
     """
-    last, torn = _end(file, path)
+    last, torn = _last_line(file, path)
     if torn:
         os.ftruncate(file, os.fstat(file).st_size - torn)
-    return _standing(last, path)
+    return _head_after(last, path)
 
 
-def _head_of_full(path: Path) -> ChainHead:
-    """The same for a file that another follows, which was on disk as a whole before that one was made."""
+def _full_file_head(path: Path) -> ChainHead:
+    """The head of the chain after the last line of a full file. It was synced before the next file was created, so a
+    torn line in it is damage."""
     file = os.open(path, FLAGS | os.O_RDONLY)
     try:
-        last, torn = _end(file, path)
+        last, torn = _last_line(file, path)
     finally:
         os.close(file)
     if torn:
         raise _damaged(path, "its last line has no end")
-    return _standing(last, path)
+    return _head_after(last, path)
 
 
-def _end(file: int, path: Path) -> tuple[bytes | None, int]:
-    """The last whole line, None if there is none, and the number of bytes after it."""
+def _last_line(file: int, path: Path) -> tuple[bytes | None, int]:
+    """The last whole line without its newline, None if there is none, and the number of bytes after it."""
     size = os.fstat(file).st_size
     whole, newline, torn = os.pread(file, TAIL_BYTES, max(0, size - TAIL_BYTES)).rpartition(b"\n")
     if len(torn) == TAIL_BYTES:
@@ -295,7 +329,7 @@ def _end(file: int, path: Path) -> tuple[bytes | None, int]:
     return whole.rpartition(b"\n")[2] if newline else None, len(torn)
 
 
-def _standing(last: bytes | None, path: Path) -> ChainHead:
+def _head_after(last: bytes | None, path: Path) -> ChainHead:
     if last is None:
         return ChainHead()
     try:
