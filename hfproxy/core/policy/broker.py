@@ -1,24 +1,28 @@
-"""The broker: which credential stands for which grant, and whether a grant allows an access.
+"""The broker: finds the grant that a credential stands for, and decides whether the grant allows an access.
 
-The rules it keeps:
+What is kept: the loaded grants, summaries of those that an earlier daemon persisted and nothing has asked for yet
+(`unloaded_grants`), and the digests of the last `MAX_ENDED` ended credentials. All of it is in memory, and pure:
+every method takes values and a moment, and returns values.
 
-* Only the digest of a credential is known here. The string leaves `mint` once and is forgotten.
-* `verify` answers whose it is; `authorize` lets every caveat of the grant *and of its ancestors* object.
-* A child adds caveats to its parent's and dies with it: minting from a parent never allows more.
-* A grant has an owner, a user of this machine, and so have all that were minted from it. With anybody else its
-  credential is worth nothing.
-* A use is counted for the grant and for all its ancestors, when it was allowed.
-* A grant that ended never comes back, and its credential is told apart from one never seen.
-* A grant of an earlier daemon may be asleep (`core.asleep`). It is read when it is first asked for, after all above it;
-  nothing can tell the difference.
+Rules:
 
-Left to others: what time it is, random bytes, processes, the journal and the network.
+* Only the digest of a credential is stored. `mint` returns the string once.
+* `verify` identifies the grant; `authorize` lets every caveat of the grant *and of its ancestors* object.
+* A child has caveats of its own beside its parent's and ends with it: minting from a grant never allows more.
+* A grant and its descendants belong to one user of this machine. Presented by another user, its credential is refused.
+* An allowed request counts as a use of the grant and of all its ancestors.
+* An ended grant never lives again, and its credential is refused in other words than one never seen.
+* An unloaded grant cannot be used, renewed or ended. `verify` answers `NeedGrant`, every other method that is given its
+  id raises LookupError, and so no caller mistakes it for a grant that does not exist. The caller first reads what
+  `unloaded_lineage`, `unloaded_descendants` or `unloaded_due` name, in that order, and hands each over with `load`.
+  Apart from that, a loaded grant cannot be told from one that was minted here.
+
+Left to others: the clock, random bytes, processes, the store and its failures, the journal and the network.
 """
 
 import hmac
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
 
@@ -29,64 +33,117 @@ from hfproxy.core.policy.decide import RUN_AGAIN, decide
 from hfproxy.core.policy.decision import Decision, Deny, Objection, Refusal
 from hfproxy.core.policy.grant import Bind, Grant, GrantTerms, MatchingTrees, id_of
 from hfproxy.core.policy.unloaded_grants import GrantSummary, UnloadedGrants
-from hfproxy.errors import RefusedError, StoreError
+from hfproxy.errors import RefusedError
 
-# Ended credentials that are still told apart from unknown ones; the oldest are forgotten first.
+# How many ended credentials are told apart from unknown ones; the oldest are forgotten first.
 MAX_ENDED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class NeedGrant:
+    """`verify` cannot say before this grant and its unloaded ancestors are loaded."""
+
+    grant_id: str
 
 
 @dataclass(slots=True)
 class Broker:
-    """All living grants, and the digests of lately ended ones."""
+    """All living grants, and the digests of the credentials that ended last."""
 
     _grants: dict[str, Grant] = field(default_factory=dict)
     _by_digest: dict[bytes, Grant] = field(default_factory=dict)
     _children: dict[str, dict[str, None]] = field(default_factory=dict)
     _ended: OrderedDict[bytes, Refusal] = field(default_factory=OrderedDict)
-    _asleep: UnloadedGrants = field(default_factory=UnloadedGrants)
-    _read: Callable[[str], Grant | None] = field(default=lambda _: None)
+    _unloaded: UnloadedGrants = field(default_factory=UnloadedGrants)
 
-    def mint(self, order: GrantTerms, entropy: bytes, at: int) -> tuple[Grant, str]:
-        """Make a grant and the credential that stands for it.
+    # --- from an earlier daemon ---------------------------------------------------------------------------------------
+
+    def restore(self, summaries: Iterable[GrantSummary]) -> None:
+        """Take over the living grants of an earlier daemon, oldest first. None is loaded by that."""
+        self._unloaded = UnloadedGrants(summaries)
+
+    def remember_ended(self, digest: bytes, how: Refusal) -> None:
+        """Take over a credential that ended under an earlier daemon; `how` is EXPIRED or REVOKED."""
+        self._ended[digest] = how
+
+    def load(self, grant_id: str, grant: Grant | None) -> None:
+        """Take in an unloaded grant, after its ancestors. None: its record was damaged.
+
+        A grant whose record is damaged, differs from its summary, or names a parent that does not live is no grant, and
+        neither is any of its descendants: once this returns, its credential is unknown. An id that is not unloaded is
+        ignored, so that no grant is loaded twice and none that ended lives again.
+        """
+        summary = self._unloaded.pop(grant_id)
+        if summary is None or grant is None or grant.summary != summary:
+            return
+        if summary.parent is None or summary.parent in self._grants:
+            self._add(grant)
+
+    def unloaded(self) -> tuple[str, ...]:
+        """Return the ids of all unloaded grants, oldest first."""
+        return self._unloaded.ids()
+
+    def unloaded_lineage(self, grant_id: str) -> tuple[str, ...]:
+        """Return the ids to load before a grant is asked for: its unloaded ancestors, topmost first, then itself.
+
+        Empty for a loaded grant and for an unknown id.
+        """
+        return self._unloaded.lineage(grant_id)
+
+    def unloaded_descendants(self, grant_id: str) -> tuple[str, ...]:
+        """Return the ids to load before a loaded grant ends, since they end with it: parents before their children."""
+        tree = [grant_id]
+        for parent in tree:  # grows while it is walked
+            tree += self._children.get(parent, ())
+            tree += self._unloaded.children(parent)
+        return tuple(one for one in tree if one in self._unloaded)
+
+    def unloaded_due(self, at: int) -> tuple[str, ...]:
+        """Return the ids to load before `expire(at)`: the grants over at this second, and what ends with them."""
+        if not self._unloaded:
+            return ()
+        due = (*self._unloaded.due(at), *self._loaded_due(at))
+        return tuple(
+            dict.fromkeys(one for top in due for one in (*self.unloaded_lineage(top), *self.unloaded_descendants(top)))
+        )
+
+    # --- minting and renewing -----------------------------------------------------------------------------------------
+
+    def mint(self, terms: GrantTerms, entropy: bytes, at: int) -> tuple[Grant, str]:
+        """Issue a grant on these terms; returns it with the credential that stands for it.
+
+        Args:
+            terms: What the grant is to be. With a parent it expires with it at the latest.
+            entropy: `credential.ENTROPY_BYTES` random bytes.
+            at: Seconds since the epoch.
 
         Raises:
-            RefusedError: there is no such parent, or it is another user's.
+            RefusedError: the parent does not live, or it is another user's.
             ValueError: no scopes, no lifetime, or entropy of the wrong size.
         """
-        if not order.scopes or order.ttl <= 0:
+        if not terms.scopes or terms.ttl <= 0:
             msg = "a grant has at least one scope and a positive lifetime"
             raise ValueError(msg)
-        expires_at = at + order.ttl
-        if order.parent is not None:
-            parent = self.grant(order.parent)
-            if parent.refusal_for(order.uid):
-                raise no_such_grant(order.parent)
+        expires_at = at + terms.ttl
+        if terms.parent is not None:
+            parent = self.grant(terms.parent)
+            if parent.refusal_for(terms.uid):
+                raise no_such_grant(terms.parent)
             expires_at = min(expires_at, parent.expires_at)
         bearer = credential.encode(entropy)
         digest = credential.digest(bearer)
-        caveats = (Expires(expires_at), InScopes(order.scopes, order.strict), *order.caveats)
-        grant = Grant(id_of(digest), digest, order, caveats, at, expires_at)
+        caveats = (Expires(expires_at), InScopes(terms.scopes, terms.strict), *terms.caveats)
+        grant = Grant(id_of(digest), digest, terms, caveats, at, expires_at)
         self._add(grant)
         return grant, bearer
 
-    def restore(self, briefs: Iterable[GrantSummary], read: Callable[[str], Grant | None]) -> None:
-        """Know what an earlier daemon minted, the oldest first. `read` gives the grant of an id as it was then, when it
-        is first asked for; None: it is not to be understood, and so neither it nor what was minted from it is a grant.
-        What `read` raises, whoever asked gets, and may ask again.
-        """
-        self._asleep, self._read = UnloadedGrants(briefs), read
-
-    def remember_ended(self, digest: bytes, how: Refusal) -> None:
-        """Tell a credential that ended before apart from one never seen."""
-        self._ended[digest] = how
-
     def renew(self, grant_id: str, expires_at: int, at: int) -> Grant:
-        """Move a grant's end, which is never after its parent's. Its credential stays what it is.
+        """Move a grant's expiry, to its parent's at the latest. Its credential stays valid.
 
-        One that is to be renewed as long as its process lives may be overdue: the machine slept, and the process lives.
+        A grant that renews itself while its process lives may be overdue: the machine slept, and the process lives on.
 
         Raises:
-            RefusedError: there is no such grant, or it is over already.
+            RefusedError: no such grant lives, or it has expired.
         """
         grant = self.grant(grant_id)
         if at >= grant.expires_at and not grant.terms.renews:
@@ -97,25 +154,25 @@ class Broker:
         grant.caveats = (Expires(expires_at), *grant.caveats[1:])
         return grant
 
-    def subtree(self, grant_id: str) -> tuple[Grant, ...]:
-        """A grant and all that were minted from it, parents first; nothing if it has ended."""
-        top = self.find(grant_id)
-        found = [] if top is None else [top]
-        for one in found:  # grows while it is walked
-            self._load_to_end(self._asleep.children(one.id))
-            found += [self._grants[child] for child in self._children.get(one.id, ())]
-        return tuple(found)
+    # --- looking up ---------------------------------------------------------------------------------------------------
 
     def find(self, grant_id: str) -> Grant | None:
-        """The living grant of that id; None: there is none."""
-        self._load([grant_id])
+        """Return the living grant of that id; None: there is none.
+
+        Raises:
+            LookupError: it is not loaded.
+        """
+        if grant_id in self._unloaded:
+            msg = f"grant {grant_id} is not loaded"
+            raise LookupError(msg)
         return self._grants.get(grant_id)
 
     def grant(self, grant_id: str) -> Grant:
-        """The living grant of that id.
+        """Return the living grant of that id.
 
         Raises:
             RefusedError: there is none.
+            LookupError: it is not loaded.
         """
         grant = self.find(grant_id)
         if grant is None:
@@ -123,30 +180,45 @@ class Broker:
         return grant
 
     def is_alive(self, grant: Grant) -> bool:
-        """Whether it has not ended; only then all above it are there."""
+        """Return whether a grant has not ended. While it has not, all its ancestors live, too."""
         return self._by_digest.get(grant.digest) is grant
 
     def grants(self) -> tuple[Grant, ...]:
-        """All living grants, the oldest first; those of one second in any order."""
-        self._load(self._asleep.ids())
+        """Return the loaded living grants, oldest first; those minted in the same second in any order."""
         return tuple(sorted(self._grants.values(), key=attrgetter("minted_at")))
 
-    def loaded(self) -> tuple[Grant, ...]:
-        """Those that somebody has asked for: only they are used, and only under them anything runs."""
-        return tuple(self._grants.values())
+    def subtree(self, grant_id: str) -> tuple[Grant, ...]:
+        """Return a grant and its loaded descendants, parents first; empty if it has ended.
+
+        Raises:
+            LookupError: the grant itself is not loaded.
+        """
+        top = self.find(grant_id)
+        tree = [] if top is None else [top]
+        for grant in tree:  # grows while it is walked
+            tree += [self._grants[child] for child in self._children.get(grant.id, ())]
+        return tuple(tree)
+
+    def lineage(self, grant: Grant) -> tuple[Grant, ...]:
+        """Return the grant, its parent, and so on up. Ancestors live as long as their descendants (`revoke`)."""
+        return (grant, *grant.ancestors)
 
     def count(self, uid: int | None = None) -> int:
-        """How many are alive, a user's or all; none is read for that."""
-        awake = len(self._grants) if uid is None else sum(one.terms.uid == uid for one in self._grants.values())
-        return awake + self._asleep.count(uid)
+        """Return how many grants live, loaded or not: a user's, or all for None."""
+        loaded = len(self._grants) if uid is None else sum(one.terms.uid == uid for one in self._grants.values())
+        return loaded + self._unloaded.count(uid)
 
-    def verify(self, bearer: str, at: int) -> Grant | Deny:
-        """Whose credential is this? The look-up is by digest, so its time says nothing about the string."""
+    # --- deciding -----------------------------------------------------------------------------------------------------
+
+    def verify(self, bearer: str, at: int) -> Grant | Deny | NeedGrant:
+        """Return the grant that a credential stands for, or why there is none.
+
+        The look-up is by SHA-256 digest, so its duration says nothing about the credential.
+        """
         digest = credential.digest(bearer)
         grant = self._by_digest.get(digest)
-        if grant is None:
-            self._load([id_of(digest)])
-            grant = self._by_digest.get(digest)
+        if grant is None and (grant_id := id_of(digest)) in self._unloaded:
+            return NeedGrant(grant_id)
         if grant is None or not hmac.compare_digest(grant.digest, digest):
             return _ended_refusal(self._ended.get(digest, Refusal.UNKNOWN_CREDENTIAL))
         if at >= grant.expires_at:
@@ -154,7 +226,7 @@ class Broker:
         return grant
 
     def authorize(self, grant: Grant, access: Access, at: int, inside: MatchingTrees = frozenset()) -> Decision:
-        """The decision, and where it is not a no, the use is counted."""
+        """Decide on an access (`evaluate`); unless it is denied, count it as a use of the grant and its ancestors."""
         decision = self.evaluate(grant, access, at, inside)
         if not isinstance(decision, Deny):
             for ancestor in (grant, *grant.ancestors):
@@ -162,21 +234,26 @@ class Broker:
         return decision
 
     def evaluate(self, grant: Grant, access: Access, at: int, inside: MatchingTrees = frozenset()) -> Decision:
-        """Collect every objection to every need; none means yes. Nothing is counted.
+        """Decide on an access: collect every objection of every caveat to every need. Counts nothing.
 
-        `inside`: the ids of those grants bound to a tree of processes that the request comes from.
+        Args:
+            grant: The grant that `verify` returned; it may have ended since.
+            access: What the request attempts.
+            at: Seconds since the epoch.
+            inside: The ids of the tree-bound grants among this one and its ancestors whose process tree owns the
+                connection that the request came over.
         """
         if not self.is_alive(grant):
             return _ended_refusal(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
         objections: list[Objection] = []
         for ancestor in (grant, *grant.ancestors):
-            moment = ancestor.usage_at(at, inside=ancestor.id in inside)
+            usage = ancestor.usage_at(at, inside=ancestor.id in inside)
             for caveat in ancestor.caveats:
-                objections += caveat.prohibits(access, moment)
+                objections += caveat.prohibits(access, usage)
         return decide(access, tuple(objections), bound=grant.terms.bind is not Bind.NONE)
 
     def count_bytes(self, grant: Grant, *, up: int = 0, down: int = 0) -> Deny | None:
-        """Count bytes that are about to pass, for the grant and all above; if they may not, none is counted."""
+        """Count bytes that are about to pass, for the grant and its ancestors; if denied, count none."""
         deny = self.check_bytes(grant, up=up, down=down)
         if deny is None:
             for ancestor in (grant, *grant.ancestors):
@@ -185,7 +262,7 @@ class Broker:
         return deny
 
     def check_bytes(self, grant: Grant, *, up: int = 0, down: int = 0) -> Deny | None:
-        """Whether so many bytes more would be within every limit, and the grant still lives."""
+        """Return why so many more bytes may not pass: a limit, or the grant has ended; None: they may."""
         if not self.is_alive(grant):
             return _ended_refusal(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
         for ancestor in (grant, *grant.ancestors) if grant.is_limited else ():
@@ -196,36 +273,24 @@ class Broker:
                     return Deny(Refusal.LIMIT, caveat.objection.why + RUN_AGAIN, (caveat.objection,))
         return None
 
-    def lineage(self, grant: Grant) -> tuple[Grant, ...]:
-        """The grant, its parent, and so on up. A parent lives as long as its children: `revoke`."""
-        return (grant, *grant.ancestors)
+    # --- ending -------------------------------------------------------------------------------------------------------
 
     def revoke(self, grant_id: str) -> tuple[Grant, ...]:
-        """End a grant and all that were minted from it. Returns those that ended; none if it had already."""
+        """End a grant and its loaded descendants before their time; returns those that ended, children first.
+
+        Empty if the grant had ended already.
+
+        Raises:
+            LookupError: the grant itself is not loaded.
+        """
         return self._end(grant_id, Refusal.REVOKED)
 
     def expire(self, at: int) -> tuple[Grant, ...]:
-        """End what is over at this second. Returns those that ended."""
-        self._load_to_end(self._asleep.due(at))
-        over = [grant.id for grant in self._grants.values() if at >= grant.expires_at]
-        return tuple(ended for grant_id in over for ended in self._end(grant_id, Refusal.EXPIRED))
+        """End the loaded grants whose time is over at this second, and their descendants; returns those that ended."""
+        return tuple(ended for grant_id in self._loaded_due(at) for ended in self._end(grant_id, Refusal.EXPIRED))
 
-    def _load(self, grant_ids: Iterable[str]) -> None:
-        """Read those that are asleep, each after what it was minted from."""
-        for grant_id in grant_ids:
-            for brief in reversed(self._asleep.ancestors(grant_id)):
-                grant = self._read(brief.id)
-                self._asleep.remove(brief.id)
-                is_rooted = brief.parent is None or brief.parent in self._grants
-                if grant is not None and grant.brief == brief and is_rooted:
-                    self._add(grant)
-
-    def _load_to_end(self, grant_ids: Iterable[str]) -> None:
-        """The same for what ends. What cannot be read holds up no end: it cannot be used either, and once what it was
-        minted from is gone, never."""
-        for grant_id in grant_ids:
-            with suppress(StoreError):
-                self._load([grant_id])
+    def _loaded_due(self, at: int) -> list[str]:
+        return [grant.id for grant in self._grants.values() if at >= grant.expires_at]
 
     def _add(self, grant: Grant) -> None:
         self._grants[grant.id] = grant
@@ -235,9 +300,9 @@ class Broker:
             grant.set_parent(self._grants[grant.terms.parent])
 
     def _end(self, grant_id: str, how: Refusal) -> tuple[Grant, ...]:
-        return tuple(self._forget(grant.id, how) for grant in reversed(self.subtree(grant_id)))
+        return tuple(self._remove(grant.id, how) for grant in reversed(self.subtree(grant_id)))
 
-    def _forget(self, grant_id: str, how: Refusal) -> Grant:
+    def _remove(self, grant_id: str, how: Refusal) -> Grant:
         grant = self._grants.pop(grant_id)
         del self._by_digest[grant.digest]
         self._children.pop(grant_id, None)
@@ -249,7 +314,7 @@ class Broker:
 
 
 def no_such_grant(grant_id: str) -> RefusedError:
-    """Return the refusal for a grant that does not exist, has ended, or is not visible to the caller."""
+    """Worded alike for a grant that does not exist and one of another user: ids cannot be probed."""
     return RefusedError(f"no living grant '{grant_id[:64]}'; see: hf-proxy grants")
 
 

@@ -10,18 +10,21 @@ from hfproxy.core.policy.decision import Deny, Refusal
 from hfproxy.core.policy.scope import Scope
 from hfproxy.core.policy.unloaded_grants import GrantSummary
 
+# The ids of tree-bound grants whose process tree owns the connection at hand.
 MatchingTrees = frozenset[str]
 
+# A holder is warned in the last tenth of the grant's life, and so many seconds before its end at the earliest.
 WARN_BEFORE_S = 600
 
+# Caveats that limit something that is used up: what was counted for them is on disk before a request goes on.
 COUNTING = (MaxUses, MaxRate, MaxBytes)
 
-# No user has this uid (credentials(7)): a grant of nobody's can be used by nobody.
+# No user has this uid (setreuid(2) takes -1 for "unchanged"), so a grant without an owner cannot be used.
 NO_UID = -1
 
 
 class Bind(StrEnum):
-    """What a grant's life is tied to, besides its time."""
+    """What a grant's life is tied to, besides its time: nothing, a process, or a process and its descendants."""
 
     NONE = "none"
     PID = "pid"
@@ -30,13 +33,28 @@ class Bind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GrantTerms:
-    """What is asked of `mint`. `ttl` in seconds; `program` is a base name, never a command line.
+    """The terms on which a grant is minted. The names of the fields are those of the grant store.
 
-    `pid` and `start` name the process it is bound to; with `ambient` the tree of that process needs no credential, and
-    with `renews` its end moves away as long as the process lives. `login` tells one login of the account from another;
-    `named`: the account was asked for, so no other's token is spent (`core.spending`). `learns`: what it is used for is
-    to be known exactly, so what could be proven to need less is looked into although it may do all of it. `container`:
-    it is good on the listener for containers, and there only. `uid`: whose grant it will be.
+    Attributes:
+        account: The name of the account whose token is used.
+        scopes: At least one; the grant covers their union.
+        ttl: Seconds the grant lives, if it is not renewed.
+        caveats: Restrictions beside the expiry and the scopes.
+        parent: The id of the grant it is minted from; None: of none.
+        label: A name for lists, chosen by the user.
+        bind: What the grant's life is tied to.
+        pid: The process that it is bound to.
+        program: The base name of the program it is minted for, never a command line.
+        strict: Out-of-scope reads are denied, and not forwarded without the token.
+        start: When the process `pid` started, in clock ticks since the machine's start: tells it from a later process
+            with that number.
+        ambient: The process tree needs no credential (with `Bind.TREE`).
+        renews: The expiry is moved on for as long as the process lives.
+        login: Identifies one login of the account: a grant does not outlive a logout.
+        named: The user named the account, so no other account's token is used (`account_choice`).
+        learns: The needs of its requests are to be known exactly, so a push is inspected even if all of it is allowed.
+        uid: The user who owns the grant.
+        container: It is good on the container listener, and there only.
     """
 
     account: str
@@ -61,7 +79,10 @@ class GrantTerms:
 
 @dataclass(slots=True)
 class Grant:
-    """What is known of one credential. Times in seconds since the epoch."""
+    """A credential's permission: its terms, its caveats and what it was used for. Times in seconds since the epoch.
+
+    A child's uses and bytes count for its ancestors, too.
+    """
 
     id: str
     digest: bytes
@@ -73,13 +94,13 @@ class Grant:
     bytes_up: int = 0
     bytes_down: int = 0
     is_rate_limited: bool = field(init=False)
-    """Whether it is asked how often it was used lately."""
+    """Whether a caveat of this grant limits requests a minute, so that the times of recent uses are kept."""
     ancestors: "tuple[Grant, ...]" = field(init=False, default=(), compare=False, repr=False)
-    """What it was minted from, what that was minted from, and so on."""
+    """The grant's parent, that one's parent, and so on up."""
     trees: tuple[str, ...] = field(init=False, compare=False)
-    """The ids of those of all these that are bound to a tree of processes."""
+    """The ids of the tree-bound grants among this one and its ancestors, innermost first."""
     is_limited: bool = field(init=False, compare=False)
-    """Whether something of any of them can be used up."""
+    """Whether this grant or an ancestor has a caveat that can be used up (`COUNTING`)."""
     _recent: deque[int] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
@@ -88,36 +109,36 @@ class Grant:
         self.is_limited = any(isinstance(caveat, COUNTING) for caveat in self.caveats)
 
     def set_parent(self, parent: "Grant") -> None:
-        """Say once what it was minted from."""
+        """Link the grant to the living grant it was minted from. Called once, before its first use."""
         self.ancestors = (parent, *parent.ancestors)
         self.trees += parent.trees
         self.is_limited = self.is_limited or parent.is_limited
 
     def usage_at(self, at: int, *, inside: bool) -> Usage:
-        """What its caveats are asked about."""
+        """Return what its caveats decide on; `inside`: the connection belongs to the process tree of this grant."""
         while self._recent and self._recent[0] <= at - MINUTE:
             self._recent.popleft()
         return Usage(at, self.uses, len(self._recent), self.bytes_up, self.bytes_down, inside)
 
     @property
-    def brief(self) -> GrantSummary:
-        """What is known of it while it is asleep."""
+    def summary(self) -> GrantSummary:
+        """The fields that a daemon knows before it loads the grant."""
         return GrantSummary(self.id, self.expires_at, self.terms.parent, self.terms.uid, self.terms.pid)
 
     def refusal_for(self, uid: int) -> Deny | None:
-        """Why a user may not use it, however they came by its credential; None for its owner."""
+        """Return why a user may not use this grant, even with its credential; None for its owner."""
         return None if uid == self.terms.uid else NOT_YOURS
 
     @property
     def recent_uses(self) -> list[tuple[int, int]]:
-        """When it was used in the last minute, and how often in each second; empty where nothing asks for it."""
+        """(second, uses in it) for the uses of the last minute; empty unless the grant is rate limited."""
         return list(Counter(self._recent).items())
 
-    def recent_use_count(self, seconds: Sequence[tuple[int, int]]) -> None:
-        """Take over what an earlier daemon counted.
+    def restore_recent_uses(self, seconds: Sequence[tuple[int, int]]) -> None:
+        """Take over the `recent_uses` that an earlier daemon persisted.
 
         Raises:
-            ValueError: it is more than the uses there were.
+            ValueError: there are more of them than uses in all.
         """
         if sum(count for _, count in seconds) > self.uses:
             msg = "more uses in a minute than in all"
@@ -125,15 +146,15 @@ class Grant:
         self._recent.extend(at for at, count in seconds for _ in range(count))
 
     def warning(self, at: int) -> str | None:
-        """What its holder should know in the last tenth of its life, ten minutes at most; None before."""
-        left = self.expires_at - at
-        if left > min(WARN_BEFORE_S, (self.expires_at - self.minted_at) // 10):
+        """Return the warning for the holder of a grant that is about to expire (`WARN_BEFORE_S`); None before that."""
+        remaining = self.expires_at - at
+        if remaining > min(WARN_BEFORE_S, (self.expires_at - self.minted_at) // 10):
             return None
-        how = f"let it live on: hf-proxy renew {self.id} --ttl 1h"
-        return f"this hf-proxy credential ends in {max(left, 0)} seconds; {how}"
+        advice = f"let it live on: hf-proxy renew {self.id} --ttl 1h"
+        return f"this hf-proxy credential ends in {max(remaining, 0)} seconds; {advice}"
 
     def use(self, at: int) -> None:
-        """Count an allowed request. When it was is kept only where a caveat asks for it."""
+        """Count an allowed request; its time is kept only if the grant is rate limited."""
         self.uses += 1
         if self.is_rate_limited:
             self._recent.append(at)
@@ -145,5 +166,5 @@ NOT_YOURS = Deny(
 
 
 def id_of(digest: bytes) -> str:
-    """What a grant is called: the beginning of its credential's digest."""
+    """Return the id of the grant with this credential digest: the digest's first 8 bytes in hexadecimal."""
     return digest.hex()[:16]

@@ -1,7 +1,8 @@
-"""Grants of an earlier daemon that nobody has asked for yet: known by what must be known before.
+"""Grants persisted by an earlier daemon and not loaded yet.
 
-A daemon that has a hundred thousand grants uses a few. The others are asleep: when they end, whose they are and what
-they were minted from is here, and the rest is read when one is first asked for (`core.broker`).
+A daemon may start with a hundred thousand grants and use a few of them. Only the fields needed to find, count and
+expire a grant are in memory (`GrantSummary`); the caller reads the rest from its store when the grant is first asked
+for, and hands it to the broker (`Broker.load`). Nothing here reads anything.
 """
 
 from collections import Counter, deque
@@ -12,7 +13,15 @@ from typing import NamedTuple
 
 
 class GrantSummary(NamedTuple):
-    """What has to be known of a grant that is not read yet. `pid`: the process that it is bound to."""
+    """The fields of a grant that are known before it is loaded.
+
+    Attributes:
+        id: The grant's id, 16 hexadecimal digits.
+        expires_at: Seconds since the epoch.
+        parent: The id of the grant it was minted from; None: of none.
+        uid: The user who owns it.
+        pid: The process it is bound to; None: to none.
+    """
 
     id: str
     expires_at: int
@@ -22,50 +31,58 @@ class GrantSummary(NamedTuple):
 
 
 class UnloadedGrants:
-    """Briefs, found by id, by parent and by end."""
+    """Summaries of unloaded grants, indexed by id, by parent and by expiry."""
 
-    def __init__(self, briefs: Iterable[GrantSummary] = ()) -> None:
-        """The oldest first."""
-        self._by_id = {brief.id: brief for brief in briefs}
-        self._by_end = deque(sorted(self._by_id.values(), key=attrgetter("expires_at")))
-        self._below: dict[str, list[str]] = {}
-        for brief in self._by_id.values():
-            if brief.parent is not None:
-                self._below.setdefault(brief.parent, []).append(brief.id)
-        self._owned = Counter(brief.uid for brief in self._by_id.values())
+    def __init__(self, summaries: Iterable[GrantSummary] = ()) -> None:
+        """Index `summaries`, which are in the order of minting, oldest first."""
+        self._by_id = {summary.id: summary for summary in summaries}
+        # Never edited in the middle: entries of grants that were loaded meanwhile are skipped, and dropped at the left.
+        self._by_expiry = deque(sorted(self._by_id.values(), key=attrgetter("expires_at")))
+        self._children: dict[str, list[str]] = {}
+        for summary in self._by_id.values():
+            if summary.parent is not None:
+                self._children.setdefault(summary.parent, []).append(summary.id)
+        self._per_user = Counter(summary.uid for summary in self._by_id.values())
 
     def __contains__(self, grant_id: str) -> bool:
         return grant_id in self._by_id
 
+    def __len__(self) -> int:
+        return len(self._by_id)
+
     def ids(self) -> tuple[str, ...]:
-        """All of them, the oldest first."""
+        """Return the ids of all unloaded grants, oldest first."""
         return tuple(self._by_id)
 
     def count(self, uid: int | None) -> int:
-        """How many are a user's; None: everybody's."""
-        return len(self._by_id) if uid is None else self._owned[uid]
+        """Return the number of unloaded grants of one user; of all users for None."""
+        return len(self._by_id) if uid is None else self._per_user[uid]
 
-    def ancestors(self, grant_id: str) -> list[GrantSummary]:
-        """One, what it was minted from, and so on up, as far as they are asleep."""
-        found, brief = [], self._by_id.get(grant_id)
-        while brief is not None:
-            found.append(brief)
-            brief = None if brief.parent is None else self._by_id.get(brief.parent)
-        return found
+    def lineage(self, grant_id: str) -> tuple[str, ...]:
+        """Return the ids of a grant and of its ancestors up to the first that is loaded or unknown, topmost first."""
+        line: list[str] = []
+        summary = self._by_id.get(grant_id)
+        while summary is not None:
+            line.append(summary.id)
+            summary = None if summary.parent is None else self._by_id.get(summary.parent)
+        return tuple(reversed(line))
 
     def children(self, grant_id: str) -> tuple[str, ...]:
-        """What was minted from one, itself asleep or not."""
-        return tuple(one for one in self._below.get(grant_id, ()) if one in self._by_id)
+        """Return the ids of the unloaded grants minted from one, whether that one is loaded or not."""
+        return tuple(child for child in self._children.get(grant_id, ()) if child in self._by_id)
 
     def due(self, at: int) -> tuple[str, ...]:
-        """Those that are over at this second, for as long as they are asleep."""
-        while self._by_end and self._by_end[0].id not in self._by_id:
-            self._by_end.popleft()
-        if not self._by_end or at < self._by_end[0].expires_at:
+        """Return the ids of the unloaded grants that have expired at this second, the first to expire first."""
+        while self._by_expiry and self._by_expiry[0].id not in self._by_id:
+            self._by_expiry.popleft()
+        if not self._by_expiry or at < self._by_expiry[0].expires_at:
             return ()
-        first = takewhile(lambda brief: at >= brief.expires_at, self._by_end)
-        return tuple(brief.id for brief in first if brief.id in self._by_id)
+        expired = takewhile(lambda summary: at >= summary.expires_at, self._by_expiry)
+        return tuple(summary.id for summary in expired if summary.id in self._by_id)
 
-    def remove(self, grant_id: str) -> None:
-        """It is not asleep any more, and will never be again."""
-        self._owned[self._by_id.pop(grant_id).uid] -= 1
+    def pop(self, grant_id: str) -> GrantSummary | None:
+        """Remove a grant that is being loaded, for good; returns its summary, None if it is not among these."""
+        summary = self._by_id.pop(grant_id, None)
+        if summary is not None:
+            self._per_user[summary.uid] -= 1
+        return summary

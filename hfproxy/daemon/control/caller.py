@@ -64,12 +64,12 @@ class Caller:
         return (
             grants.of_user(self.visible_uid)
             if self.enclosing_grant is None
-            else grants.broker.subtree(self.enclosing_grant.id)
+            else grants.subtree(self.enclosing_grant.id)
         )
 
     def can_see(self, grants: GrantRegistry, grant_id: str) -> bool:
         """Return whether a grant is alive and among the caller's `visible_grants`."""
-        grant = grants.broker.find(grant_id)
+        grant = grants.find(grant_id)
         if grant is None:
             return False
         if self.enclosing_grant is None:

@@ -1,1 +1,1 @@
-"""Grants that are alive, their store on disk, and their leases on processes."""
+"""Living grants: the registry, their store on disk, their leases on processes, and the connections they use."""

@@ -1,33 +1,40 @@
-"""Connections that a grant is using right now, so that they can be cut when it ends."""
+"""The client connections that grants are using at this moment, so that they can be aborted when a grant ends.
+
+A connection serves one request at a time, and so one grant at a time. Requests without a grant are not in here.
+"""
 
 import asyncio
 
 
 class ActiveConnections:
-    """Which connections serve which grant at this moment. A connection serves one request at a time."""
+    """Open connections by the id of the grant whose request they carry."""
 
     def __init__(self) -> None:
         self._connections: dict[str, set[asyncio.Transport]] = {}
 
     def add(self, grant_id: str, connection: asyncio.Transport | None) -> asyncio.Transport:
-        """A connection is in use, until `end`."""
-        if connection is None:  # it went away already; its handler is about to be cancelled
+        """Register a connection for the duration of a request; returns it.
+
+        Raises:
+            ConnectionResetError: it is closed already (None); its handler is about to be cancelled.
+        """
+        if connection is None:
             raise ConnectionResetError
-        running = self._connections.get(grant_id)
-        if running is None:
+        active = self._connections.get(grant_id)
+        if active is None:
             self._connections[grant_id] = {connection}
         else:
-            running.add(connection)
+            active.add(connection)
         return connection
 
     def remove(self, grant_id: str, connection: asyncio.Transport) -> None:
-        """It is not any more."""
-        running = self._connections[grant_id]
-        running.discard(connection)
-        if not running:
+        """Deregister a connection at the end of the request."""
+        active = self._connections[grant_id]
+        active.discard(connection)
+        if not active:
             del self._connections[grant_id]
 
     def abort(self, grant_id: str) -> None:
-        """Break them off: the server cancels their handlers, and with them what runs upstream."""
+        """Close the grant's connections at once. The server cancels their handlers, and with them the upstream side."""
         for connection in tuple(self._connections.get(grant_id, ())):
             connection.abort()

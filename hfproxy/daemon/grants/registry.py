@@ -1,7 +1,24 @@
-"""The life of grants in this daemon: minted, renewed, ended, and what must happen then.
+"""Grants in the daemon: where the broker's rules meet the clock, processes, the store, the journal and connections.
 
-The broker knows the rules; here they meet the clock, the random numbers, processes, the store, the journal and running
-connections. What ends is cut at once, and on disk before anybody is told so.
+The life of a grant:
+
+1. **Mint.** The broker issues it, a lease ties it to its process, the store and the journal have it on disk; only then
+   its credential is returned. If any of that fails, the grant is revoked again.
+2. **Use.** `verify` finds the grant of a credential, the broker decides. Counters that a limit depends on are on disk
+   before the request goes on (`persist_use`); all others within about a second (`mark_dirty`, `sweep`).
+3. **Renew.** The expiry moves, `max_ttl_s` after minting at the latest. A grant that renews itself is renewed while its
+   process lives.
+4. **End**, for good, in one of two ways. *Revoke* ends it before its time: by command, by lockdown, or because its
+   process exited. *Expire* ends it because its time is over. Its descendants end with it. Either way, in this order:
+   the broker removes the grant, its lease is *detached*, its connections are *aborted*, the store and the journal have
+   it on disk, and only then the caller is told.
+5. **Restart.** Grants live on while no daemon runs. The next one ends those whose time is over or whose process has
+   exited, attaches the others to their processes again, and loads each when it is first asked for (`lazy_broker`).
+
+A *survivor* is a process that outlives the grant it was bound to. It is remembered until it exits, so that ending its
+grant does not make a process look as if it ran outside of any.
+
+Left to others: the policy (`core.policy.broker`), the format on disk (`store`), pidfds and process trees (`leases`).
 """
 
 import asyncio
@@ -22,6 +39,7 @@ from hfproxy.core.policy.decision import Deny, Refusal
 from hfproxy.core.policy.grant import Bind, Grant, GrantTerms, MatchingTrees
 from hfproxy.core.policy.unloaded_grants import GrantSummary
 from hfproxy.daemon.grants.connections import ActiveConnections
+from hfproxy.daemon.grants.lazy_broker import LazyBroker
 from hfproxy.daemon.grants.leases import Leases, open_process
 from hfproxy.daemon.grants.store import GrantStore, StoredState
 from hfproxy.daemon.journal.writer import JournalWriter
@@ -40,243 +58,305 @@ GRANT_IS_OVER = RefusedError(
 
 
 class GrantRegistry:
-    """All grants and everything that hangs on them."""
+    """All grants, with their leases, their connections and their records on disk."""
 
     def __init__(self, journal: JournalWriter, store: GrantStore, max_ttl_s: int) -> None:
-        """`longest`: how many seconds a grant may live, renewals included."""
+        """`max_ttl_s`: how many seconds a grant may live, renewals included."""
         self.broker = Broker()
+        """For questions about grants that were verified or minted here: those are loaded."""
         self.connections = ActiveConnections()
+        self._grants = LazyBroker(self.broker, store.grant)
         self._journal, self._store, self._max_ttl_s = journal, store, max_ttl_s
         self._leases = Leases()
-        self._used: set[str] = set()
-        self._kept_at = 0
+        self._dirty: set[str] = set()
+        self._last_save_at = 0
         self._background: set[asyncio.Task[None]] = set()
         self.last_sweep_at = time.monotonic()
-        """When `sweep` last came round, by the monotonic clock: it hangs if that is long ago."""
+        """When `sweep` last finished a round, by the monotonic clock; the watchdog takes a hanging daemon by that."""
 
     # --- before and after this daemon ---------------------------------------------------------------------------------
 
-    async def restore(self, left: StoredState) -> None:
-        """Take in what an earlier daemon left: what is over, or bound to a process that is gone, ends here."""
-        boot, survivors = procfs.boot_id(), list(left.survivors)
-        for digest, how in left.ended:
+    async def restore(self, state: StoredState) -> None:
+        """Take over the grants of an earlier daemon; end those that expired or lost their process meanwhile.
+
+        Raises:
+            StoreError, JournalError: that could not be recorded.
+        """
+        boot = procfs.boot_id()
+        for digest, how in state.ended:
             self.broker.remember_ended(digest, how)
-        briefs = await self._with_our_clock(left)
-        self.broker.restore(briefs, self._store.grant)
-        survivors += await self._record_ended_while_down(self.broker.expire(now()), Refusal.EXPIRED)
-        for brief in briefs:
-            if brief.pid is not None and not self._reattach_lease(brief, same_boot=left.boot == boot):
-                survivors += await self._record_ended_while_down(self.broker.revoke(brief.id), Refusal.REVOKED)
+        summaries = await self._adjust_to_clock(state)
+        self.broker.restore(summaries)
+        survivors = list(state.survivors)
+        survivors += await self._record_ended_while_down(self._grants.expire(now()), Refusal.EXPIRED)
+        for summary in summaries:
+            if summary.pid is not None and not self._reattach_lease(summary.id, same_boot=state.boot == boot):
+                survivors += await self._record_ended_while_down(self._grants.revoke(summary.id), Refusal.REVOKED)
         for process in survivors:
-            if left.boot != boot or not self._survivors(process):
+            if state.boot != boot or not self._reattach_survivor(process):
                 await self._store.forget_survivor(process)
         self._store.set_meta("boot", boot)
 
-    async def _with_our_clock(self, left: StoredState) -> tuple[GrantSummary, ...]:
-        """If the clock was set back, that is on disk before anything else is, or the time that is written with it would
-        hide it."""
-        back = left.at - now()
-        if back <= 0:
-            return left.summaries
-        found = [_set_back(grant, back) for brief in left.summaries if (grant := self._store.grant(brief.id))]
-        await self._store.save(found, now())
-        return tuple(grant.brief for grant in found)
+    async def _adjust_to_clock(self, state: StoredState) -> tuple[GrantSummary, ...]:
+        """Move all grants back by as much as the clock was set back while no daemon ran.
 
-    def _reattach_lease(self, brief: GrantSummary, *, same_boot: bool) -> bool:
-        """Hold a grant to its process, if it has not ended yet; False: that one is gone."""
-        grant = self.broker.find(brief.id)
+        That is on disk before anything else is written: the present time is written with everything, and would hide
+        that the clock was set back.
+        """
+        seconds = state.at - now()
+        if seconds <= 0:
+            return state.summaries
+        grants = [_moved_back(grant, seconds) for one in state.summaries if (grant := self._store.grant(one.id))]
+        await self._store.save(grants, now())
+        return tuple(grant.summary for grant in grants)
+
+    def _reattach_lease(self, grant_id: str, *, same_boot: bool) -> bool:
+        """Tie a bound grant to its process again, if it has not ended; False: the process has exited."""
+        grant = self._grants.find(grant_id)
         if grant is None or grant.terms.pid is None:
             return True
         try:
-            held = open_process(grant.terms.pid)
+            handle = open_process(grant.terms.pid)
         except RefusedError:
             return False
-        if not same_boot or held.process.start != grant.terms.start:  # another process has its number now
-            held.close()
+        # Another process may have the number by now; after a restart of the machine start times begin anew, too.
+        if not same_boot or handle.process.start != grant.terms.start:
+            handle.close()
             return False
-        self._leases.attach(grant.id, held, self._holder_exited)
+        self._leases.attach(grant.id, handle, self._on_bound_process_exit)
         return True
 
     async def _record_ended_while_down(self, ended: Iterable[Grant], how: Refusal) -> list[Process]:
-        """Write down what ended while there was no daemon; returns the processes that may live on without it."""
+        """Record grants that ended while no daemon ran; returns the processes that may have survived them."""
         ended = list(ended)
-        tied = [process for grant in ended for process in _tied_to(grant)]
-        await self._record_ended(ended, how, tied)
-        return tied
+        processes = [process for grant in ended for process in _bound_process(grant)]
+        await self._record_ended(ended, how, processes)
+        return processes
 
-    def _survivors(self, process: Process) -> bool:
-        """Know a process as one whose grant is over; False if it has ended, too."""
+    def _reattach_survivor(self, process: Process) -> bool:
+        """Watch a survivor that an earlier daemon recorded; False: it has exited."""
         try:
-            held = open_process(process.pid)
+            handle = open_process(process.pid)
         except RefusedError:
             return False
-        if held.process != process:
-            held.close()
+        if handle.process != process:
+            handle.close()
             return False
-        self._leases.track_survivor(held, self._survivor_exited)
+        self._leases.track_survivor(handle, self._on_survivor_exit)
         return True
 
     async def close(self) -> None:
-        """Finish what is being ended, and write down what was used. Grants live on, for the next daemon to take in."""
+        """Finish what is being ended, and write the counters. Grants live on; the next daemon restores them."""
         self._leases.close()
         await asyncio.gather(*self._background)
         with suppress(StoreError):
-            await self._store.save(self.broker.loaded(), now())
+            await self._store.save(self.broker.grants(), now())
 
-    # --- minting and renewing -----------------------------------------------------------------------------------------
+    # --- minting, using and renewing ----------------------------------------------------------------------------------
 
-    async def mint(self, order: GrantTerms) -> tuple[Grant, str]:
-        """Make a grant; it and its journal line are on disk before the credential is given away.
+    async def mint(self, terms: GrantTerms) -> tuple[Grant, str]:
+        """Issue a grant; returns it with its credential once the store and the journal have it on disk.
 
         Raises:
-            RefusedError: the process to bind to has ended, or there is no such parent.
+            RefusedError: the process to bind it to has exited, or the parent does not live.
             JournalError, StoreError: it could not be recorded; there is no grant then.
         """
-        held = open_process(order.pid) if order.pid is not None else None
-        if held is not None:
-            order = replace(order, start=held.process.start)
-        grant, bearer = self.broker.mint(order, secrets.token_bytes(credential.ENTROPY_BYTES), now())
-        if held is not None:
-            self._leases.attach(grant.id, held, self._holder_exited)
+        grant, bearer = self._issue(terms)
         try:
             await self._store.save([grant], now())
             await self._journal.append_durably(
                 _event(
                     EventKind.MINTED,
                     grant,
-                    scopes=[str(scope) for scope in order.scopes],
-                    label=order.label,
-                    container=order.container or None,
+                    scopes=[str(scope) for scope in terms.scopes],
+                    label=terms.label,
+                    container=terms.container or None,
                 )
             )
         except BaseException:
-            self._leases.detach(grant.id)  # nobody was given anything
-            self._cut(self.broker.revoke(grant.id))
+            # Detached first: the process had nothing of the grant, so it does not become a survivor.
+            self._leases.detach(grant.id)
+            self._detach_and_abort(self._grants.revoke(grant.id))
             with suppress(StoreError):
                 await self._store.save_ended([(grant, Refusal.REVOKED)], now())
             raise
         return grant, bearer
 
+    def _issue(self, terms: GrantTerms) -> tuple[Grant, str]:
+        handle = open_process(terms.pid) if terms.pid is not None else None
+        if handle is not None:
+            terms = replace(terms, start=handle.process.start)
+        try:
+            grant, bearer = self._grants.mint(terms, secrets.token_bytes(credential.ENTROPY_BYTES), now())
+        except BaseException:
+            if handle is not None:
+                handle.close()
+            raise
+        if handle is not None:
+            self._leases.attach(grant.id, handle, self._on_bound_process_exit)
+        return grant, bearer
+
     async def renew(self, grant_id: str, ttl: int) -> Grant:
-        """Move a grant's end away, in place: to `ttl` seconds from now, to the longest life there is at the most.
+        """Move a grant's expiry to `ttl` seconds from now, `max_ttl_s` after minting at the latest; never back.
 
         Raises:
-            RefusedError: there is no such grant, or it is over already.
+            RefusedError: no such grant lives, or it has expired.
+            JournalError, StoreError: the new expiry could not be recorded.
         """
-        grant = self.broker.grant(grant_id)
+        grant = self.grant(grant_id)
         expires_at = max(grant.expires_at, min(now() + ttl, grant.minted_at + self._max_ttl_s))
-        grant = self.broker.renew(grant_id, expires_at, now())
+        grant = self._grants.renew(grant_id, expires_at, now())
         await self._journal.append_durably(_event(EventKind.RENEWED, grant, expires_at=grant.expires_at))
-        self.broker.grant(grant_id)  # it may have ended meanwhile
+        self.grant(grant_id)  # raises if it ended while the journal was written
         await self._store.save([grant], now())
         return grant
 
-    async def persist_use(self, grant: Grant) -> None:
-        """A request was allowed. What is limited is on disk when this returns, so that no crash gives it back.
+    async def verify(self, presented: str) -> Grant | Deny:
+        """Return the grant that a credential stands for, or why there is none.
+
+        Before a credential is called expired, all that is due is seen to: its grant may be one that renews itself.
 
         Raises:
-            StoreError: it could not be written; the request must not go on.
+            StoreError: the grant cannot be read, or an end cannot be recorded.
+            JournalError: an end cannot be recorded.
+        """
+        verdict = self._grants.verify(presented, now())
+        if isinstance(verdict, Deny) and verdict.refusal is Refusal.EXPIRED:
+            await self.expire_due()
+            verdict = self._grants.verify(presented, now())
+        return verdict
+
+    async def persist_use(self, grant: Grant) -> None:
+        """Record that a request was allowed. If the grant is limited, its counters are on disk when this returns, so
+        that no crash gives a use back.
+
+        Raises:
+            StoreError: they could not be written; the request must not go on.
         """
         self.mark_dirty(grant)
         if grant.is_limited:
             await self._store.save(self.broker.lineage(grant), now())
 
     def mark_dirty(self, grant: Grant) -> None:
-        """What a grant was used for has changed; it is written down within a second or so."""
-        self._used.add(grant.id)
+        """Have the grant's counters written by the next `sweep`."""
+        self._dirty.add(grant.id)
 
-    async def verify(self, presented: str) -> Grant | Deny:
-        """Whose credential is this? What is overdue is seen to before it is called expired; raises as `end_expired`."""
-        found = self.broker.verify(presented, now())
-        if isinstance(found, Deny) and found.refusal is Refusal.EXPIRED:
-            await self.expire_due()
-            found = self.broker.verify(presented, now())
-        return found
+    # --- finding ------------------------------------------------------------------------------------------------------
 
-    # --- who holds what -----------------------------------------------------------------------------------------------
+    def find(self, grant_id: str) -> Grant | None:
+        """Return the living grant of that id; None: there is none.
+
+        Raises:
+            StoreError: an earlier daemon persisted it, and it cannot be read.
+        """
+        return self._grants.find(grant_id)
+
+    def grant(self, grant_id: str) -> Grant:
+        """Return the living grant of that id.
+
+        Raises:
+            RefusedError: there is none.
+            StoreError: an earlier daemon persisted it, and it cannot be read.
+        """
+        self._grants.find(grant_id)
+        return self.broker.grant(grant_id)
+
+    def subtree(self, grant_id: str) -> tuple[Grant, ...]:
+        """Return a grant and its descendants, parents first; empty if it has ended.
+
+        Raises:
+            StoreError: an earlier daemon persisted the grant, and it cannot be read.
+        """
+        return self._grants.subtree(grant_id)
 
     def of_user(self, uid: int | None) -> list[Grant]:
-        """The living grants of a user, the oldest first; None: everybody's.
+        """Return the living grants of a user, of all users for None, oldest first.
 
         Raises:
-            StoreError: one that an earlier daemon left cannot be read.
+            StoreError: one that an earlier daemon persisted cannot be read.
         """
-        return [grant for grant in self.broker.grants() if uid in {None, grant.terms.uid}]
+        return [grant for grant in self._grants.grants() if uid in {None, grant.terms.uid}]
 
     def loaded_of_user(self, uid: int | None) -> list[Grant]:
-        """Those of them that were asked for since the start; none has to be read for that."""
-        return [grant for grant in self.broker.loaded() if uid in {None, grant.terms.uid}]
+        """Return those of them that are loaded: only they were used since the start. Reads nothing."""
+        return [grant for grant in self.broker.grants() if uid in {None, grant.terms.uid}]
 
     def enclosing_grant(self, pid: int, uid: int) -> Grant | None:
-        """The user's grant whose process, or a descendant of it, this is; the innermost, if there are several.
+        """Return the innermost grant of the user that is bound to this process or to an ancestor of it.
 
-        Other users' grants are not looked at: a process may be in one by another user's doing.
+        Grants of other users do not count: a process may descend from one by another user's doing.
 
         Raises:
-            RefusedError: that cannot be said, or that grant is over: whoever ran inside of it is not outside by that.
+            RefusedError: the ancestors cannot be seen; or an ancestor is a survivor: the end of its grant does not put
+                a process outside.
         """
         try:
-            line = procfs.ancestors(pid)
+            ancestors = procfs.ancestors(pid)
         except (LookupError, OSError):
             raise UNSEEN from None
-        for process in line:
+        for process in ancestors:
             if self._leases.is_survivor(process) and uid in {os.getuid(), procfs.real_uid(process.pid)}:
                 raise GRANT_IS_OVER
-            found = [self.broker.grant(grant_id) for grant_id in self._leases.grants_of(process)]
-            held = [grant for grant in found if grant.terms.uid == uid]
-            if held:
-                return max(held, key=lambda grant: len(self.broker.lineage(grant)))
+            bound = [self.broker.grant(grant_id) for grant_id in self._leases.grants_of(process)]
+            own = [grant for grant in bound if grant.terms.uid == uid]
+            if own:
+                return max(own, key=lambda grant: len(self.broker.lineage(grant)))
         return None
 
     async def matching_trees(self, grant: Grant, inode: int) -> MatchingTrees:
-        """Of a grant and all above it those bound to a tree of processes that this connection comes from."""
+        """Return the ids of the tree-bound grants, among this one and its ancestors, whose tree owns the socket.
+
+        `inode` is the number of the socket at the far end of the connection (`runtime.peer_uid`).
+        """
         trees = grant.trees if self.broker.is_alive(grant) else ()
-        return frozenset([one for one in trees if await self._is_inside(one, inode)])
+        return frozenset([grant_id for grant_id in trees if await self._tree_owns_socket(grant_id, inode)])
 
     async def ambient_grant(self, inode: int) -> Grant | None:
-        """The innermost grant whose tree needs no credential, and this connection comes from."""
-        open_to_all = [grant for grant in self._bound() if grant.terms.ambient]
-        found = [grant for grant in open_to_all if await self._is_inside(grant.id, inode)]
-        living = filter(self.broker.is_alive, found)
+        """Return the innermost ambient grant whose process tree owns the socket; None: there is none."""
+        ambient = [grant for grant in self._bound_grants() if grant.terms.ambient]
+        matching = [grant for grant in ambient if await self._tree_owns_socket(grant.id, inode)]
+        living = filter(self.broker.is_alive, matching)  # one may have ended while /proc was read
         return max(living, key=lambda grant: len(self.broker.lineage(grant)), default=None)
 
-    def _bound(self) -> list[Grant]:
+    def _bound_grants(self) -> list[Grant]:
         return [self.broker.grant(grant_id) for grant_id in self._leases.ids()]
 
-    async def _is_inside(self, grant_id: str, inode: int) -> bool:
+    async def _tree_owns_socket(self, grant_id: str, inode: int) -> bool:
         tree = self._leases.tree(grant_id)
         try:
             return tree is not None and await asyncio.to_thread(tree.owns_socket, inode)
-        except OSError:
+        except OSError:  # /proc cannot be read: not proven, so no
             return False
 
     # --- ending -------------------------------------------------------------------------------------------------------
 
     async def revoke(self, grant_ids: Iterable[str]) -> list[str]:
-        """End grants and their children; returns the ids of all that ended, once that is on disk.
+        """End grants and their descendants before their time; returns the ids of all that ended, once that is on disk.
 
         Raises:
-            StoreError, JournalError: they ended, but could not be written down: another daemon might not know of it.
+            StoreError, JournalError: they ended, but that could not be recorded: the next daemon might not know of it.
         """
-        ended = [grant for grant_id in grant_ids for grant in self.broker.revoke(grant_id)]
+        ended = [grant for grant_id in grant_ids for grant in self._grants.revoke(grant_id)]
         await self._record_ended(ended, Refusal.REVOKED)
         return [grant.id for grant in ended]
 
     def abort_transfers(self, uid: int | None = None, account: str | None = None) -> None:
-        """Break off what runs at this moment, of everybody or of one user, of all accounts or of one; the grants stay
-        what they are."""
+        """Abort the connections in use at this moment, of one user or all, and of one account or all.
+
+        The grants live on.
+        """
         for grant in self.loaded_of_user(uid):
             if account in {None, grant.terms.account}:
                 self.connections.abort(grant.id)
 
     async def sweep(self) -> None:
-        """Every second, for as long as the daemon runs: end what is over, look at trees, renew, write down."""
+        """Every second, until cancelled: renew and expire grants, see who is in the trees, write the counters."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
                 await self.expire_due()
                 await self._refresh_trees()
-                await self._keep_used()
+                await self._save_dirty()
             except (JournalError, StoreError) as error:
                 log.warning("not_recorded", reason=str(error))
             except OSError as error:
@@ -284,68 +364,75 @@ class GrantRegistry:
             self.last_sweep_at = time.monotonic()
 
     async def expire_due(self) -> None:
-        """End what is over, so that no clock can bring it back; raises as `revoke`.
+        """End the grants whose time is over, and record that, so that no clock brings them back.
 
-        First comes what a living process holds: a machine that slept for longer than a grant's time did not end it.
+        Grants that renew themselves are renewed first: a machine that slept for longer than such a grant's time did not
+        end it while its process lives.
+
+        Raises:
+            StoreError, JournalError: a renewal or an end could not be recorded.
         """
         await self._renew_bound()
-        await self._record_ended(self.broker.expire(now()), Refusal.EXPIRED)
+        await self._record_ended(self._grants.expire(now()), Refusal.EXPIRED)
+
+    async def _renew_bound(self) -> None:
+        """Renew the grants that renew themselves, at half of their time: a long job never breaks."""
+        for grant in self._bound_grants():
+            with suppress(RefusedError):  # it ended while the one before was renewed
+                if self._is_renewal_due(self.broker.grant(grant.id)):
+                    await self.renew(grant.id, grant.terms.ttl)
+
+    def _is_renewal_due(self, grant: Grant) -> bool:
+        _, *ancestors = self.broker.lineage(grant)
+        latest = min([grant.minted_at + self._max_ttl_s, *(ancestor.expires_at for ancestor in ancestors)])
+        return grant.terms.renews and grant.expires_at - now() < grant.terms.ttl / 2 and grant.expires_at < latest
 
     async def _refresh_trees(self) -> None:
-        """Before a process is orphaned it has to be seen."""
-        trees = [self._leases.tree(grant.id) for grant in self._bound() if grant.terms.bind is Bind.TREE]
+        """See the descendants of bound processes and of survivors, before a parent's exit hides where they belong."""
+        trees = [self._leases.tree(grant.id) for grant in self._bound_grants() if grant.terms.bind is Bind.TREE]
         for tree in (*trees, *self._leases.survivor_trees()):
             if tree is not None:
                 await asyncio.to_thread(tree.refresh)
 
-    async def _renew_bound(self) -> None:
-        """A long job never breaks: while its process lives, a grant without a set end is renewed at half its time."""
-        for grant in self._bound():
-            with suppress(RefusedError):  # it ended while another was renewed
-                if self._is_to_be_renewed(self.broker.grant(grant.id)):
-                    await self.renew(grant.id, grant.terms.ttl)
+    async def _save_dirty(self) -> None:
+        """Write changed counters; if there are none, once a minute the time, which the next daemon compares its clock
+        with."""
+        dirty, self._dirty = self._dirty, set()
+        is_due = now() >= self._last_save_at + MINUTE and bool(self.broker.count())
+        if dirty or is_due or self._store.has_unsaved:
+            self._last_save_at = now()
+            await self._store.save([grant for one in dirty if (grant := self.broker.find(one))], now())
 
-    def _is_to_be_renewed(self, grant: Grant) -> bool:
-        _, *above = self.broker.lineage(grant)
-        last = min([grant.minted_at + self._max_ttl_s, *(one.expires_at for one in above)])
-        return grant.terms.renews and grant.expires_at - now() < grant.terms.ttl / 2 and grant.expires_at < last
+    def _on_bound_process_exit(self, grant_id: str) -> None:
+        self._spawn(self._revoke_after_exit(grant_id))
 
-    async def _keep_used(self) -> None:
-        """What was used, and if nothing was, what time it is: what a clock is compared with that was set back."""
-        used, self._used = self._used, set()
-        is_due = now() >= self._kept_at + MINUTE and bool(self.broker.count())
-        if used or is_due or self._store.has_unsaved:
-            self._kept_at = now()
-            await self._store.save([grant for one in used if (grant := self.broker.find(one))], now())
-
-    def _holder_exited(self, grant_id: str) -> None:
-        self._spawn(self._revoke_quietly(grant_id))
-
-    def _survivor_exited(self, process: Process) -> None:
+    def _on_survivor_exit(self, process: Process) -> None:
         self._spawn(self._forget_survivor(process))
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Run `work` in the background; `close` waits for it."""
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
     async def _forget_survivor(self, process: Process) -> None:
-        with suppress(StoreError):  # the next daemon finds out by itself
+        with suppress(StoreError):  # the next daemon sees that it has exited
             await self._store.forget_survivor(process)
 
-    async def _revoke_quietly(self, grant_id: str) -> None:
+    async def _revoke_after_exit(self, grant_id: str) -> None:
         try:
             await self.revoke([grant_id])
         except (JournalError, StoreError):
             log.warning("not_recorded", kind=EventKind.REVOKED.value, grant=grant_id)
 
     async def _record_ended(self, ended: Iterable[Grant], how: Refusal, survivors: Iterable[Process] = ()) -> None:
-        """Cut what runs under ended grants, then write it down: in the journal also where the store cannot.
+        """Do what follows the end of grants in the broker: detach, abort, store, journal. Returns when it is on disk.
 
-        `barred`: processes that may live on without their grant, besides those that are known here.
+        The journal is written also if the store cannot be. `survivors`: processes that may outlive their grants, beside
+        those that have a lease.
         """
         ended = list(ended)
-        survivors = [*survivors, *self._cut(ended)]
+        survivors = [*survivors, *self._detach_and_abort(ended)]
         if not ended:
             return
         try:
@@ -354,26 +441,26 @@ class GrantRegistry:
             *first, last = ended
             for grant in first:
                 self._journal.append(_event(EventKind(how.value), grant))
-            await self._journal.append_durably(_event(EventKind(how.value), last))  # and with it those before
+            await self._journal.append_durably(_event(EventKind(how.value), last))  # and with it the lines before
 
-    def _cut(self, ended: Iterable[Grant]) -> list[Process]:
-        """Break off what runs under them; returns the processes that live on without their grant."""
-        left: list[Process] = []
+    def _detach_and_abort(self, ended: Iterable[Grant]) -> list[Process]:
+        """Release the leases of ended grants and abort their connections; returns the processes that survive them."""
+        survivors: list[Process] = []
         for grant in ended:
-            process = self._leases.detach_survivor(grant.id, self._survivor_exited)
-            left += [] if process is None else [process]
+            process = self._leases.detach_survivor(grant.id, self._on_survivor_exit)
+            survivors += [] if process is None else [process]
             self.connections.abort(grant.id)
-        return left
+        return survivors
 
 
-def _tied_to(grant: Grant) -> list[Process]:
+def _bound_process(grant: Grant) -> list[Process]:
     pid, start = grant.terms.pid, grant.terms.start
     return [] if pid is None or start is None else [Process(pid, start)]
 
 
-def _set_back(grant: Grant, back: int) -> Grant:
-    """If the clock was set back while no daemon ran, what was left of a grant's life is still all there is."""
-    minted_at, expires_at = max(0, grant.minted_at - back), max(0, grant.expires_at - back)
+def _moved_back(grant: Grant, seconds: int) -> Grant:
+    """The grant with the same remaining life on a clock that was set back."""
+    minted_at, expires_at = max(0, grant.minted_at - seconds), max(0, grant.expires_at - seconds)
     caveats = (Expires(expires_at), *grant.caveats[1:])
     return replace(grant, minted_at=minted_at, expires_at=expires_at, caveats=caveats)
 

@@ -650,9 +650,12 @@ class Life(RuleBasedStateMachine):
         self.broker = Broker()
         for digest, how in ended.items():
             self.broker.remember_ended(digest, how)
-        left = {grant.id: grant for grant in map(grant_codec.decode, kept)}
-        self.broker.restore([grant.brief for grant in left.values()], left.get)
-        self.held.update(left)
+        persisted = {grant.id: grant for grant in map(grant_codec.decode, kept)}
+        self.broker.restore([grant.summary for grant in persisted.values()])
+        for grant_id in self.broker.unloaded():
+            for missing in self.broker.unloaded_lineage(grant_id):
+                self.broker.load(missing, persisted[missing])
+        self.held.update(persisted)
 
     @precondition(lambda self: self.model)
     @rule(text=st.text(max_size=3))

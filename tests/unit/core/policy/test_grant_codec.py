@@ -44,7 +44,7 @@ def grants(draw: st.DrawFn) -> Grant:
     grant, _ = Broker().mint(order, draw(entropies), draw(st.integers(0, 2**33)))
     grant.uses, grant.bytes_up = draw(st.integers(0, 9)), draw(st.integers(0, 2**50))
     for at in sorted(draw(st.lists(st.integers(0, 2**33), max_size=grant.uses))):
-        grant.recent_use_count([(at, 1)])
+        grant.restore_recent_uses([(at, 1)])
     return grant
 
 

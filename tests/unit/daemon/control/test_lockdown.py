@@ -263,7 +263,7 @@ async def test_a_grant_that_cannot_be_read_keeps_no_other_from_ending(rig: Rig) 
     file = sqlite3.connect(rig.state / DIRECTORY / FILE, isolation_level=None)
     found = rig.grants._store.load()
     rig.grants.broker.__init__()  # type: ignore[misc]  # as after a start: only the one that is asked for is read
-    rig.grants.broker.restore(found.summaries, rig.grants._store.grant)
+    rig.grants.broker.restore(found.summaries)
     assert isinstance(await rig.grants.verify(bearer), Grant)
     file.execute("ALTER TABLE grants RENAME TO elsewhere")
     ended, *_ = await rig.lockdown.engage(revoke_tokens=False, account=None, uid=ME)

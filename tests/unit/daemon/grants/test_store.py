@@ -41,7 +41,7 @@ async def test_what_was_kept_is_there_again_in_its_order(tmp_path: Path) -> None
     store.close()
     again = GrantStore(tmp_path)
     kept = again.load()
-    assert kept.summaries == (grants[0].brief, grants[2].brief)
+    assert kept.summaries == (grants[0].summary, grants[2].summary)
     assert [again.grant(brief.id) for brief in kept.summaries] == [grants[0], grants[2]]
     again.close()
     assert kept.ended == ((grants[1].digest, Refusal.REVOKED),)
@@ -56,7 +56,7 @@ async def test_a_grant_in_the_row_of_one_that_ended_is_not_taken_for_that(tmp_pa
     await store.save([new], 102)
     kept = store.load()
     store.close()
-    assert kept.summaries == tuple(grant.brief for grant in (*first, new))
+    assert kept.summaries == tuple(grant.summary for grant in (*first, new))
 
 
 async def test_ended_credentials_are_remembered_up_to_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ async def test_a_file_whose_briefs_were_found_by_their_ids_says_the_same(tmp_pat
     )
     file.close()
     store = GrantStore(tmp_path)
-    assert store.load().summaries == tuple(grant.brief for grant in grants)
+    assert store.load().summaries == tuple(grant.summary for grant in grants)
     store.close()
 
 
