@@ -1,1 +1,1 @@
-"""The operating system and asyncio: nothing here knows the Hub, grants or accounts."""
+"""The operating system and asyncio. No module here knows the Hub, grants or accounts."""

@@ -1,6 +1,7 @@
-"""Calls that may block, each in a thread of its own that nobody has to wait for.
+"""Blocking calls in daemon threads.
 
-asyncio's own threads are waited for when the daemon ends: one keyring that does not answer would keep it alive.
+`asyncio.to_thread` runs a call in the loop's default executor, whose threads the interpreter joins at exit: one keyring
+that does not answer would keep the process alive. A daemon thread is abandoned at exit (threading, "Thread Objects").
 """
 
 import asyncio
@@ -14,12 +15,15 @@ P = ParamSpec("P")
 
 
 async def run_in_daemon_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What the call returns or raises. Whoever is cancelled while waiting leaves it to itself."""
+    """Run a call in a daemon thread of its own; returns what it returns, and raises what it raises.
+
+    A caller that is cancelled stops waiting. The call goes on, and its result is dropped.
+    """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
 
     def resolve(result: T | None, error: BaseException | None) -> None:
-        if done.cancelled():
+        if done.cancelled():  # its caller was
             return
         if error is None:
             done.set_result(result)  # type: ignore[arg-type]
@@ -30,9 +34,9 @@ async def run_in_daemon_thread(call: Callable[P, T], *args: P.args, **kwargs: P.
         result, error = None, None
         try:
             result = call(*args, **kwargs)
-        except BaseException as raised:  # noqa: BLE001  (it is raised again, where it is waited for)
+        except BaseException as raised:  # noqa: BLE001  (it is raised again, in the caller)
             error = raised
-        with suppress(RuntimeError):  # the daemon has ended
+        with suppress(RuntimeError):  # the loop is closed: the daemon is about to exit
             loop.call_soon_threadsafe(resolve, result, error)
 
     threading.Thread(target=run, name=call.__name__, daemon=True).start()

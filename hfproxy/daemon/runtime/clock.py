@@ -1,8 +1,12 @@
-"""What time it is, for everything that ends by time.
+"""The present time, for everything that expires.
 
-The wall clock may be set back, by a person or by a server, and nothing that was over may live again by that, nor what
-was minted while it was ahead live longer. So it is compared with a clock that only goes forward, and counts while the
-machine sleeps: the later of the two is true, and from the latest moment that there was it goes on.
+The wall clock may be set back, by a user or by a time server. That must not revive an expired grant, nor lengthen the
+life of one that was minted while the clock was ahead. So the time is counted by CLOCK_BOOTTIME, which only goes forward
+and counts while the machine sleeps (clock_gettime(2)), from the furthest that the wall clock was ever seen ahead of it:
+a clock that is set forward is followed, one that is set back is not.
+
+That holds within one run of the daemon. Between two runs the last moment written in the grant store is compared
+(`daemon.grants.registry`).
 """
 
 import time
@@ -14,10 +18,12 @@ class _Clock:
         self._ahead = float("-inf")
 
     def now(self) -> int:
-        """Whole seconds since the epoch; never less than what was the time before."""
-        wall = time.time()  # first: what passes between the two looks must not make it seem to be ahead for ever
+        """Return whole seconds since the epoch; never less than what it returned before."""
+        # The wall clock first: a pause between the two readings then makes it seem behind. The other way round it would
+        # seem ahead, and stay so.
+        wall = time.time()
         boot = time.clock_gettime(time.CLOCK_BOOTTIME)
-        self._ahead = max(self._ahead, wall - boot)  # as far ahead as the wall clock ever was
+        self._ahead = max(self._ahead, wall - boot)
         return int(boot + self._ahead)
 
 

@@ -1,7 +1,7 @@
-"""What a person should see though no command of theirs is waiting for it: a notification on the desktop.
+"""Desktop notifications, for events that concern the user while no command of theirs is running.
 
-By D-Bus to `org.freedesktop.Notifications` (Desktop Notifications Specification 1.2), where there is a session bus with
-such a service on it. Where there is none, nothing happens: the same is said in every answer and by `hf-proxy status`.
+A notification goes over D-Bus to `org.freedesktop.Notifications` (Desktop Notifications Specification 1.2), if there is
+a session bus with such a service on it. It is a convenience: responses and `hf-proxy status` say the same.
 """
 
 import asyncio
@@ -11,19 +11,20 @@ from typing import Final
 import structlog
 
 log = structlog.get_logger()
+# The limit for the bus's reply; connecting may take as long again.
 BUS_TIMEOUT_S: Final = 5
 OBJECT_PATH: Final = "/org/freedesktop/Notifications"
 SERVICE: Final = "org.freedesktop.Notifications"
 
 
 async def notify(summary: str, body: str) -> None:
-    """Show a notification, if there is anywhere to show it. No secret belongs in it: desktops keep a history."""
+    """Show a notification, if there is a desktop to show it on. It must hold no secret: desktops keep a history."""
     if not os.environ.get("DBUS_SESSION_BUS_ADDRESS"):
         return
     try:
         async with asyncio.timeout(2 * BUS_TIMEOUT_S):
             await asyncio.to_thread(_send, summary, body)
-    except (OSError, ValueError, ImportError) as error:  # no bus, an address that is none, no D-Bus on this system
+    except (OSError, ValueError, ImportError) as error:  # no bus, a malformed address, no jeepney
         log.info("not_notified", reason=type(error).__name__)
 
 

@@ -1,10 +1,20 @@
-"""A coroutine that is run by hand for as long as it waits for nothing but the Hub.
+"""Coroutines that run without a Task until they wait for something other than a `DirectFuture`.
 
-A task for each request, its first turn of the event loop and another one after each wait cost as much as to decide the
-request (`make bench`). Nearly all requests wait once, for the answer of the Hub, and whoever receives that can go on
-with them at once. The first other thing that is waited for makes a task of it, which changes nothing else.
+A Task for each request, its start in the next iteration of the event loop, and one iteration more after each wait cost
+time (measured: docs/adr/0007-eager-coroutine.md). Most requests wait once, for the Hub's response, and the callback
+that parses the response can resume them at once.
 
-Until then there is no current task, which `asyncio.timeout` needs: what uses it is awaited as a task of its own.
+Invariants, referred to by number below:
+
+1. A coroutine is driven by one hand at a time: by `resume` and `cancel` until it waits for something other than a
+   DirectFuture, by a Task from then on. There is no way back.
+2. While no Task drives it, `asyncio.current_task()` is None. `asyncio.timeout` needs a task: a coroutine that uses it
+   is awaited as a Task of its own.
+3. A DirectFuture has one waiter. A waiter without a Task runs *inside* `set_result` and `set_exception`: they are the
+   last thing a caller does, or it expects its own state to have changed when they return.
+4. No object of a request is part of a reference cycle once it is done. A cycle is freed by the garbage collector only,
+   which stops the event loop.
+5. A coroutine ends by being run to its end: its `finally` blocks run, whether it returns, raises or is cancelled.
 """
 
 import asyncio
@@ -19,7 +29,7 @@ P = ParamSpec("P")
 
 
 class DirectFuture(Generic[Result]):
-    """A result that one waits for, whether in a task or driven; like a future, but for the turn of the loop."""
+    """A result that one coroutine waits for. Unlike an asyncio.Future it resumes a waiter without a Task directly."""
 
     __slots__ = ("_continuation", "_error", "_result", "done")
 
@@ -30,42 +40,42 @@ class DirectFuture(Generic[Result]):
         self.done = False
 
     def set_result(self, result: Result) -> None:
-        """Here it is. Whoever waits for it in no task has gone on when this returns."""
+        """Set the result. A waiter without a Task is resumed before this method returns (invariant 3)."""
         self._result = result
         self._settle()
 
     def set_exception(self, error: BaseException) -> None:
-        """There will be none."""
+        """Set the exception that the waiter gets. One without a Task is resumed before this method returns."""
         self._error = error
         self._settle()
 
-    def set_continuation(self, go_on: Callable[[], None] | None) -> None:
-        """What is to be done when it is there; None: nobody waits any more."""
-        self._continuation = go_on
+    def set_continuation(self, continuation: Callable[[], None] | None) -> None:
+        """Set what is called, once, when the result is set; None: the waiter is gone."""
+        self._continuation = continuation
 
     def __await__(self) -> Generator[Any, None, Result]:
         if not self.done and asyncio.current_task() is None:
+            # To EagerCoroutine, which sets itself as the continuation.
             yield self
         elif not self.done:
-            there = asyncio.get_running_loop().create_future()
-            self._continuation = lambda: None if there.done() else there.set_result(None)
-            yield from there
+            # In a Task, which can wait for futures of asyncio only.
+            settled = asyncio.get_running_loop().create_future()
+            self._continuation = lambda: None if settled.done() else settled.set_result(None)
+            yield from settled
         if self._error is not None:
             raise self._error
-        return self._result  # type: ignore[return-value]  # it is there, unless there was an error
+        return self._result  # type: ignore[return-value]  # it is set, unless there was an error
 
     def _settle(self) -> None:
         self.done = True
-        then, self._continuation = (
-            self._continuation,
-            None,
-        )  # or each would keep the other until garbage is searched for
-        if then is not None:
-            then()
+        # Invariant 4: the continuation refers to the coroutine, whose frame refers to this future.
+        continuation, self._continuation = self._continuation, None
+        if continuation is not None:
+            continuation()
 
 
 class EagerCoroutine:
-    """A coroutine under way. Nothing runs before the first `go_on`."""
+    """A coroutine that is run step by step. Nothing of it runs before the first `resume`."""
 
     __slots__ = ("_awaited", "_coroutine", "_finished", "_task", "done")
 
@@ -77,42 +87,43 @@ class EagerCoroutine:
         self.done = False
 
     def resume(self) -> None:
-        """Run it until it waits for something, or ends. What it raises, this raises."""
+        """Run the coroutine until it waits for something, or ends. What it raises, this raises."""
         self._advance(self._coroutine.send, None)
 
     def cancel(self) -> None:
-        """Raise CancelledError where it waits."""
+        """Raise CancelledError in the coroutine where it waits; nothing if it has ended."""
         if self._task is not None:
-            # Not before its first turn: a task that ends without one has told the work nothing.
+            # Invariant 5: a task that is cancelled before its first iteration never throws into the coroutine.
             asyncio.get_running_loop().call_soon(self._task.cancel)
         elif not self.done:
             if self._awaited is not None:
+                # Invariant 1: the result may still come, when the coroutine has ended or waits for something else.
                 self._awaited.set_continuation(None)
             self._advance(self._coroutine.throw, asyncio.CancelledError())
 
     async def join(self, seconds: float) -> None:
-        """Wait for its end, for so long at most."""
+        """Wait until the coroutine has ended, at most so many seconds."""
         if not self.done:
             self._finished = asyncio.get_running_loop().create_future()
             await asyncio.wait([self._finished], timeout=seconds)
 
-    def _advance(self, go: Callable[[Any], Any], given: BaseException | None) -> None:
+    def _advance(self, step: Callable[[Any], Any], argument: BaseException | None) -> None:
         try:
-            wanted = go(given)
+            awaited = step(argument)
         except (StopIteration, asyncio.CancelledError):
             self._end()
         except BaseException:
             self._end()
             raise
         else:
-            self._wait_for(wanted)
+            self._wait_for(awaited)
 
-    def _wait_for(self, wanted: Any) -> None:
-        if type(wanted) is DirectFuture:
-            self._awaited = wanted
-            wanted.set_continuation(self.resume)
-        else:
-            self._task = asyncio.get_running_loop().create_task(_finish_as_task(self._coroutine, wanted))
+    def _wait_for(self, awaited: Any) -> None:
+        if type(awaited) is DirectFuture:
+            self._awaited = awaited
+            awaited.set_continuation(self.resume)
+        else:  # Invariant 1: from here on the task drives it
+            self._task = asyncio.get_running_loop().create_task(_finish_as_task(self._coroutine, awaited))
             self._task.add_done_callback(self._end)
 
     def _end(self, _: object = None) -> None:
@@ -121,22 +132,24 @@ class EagerCoroutine:
             self._finished.set_result(None)
 
 
-async def _finish_as_task(work: Coroutine[Any, None, None], wanted: Any) -> None:
-    await _trampoline(work, wanted)
+async def _finish_as_task(work: Coroutine[Any, None, None], awaited: Any) -> None:
+    """A coroutine, as `create_task` needs one, around the generator."""
+    await _trampoline(work, awaited)
 
 
 @types.coroutine
-def _trampoline(work: Coroutine[Any, None, None], wanted: Any) -> Generator[Any, None, None]:
-    """What is left of a coroutine that waits for something."""
+def _trampoline(work: Coroutine[Any, None, None], awaited: Any) -> Generator[Any, None, None]:
+    """Run the rest of a coroutine that waits for `awaited`: yield what it waits for to the Task, and pass what the Task
+    sends or throws on to it."""
     while True:
         try:
-            yield wanted
-        except BaseException as thrown:  # noqa: BLE001  (whatever it is, it is for the work)
+            yield awaited
+        except BaseException as thrown:  # noqa: BLE001  (whatever it is, it is for the coroutine)
             step = partial(work.throw, thrown)
         else:
             step = partial(work.send, None)
         try:
-            wanted = step()
+            awaited = step()
         except StopIteration:
             return
 

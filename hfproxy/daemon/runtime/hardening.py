@@ -1,7 +1,7 @@
-"""What is done to the process before it holds a secret, and what it refuses to run on.
+"""Hardening of the process, before it holds a secret: isolated Python, a scrubbed environment, no dumps.
 
-The daemon starts itself again in Python's isolated mode with a clean environment: nothing that a dotfile or
-another program put there may record its TLS keys, swap its certificates or load code into it.
+The daemon re-executes itself in Python's isolated mode (`python -I`) with a scrubbed environment, so that no dotfile
+and no other program can make it record its TLS keys, replace its certificates or load code.
 """
 
 import ctypes
@@ -26,12 +26,12 @@ OLDEST_AIOHTTP: Final = (3, 14, 4)
 
 
 def scrubbed_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what could redirect or record a secret."""
+    """Return the environment without the variables that could redirect or record a secret (`DROPPED`)."""
     return {name: value for name, value in environ.items() if not name.startswith(DROPPED)}
 
 
 def restart_isolated(arguments: list[str]) -> None:
-    """Become `python -I -m hfproxy ARGUMENTS` in a clean environment; returns if that is what this is already."""
+    """Re-execute as `python -I -m hfproxy ARGUMENTS` in the scrubbed environment; returns if that was done already."""
     environ = scrubbed_environment(os.environ)
     if sys.flags.isolated and environ == dict(os.environ):
         return
@@ -39,16 +39,20 @@ def restart_isolated(arguments: list[str]) -> None:
 
 
 def harden() -> None:
-    """No core dump, no ptrace or /proc/PID/mem by the same user, no file that others may read.
+    """Restrict the process: no core dump, no ptrace or /proc/PID/mem by the same user, no file that others may read.
 
-    And as many open files as there may be: at the usual 1024 anybody on this machine could connect until nobody
-    else can, not even to revoke.
+    Also raise the limit on open files to the hard limit (getrlimit(2)). At the usual 1024 any user of this machine
+    could open connections until no other client can connect, not even to revoke.
+
+    Raises:
+        StartError: the kernel does not make the process undumpable.
     """
     os.umask(0o077)
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard_limit, hard_limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform.startswith("linux"):
+        # Not dumpable: /proc/PID belongs to root, and ptrace(2) needs CAP_SYS_PTRACE (PR_SET_DUMPABLE, prctl(2)).
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
             raise StartError(
@@ -57,12 +61,16 @@ def harden() -> None:
 
 
 def check_aiohttp(version: str | None = None, parser: type | None = None) -> None:
-    """Refuse an HTTP parser that is known to be fooled; None: what is installed.
+    """Refuse an aiohttp whose HTTP parser is known to read a request otherwise than a server behind it.
+
+    Args:
+        version: None: the installed one.
+        parser: The class that parses requests; None: the installed one.
 
     Raises:
-        StartError: names what was found and what is needed.
+        StartError: the version is too old, or the parser is the pure-Python one; names the command that helps.
     """
-    import aiohttp  # noqa: PLC0415  (it takes longer than all else here, and is not needed to start again)
+    import aiohttp  # noqa: PLC0415  (slow to import, and not needed by the process that re-executes itself)
     from aiohttp import http_parser  # noqa: PLC0415
 
     version, parser = version or aiohttp.__version__, parser or http_parser.HttpRequestParser

@@ -1,7 +1,7 @@
-"""Logs: JSON lines on stderr, short fixed event names with fields, and no way for a secret into them.
+"""Logging: JSON lines on stderr, with short fixed event names, fields, and no secrets.
 
-Nothing here is told a token. Should one slip into a message all the same (an exception of a library that
-quotes a header), the last processor before the output takes out whatever has the shape of one.
+No code logs a token. Should one get into a message all the same (an exception of a library that quotes a header), the
+last processor before the output replaces what has the shape of a token or credential.
 """
 
 import logging
@@ -22,10 +22,10 @@ REDACTED = "<hidden>"
 
 
 def set_up(level: str) -> None:
-    """Send the program's own events, and warnings of libraries, to stderr as JSON.
+    """Send the daemon's events, and libraries' log records from warning on, to stderr as JSON.
 
     Args:
-        level: debug, info, warning or error.
+        level: The least level of the daemon's events: debug, info, warning or error.
     """
     structlog.configure(
         processors=[
@@ -38,12 +38,12 @@ def set_up(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
     )
-    # aiohttp and asyncio log through the standard module; they pass the same gate.
+    # aiohttp and asyncio log through the standard module; their records pass through the same processors.
     logging.basicConfig(level=logging.WARNING, handlers=[_StdlibHandler()], force=True)
 
 
 class _Stderr:
-    """Standard error, which may be a file on a full disk: then a line is lost, and nothing else."""
+    """Standard error; a write that fails (a file on a full disk) loses its line and nothing else."""
 
     def write(self, text: str) -> None:
         with suppress(OSError):
@@ -55,7 +55,7 @@ class _Stderr:
 
 
 class _StdlibHandler(logging.Handler):
-    """Hands a standard log record to structlog."""
+    """Forwards records of the standard logging module to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
         structlog.get_logger().warning(
@@ -64,7 +64,7 @@ class _StdlibHandler(logging.Handler):
 
 
 def redact_event(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
-    """Replace every value by one that is safe: numbers as they are, anything else as text without secrets."""
+    """Redact every value of an event: numbers, booleans and None pass, all else becomes redacted text."""
     return {key: _safe(value) for key, value in event.items()}
 
 
@@ -75,5 +75,5 @@ def _safe(value: object) -> object:
 
 
 def redact(text: str) -> str:
-    """A text without what looks like a token or a credential in it."""
+    """Return the text with everything that has the shape of a token or credential replaced by `REDACTED`."""
     return SECRETS.sub(REDACTED, text)

@@ -1,8 +1,9 @@
-"""Whose connection is this? Asked of the kernel, once per connection, before anything else.
+"""The user and process at the far end of a local connection, as the kernel knows them.
 
-Loopback is open to every user of the machine, and a credential that another user has got hold of must be worth
-nothing. The owner of the other end of a TCP connection is looked up with an exact
-`SOCK_DIAG_BY_FAMILY` request (sock_diag(7)): one message there, one back, whatever else is open.
+Every user of the machine can connect to a loopback port, and a credential that another user got hold of must be worth
+nothing. So the owner of the far end of a TCP connection is looked up once per connection, before anything is read from
+it, with a `SOCK_DIAG_BY_FAMILY` request for exactly this connection (sock_diag(7)): one message there and one back,
+however many sockets are open. The far end of a Unix socket is known from its options (unix(7)).
 """
 
 import errno
@@ -32,17 +33,20 @@ ANSWER: Final = struct.Struct("=BBBB48sIIIII")
 
 
 class Peer(NamedTuple):
-    """The far end of a connection: whose it is, and the number of its socket."""
+    """The far end of a connection: the uid of its owner, and the inode number of its socket."""
 
     uid: int
     inode: int
 
 
 def tcp_peer(local: Address, remote: Address) -> Peer | None:
-    """Who is at the far end of a loopback TCP connection of ours; None if that cannot be said.
+    """Return the peer at the far end of a loopback TCP connection; None if the kernel does not name it.
 
-    `local` and `remote` are this end and the far end, as `getsockname` and `getpeername` give them. A
-    socket that is closing belongs to nobody any more (the kernel then says uid 0, inode 0).
+    A socket that is closing has no owner (the kernel then says uid 0, inode 0), and so no peer is returned for it.
+
+    Args:
+        local: This end, as `getsockname` returns it.
+        remote: The far end, as `getpeername` returns it.
     """
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_SOCK_DIAG) as netlink:
@@ -76,10 +80,10 @@ def _peer(answer: bytes, source: Address, destination: Address) -> Peer | None:
 
 
 def is_local(host: str) -> bool:
-    """Whether an address is one of this machine's, so that what comes from it is from a program of this machine.
+    """Return whether an address is one of this machine's, so that connections from it are of its own programs.
 
-    The kernel drops packets that claim such an address and come from outside. Only a local address can be bound; where
-    that is set otherwise (`ip_nonlocal_bind`), all are taken for local.
+    The kernel drops packets from outside with such a source address. Only a local address can be bound (bind(2)); with
+    `ip_nonlocal_bind` (ip(7)) every address can, and is taken for local.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as any_socket:
         try:
@@ -90,19 +94,19 @@ def is_local(host: str) -> bool:
 
 
 def unix_peer(connection: socket.socket) -> tuple[int, int]:
-    """(pid, uid) of the far end of a Unix socket, as they were when it connected (`SO_PEERCRED`)."""
+    """Return the pid and uid of the far end of a Unix socket when it connected (`SO_PEERCRED`, unix(7))."""
     size = struct.calcsize("3i")
     pid, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     return pid, uid
 
 
 def unix_peer_pidfd(connection: socket.socket) -> int:
-    """A pidfd of the far end of a Unix socket, taken when it connected (`SO_PEERPIDFD`, Linux 6.5).
+    """Return a pidfd on the process that connected a Unix socket (`SO_PEERPIDFD`, Linux 6.5); the caller closes it.
 
-    An older kernel has only the number, which may have been given out again meanwhile.
+    An older kernel has only the process's number, which may be another's by now.
 
     Raises:
-        OSError: the process has ended.
+        OSError: the process has exited.
     """
     try:
         return connection.getsockopt(socket.SOL_SOCKET, SO_PEERPIDFD)
@@ -113,6 +117,10 @@ def unix_peer_pidfd(connection: socket.socket) -> int:
 
 
 def check_platform() -> None:
-    """Raises StartError where peers cannot be looked up: without it every user could use the port."""
+    """Refuse a platform on which peers cannot be looked up: every user of the machine could use the port.
+
+    Raises:
+        StartError: this is not Linux.
+    """
     if not sys.platform.startswith("linux"):
         raise StartError("peer look-up is built for Linux only so far; on other systems hf-proxy does not start")

@@ -1,75 +1,86 @@
-"""Processes of this machine, as /proc shows them (proc(5)).
+"""Processes of this machine, read from /proc (proc(5)).
 
-A process is its number *and* the moment it began: numbers are given out again.
+A process is identified by its pid *and* its start time, since pids are reused. Every answer is a snapshot: processes
+may exit, and their pids be reused, between two reads, so the callers read again what must not have changed.
 """
 
 import os
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-# So often parents that end are tried to be seen past.
+# How often `ancestors` starts anew when a process exits while it reads.
 MAX_RETRIES: Final = 10
 
 
 class Process(NamedTuple):
-    """One process. `start` in clock ticks since the machine started."""
+    """A process: its pid, and its start time in clock ticks since the machine's start (field 22 of /proc/PID/stat)."""
 
     pid: int
     start: int
 
 
 class ProcessInfo(NamedTuple):
-    """A process, and whose child it is now: orphans are handed to another parent."""
+    """A process and the pid of its present parent: an orphan gets another parent."""
 
     process: Process
     parent: int
 
 
 def boot_id() -> str:
-    """What tells one start of the machine from another: numbers and moments of processes begin anew with it."""
+    """Return an id of this start of the machine. Pids and start times of two different starts cannot be compared."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
 
 
 def find(pid: int) -> ProcessInfo | None:
-    """The living process of that number. Raises OSError if that cannot be said, for want of descriptors."""
+    """Return the living process with this pid; None: there is none, or it cannot be seen (`hidepid`, proc(5)).
+
+    Raises:
+        OSError: it cannot be read for another reason: this process has no descriptor left.
+    """
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            # The name in parentheses may itself hold blanks and parentheses.
+            # The second field, the program's name in parentheses, may itself hold blanks and parentheses.
             fields = file.read().rpartition(b")")[2].split()
+        # Counted from the third field of proc(5), the state: 22 is the start time, 4 the parent.
         return ProcessInfo(Process(pid, int(fields[19])), int(fields[1]))
     except (FileNotFoundError, ProcessLookupError, PermissionError, ValueError, IndexError):
         return None
 
 
 def ancestors(pid: int) -> tuple[Process, ...]:
-    """A process, its parent, and so on up.
+    """Return a process, its parent, and so on up.
 
-    Read until it is the same twice: a parent that ends hands its children on, and its number may be another's.
+    The line is read until it is the same twice: when a parent exits, its children get another parent, and its pid may
+    be reused.
 
     Raises:
-        LookupError, OSError: it cannot be said, so nothing may follow from it.
+        LookupError: a process of the line cannot be seen, or the line keeps changing.
+        OSError: /proc cannot be read.
     """
     for _ in range(MAX_RETRIES):
         line = _walk_up(pid)
         if line is not None and line == _walk_up(pid):
-            return tuple(born.process for born in line)
+            return tuple(info.process for info in line)
     raise LookupError
 
 
 def _walk_up(pid: int) -> list[ProcessInfo] | None:
     line: list[ProcessInfo] = []
     while pid:
-        born = find(pid)
-        if born is None:
+        info = find(pid)
+        if info is None:
             return line if line and _is_of_another_user(pid) else None
-        line.append(born)
-        pid = born.parent
+        line.append(info)
+        pid = info.parent
     return line
 
 
 def _is_of_another_user(pid: int) -> bool:
-    """With `hidepid` (proc(5)) those are not to be seen; what is above them is nothing that we gave a grant to."""
+    """Whether an unseen process lives and is another user's: with `hidepid` (proc(5)) those are hidden.
+
+    No process above it is one that a grant of this daemon is bound to.
+    """
     try:
         os.kill(pid, 0)
     except PermissionError:
@@ -80,46 +91,50 @@ def _is_of_another_user(pid: int) -> bool:
 
 
 def all_processes() -> list[ProcessInfo]:
-    """All living processes; raises as `find`."""
-    numbers = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
-    return [born for pid in numbers if (born := find(pid)) is not None]
+    """Return all living processes that can be seen.
+
+    Raises:
+        OSError: /proc cannot be read.
+    """
+    pids = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+    return [info for pid in pids if (info := find(pid)) is not None]
 
 
 def descendants(roots: Iterable[Process], alive: Iterable[ProcessInfo]) -> set[Process]:
-    """Those roots that are alive, with all that descends from them."""
+    """Return the roots that are alive, with all their descendants."""
     alive = list(alive)
     children: dict[int, list[Process]] = {}
-    for born in alive:
-        children.setdefault(born.parent, []).append(born.process)
-    waiting = list({born.process for born in alive}.intersection(roots))
-    found: set[Process] = set()
-    while waiting:
-        one = waiting.pop()
-        if one not in found:
-            found.add(one)
-            waiting += children.get(one.pid, ())
-    return found
+    for info in alive:
+        children.setdefault(info.parent, []).append(info.process)
+    pending = list({info.process for info in alive}.intersection(roots))
+    tree: set[Process] = set()
+    while pending:
+        process = pending.pop()
+        if process not in tree:
+            tree.add(process)
+            pending += children.get(process.pid, ())
+    return tree
 
 
 def holds_socket(pid: int, inode: int) -> bool:
-    """Whether a process has that socket open; no, where its descriptors are not to be seen."""
-    wanted = f"socket:[{inode}]"
+    """Return whether a process has the socket with this inode number open; False if its descriptors cannot be read."""
+    target = f"socket:[{inode}]"
     try:
         with os.scandir(f"/proc/{pid}/fd") as descriptors:
-            return any(_link(entry.path) == wanted for entry in descriptors)
+            return any(_link_target(entry.path) == target for entry in descriptors)
     except OSError:
         return False
 
 
-def _link(path: str) -> str:
+def _link_target(path: str) -> str:
     try:
-        return os.readlink(path)  # noqa: PTH115  (a `Path` for each descriptor would cost more than the look)
+        return os.readlink(path)  # noqa: PTH115  (making a `Path` takes longer than the call)
     except OSError:
         return ""
 
 
 def real_uid(pid: int) -> int | None:
-    """The user who runs the process of that number, though it may have other rights for a while (its real uid)."""
+    """Return the real uid of the process with this pid: its user, also while it runs set-uid; None: it is not seen."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             return next((int(line.split()[1]) for line in file if line.startswith(b"Uid:")), None)

@@ -1,6 +1,6 @@
-"""Sockets and the service manager: what was passed, what is opened here, and saying that we are ready.
+"""The daemon's two listening sockets: the loopback TCP port of the proxy, and the Unix socket of the control server.
 
-sd_listen_fds(3) and sd_notify(3) are two environment variables and a datagram each; no library needed.
+Each is inherited from the service manager (`systemd.inherited_sockets`) or opened here.
 """
 
 import os
@@ -11,41 +11,48 @@ from typing import Final
 
 from hfproxy.errors import StartError
 
-# How many may wait while one daemon has gone and the next is not there yet (as systemd has it; the kernel may cut it).
+# How many connections may wait to be accepted, for instance while the daemon restarts behind an inherited socket. The
+# kernel caps it at net.core.somaxconn, which is 4096 since Linux 5.4 (listen(2)).
 BACKLOG: Final = 4096
+# The state of a listening socket in /proc/net/tcp (TCP_LISTEN, include/net/tcp_states.h), in hexadecimal.
 TCP_LISTEN: Final = "0A"
 
 
-def data_socket(passed: socket.socket | None, wanted: tuple[str, int], remembered: Path) -> socket.socket:
-    """The listening socket of the data plane. Port 0: any free one, kept in `remembered` and tried first.
+def data_socket(inherited: socket.socket | None, configured: tuple[str, int], port_file: Path) -> socket.socket:
+    """Return the listening socket of the proxy.
+
+    Args:
+        inherited: The socket that the service manager passed; None: none.
+        configured: Host and port of `listen.address`. Port 0: any free port.
+        port_file: Where a free port that was chosen is written, to be tried first the next time.
 
     Raises:
-        StartError: the port is taken, or a passed socket contradicts the config.
+        StartError: the port is taken, or the inherited socket contradicts the configuration.
     """
-    if passed is not None:
-        return _check_inherited(passed, wanted)
-    host, port = wanted
+    if inherited is not None:
+        return _check_inherited(inherited, configured)
+    host, port = configured
     if port:
         return _listen(host, port)
     try:
-        found = _listen(host, int(remembered.read_text("ascii")))
+        listener = _listen(host, int(port_file.read_text("ascii")))
     except (OSError, ValueError, StartError):
-        found = _listen(host, 0)
-        with suppress(OSError):  # then it is another one the next time
-            remembered.write_text(str(found.getsockname()[1]), "ascii")
-    return found
+        listener = _listen(host, 0)
+        with suppress(OSError):  # then the next start chooses another port
+            port_file.write_text(str(listener.getsockname()[1]), "ascii")
+    return listener
 
 
-def _check_inherited(passed: socket.socket, wanted: tuple[str, int]) -> socket.socket:
-    given = passed.getsockname()
-    if passed.family != socket.AF_INET or given[0] != "127.0.0.1":
-        raise StartError(f"the passed data socket listens on {given}, not on 127.0.0.1; fix ListenStream=")
-    if wanted[1] and wanted != given:
+def _check_inherited(inherited: socket.socket, configured: tuple[str, int]) -> socket.socket:
+    actual = inherited.getsockname()
+    if inherited.family != socket.AF_INET or actual[0] != "127.0.0.1":
+        raise StartError(f"the passed data socket listens on {actual}, not on 127.0.0.1; fix ListenStream=")
+    if configured[1] and configured != actual:
         raise StartError(
-            f"the passed data socket listens on {given[0]}:{given[1]}, but listen.address in config.toml is"
-            f" {wanted[0]}:{wanted[1]}; make them equal, or run: hf-proxy service install"
+            f"the passed data socket listens on {actual[0]}:{actual[1]}, but listen.address in config.toml is"
+            f" {configured[0]}:{configured[1]}; make them equal, or run: hf-proxy service install"
         )
-    return passed
+    return inherited
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -54,7 +61,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)
-    except (OSError, OverflowError):  # a remembered port may be any number
+    except (OSError, OverflowError):  # OverflowError: the number in the port file is no port
         listener.close()
         raise StartError(
             f"{host}:{port} is held by {_port_owner(port)}; stop it, or set listen.address in config.toml"
@@ -63,7 +70,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _port_owner(port: int) -> str:
-    """Who listens on a port, from /proc/net/tcp (proc(5): the local address and port in hexadecimal)."""
+    """The user who listens on a port, in words, from /proc/net/tcp (proc(5): local address and port in hexadecimal)."""
     try:
         rows = [row.split() for row in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
     except OSError:
@@ -72,14 +79,19 @@ def _port_owner(port: int) -> str:
     return f"a program of uid {uids[0]}" if uids else "another program"
 
 
-def control_socket(passed: socket.socket | None, path: Path, group: int | None = None) -> socket.socket:
-    """The listening socket of the control plane, for us, or for a group as well.
+def control_socket(inherited: socket.socket | None, path: Path, group: int | None = None) -> socket.socket:
+    """Return the listening socket of the control server.
+
+    Args:
+        inherited: The socket that the service manager passed; None: none.
+        path: Where to create it otherwise; a socket that is left there from before is replaced.
+        group: The group whose members may connect (mode 0660); None: the daemon's own user only (0600).
 
     Raises:
-        StartError: another daemon answers there, or nothing can be made there.
+        StartError: another daemon answers at `path`, or the socket cannot be created.
     """
-    if passed is not None:
-        return passed
+    if inherited is not None:
+        return inherited
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         if _is_served(probe, path):
             raise StartError(f"another daemon answers at {path}; see: hf-proxy status")
@@ -91,7 +103,7 @@ def control_socket(passed: socket.socket | None, path: Path, group: int | None =
             os.chown(path, -1, group)
         path.chmod(0o600 if group is None else 0o660)
         listener.listen(BACKLOG)
-    except OSError as error:  # without an errno where the path is longer than a socket's may be (108 bytes, unix(7))
+    except OSError as error:  # without an errno if the path exceeds the 108 bytes of a socket address (unix(7))
         listener.close()
         raise StartError(f"{path} cannot be made ({error.strerror or error}); set HFPROXY_RUNTIME_DIR") from None
     return listener

@@ -1,7 +1,7 @@
-"""The service manager's protocol: readiness and watchdog messages, and the sockets that it passes.
+"""The service manager's protocol: readiness, the watchdog, and the sockets that it passes.
 
-sd_notify(3), sd_watchdog_enabled(3) and sd_listen_fds(3) are environment variables and a datagram;
-no library is needed.
+sd_notify(3), sd_watchdog_enabled(3) and sd_listen_fds(3) are a datagram and environment variables; no library is
+needed. Without a service manager none of this does anything.
 """
 
 import asyncio
@@ -14,13 +14,15 @@ from typing import Final
 
 from hfproxy.errors import StartError
 
+# Inherited sockets have the descriptors from this one on (SD_LISTEN_FDS_START, sd_listen_fds(3)).
 FIRST_PASSED: Final = 3
 
 
 def sd_notify(state: str) -> None:
-    """Tell the service manager, if there is one: `READY=1`, `STOPPING=1`, `WATCHDOG=1`.
+    """Send a state to the service manager, if there is one: `READY=1`, `STOPPING=1` or `WATCHDOG=1`.
 
-    Nobody there is no failure: a shell may have inherited the address of a manager that is not ours.
+    A message that cannot be sent is dropped: the address may be inherited from a manager that does not manage this
+    process, or has exited.
     """
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
@@ -29,15 +31,16 @@ def sd_notify(state: str) -> None:
         contextlib.suppress(OSError),
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager,
     ):
+        # A leading @ stands for the zero byte of an abstract socket (sd_notify(3), unix(7)).
         manager.connect("\0" + address[1:] if address.startswith("@") else address)
         manager.sendall(state.encode())
 
 
 def inherited_sockets() -> dict[str, socket.socket]:
-    """The sockets that the service manager opened for us, by their names (`LISTEN_FDNAMES`).
+    """Return the sockets that the service manager passed to this process, by name (`LISTEN_FDNAMES`).
 
     Raises:
-        StartError: they are not the two this program knows, `data` and `control`.
+        StartError: the names are other than `data` and `control`, or one occurs twice.
     """
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
         return {}
@@ -50,25 +53,26 @@ def inherited_sockets() -> dict[str, socket.socket]:
             "LISTEN_FDNAMES must name the passed sockets 'data' and 'control'; run: hf-proxy service install"
         )
     passed = {name: socket.socket(fileno=FIRST_PASSED + index) for index, name in enumerate(names)}
-    for one in passed.values():
-        os.set_inheritable(one.fileno(), False)
+    for listener in passed.values():
+        os.set_inheritable(listener.fileno(), False)
     return passed
 
 
 def interval_s() -> float | None:
-    """Within how many seconds the manager wants to hear that all is well (sd_watchdog_enabled(3)); None: never."""
+    """Return the watchdog's time limit in seconds (sd_watchdog_enabled(3)); None: there is no watchdog."""
     text = os.environ.get("WATCHDOG_USEC", "")
-    for_us = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
-    return int(text) / 1_000_000 if for_us and text.isdecimal() and int(text) else None
+    is_for_this_process = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+    return int(text) / 1_000_000 if is_for_this_process and text.isdecimal() and int(text) else None
 
 
-async def feed(last_well: Callable[[], float]) -> None:
-    """Say that all is well, twice in the time that the manager gives; a daemon that hangs does not, and is restarted.
+async def feed(last_round: Callable[[], float]) -> None:
+    """Feed the watchdog, twice within its limit, for as long as the daemon works; otherwise it is restarted.
 
-    Well is: this loop turns, and what is done every second was done lately; `last_well` says when (monotonic clock).
+    The daemon works if the event loop runs this coroutine, and the periodic work finished a round within the limit.
+    `last_round` returns when it last did, by the monotonic clock. Returns at once if there is no watchdog.
     """
     limit = interval_s()
     while limit is not None:
-        if time.monotonic() - last_well() < limit:
+        if time.monotonic() - last_round() < limit:
             sd_notify("WATCHDOG=1")
         await asyncio.sleep(limit / 2)

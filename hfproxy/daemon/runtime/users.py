@@ -1,8 +1,8 @@
-"""Who is served, and whose things each of them has in reach.
+"""Users: whom the daemon serves, and whose grants and journal lines each of them may see.
 
-A daemon of its user's own serves that user. A dedicated one, which runs as a user of its own, serves the members of the
-group that may enter its runtime directory. The file's mode is the first door to the control socket; the loopback port
-has no such door, so the system's user database is asked here, for both.
+A daemon in user mode serves its own user. One that runs under a dedicated user serves the members of the group that may
+enter its runtime directory. File modes keep other users from the control socket; the loopback port has no mode, so
+every connection's user is checked here, against the system's user database.
 """
 
 import os
@@ -11,35 +11,37 @@ import time
 from typing import Final
 
 ROOT: Final = 0
-# A look-up may ask another machine (NSS); who was put out of the group is out after this long.
-REMEMBERED_SECONDS: Final = 10
+# How long a membership is cached: a look-up may ask another machine (nsswitch.conf(5)). A user who is removed from the
+# group is served for so long.
+CACHE_SECONDS: Final = 10
 
 
 class AllowedUsers:
-    """Those who are served; `group`: whose members these are, None where the daemon is its user's own."""
+    """The users that the daemon serves: its own, and in a dedicated daemon root and the members of a group."""
 
     def __init__(self, group: int | None = None) -> None:
+        """`group`: the gid of that group; None: the daemon is not a dedicated one."""
         self.group = group
-        self._looked_up: dict[int, tuple[float, bool]] = {}
+        self._memberships: dict[int, tuple[float, bool]] = {}
 
     def allows(self, uid: int) -> bool:
-        """Whether a user is served."""
+        """Return whether a user is served. May block for a look-up in the user database."""
         if uid == os.getuid():
             return True
         return self.group is not None and (uid == ROOT or self._is_member(uid, self.group))
 
     def _is_member(self, uid: int, group: int) -> bool:
-        at, found = self._looked_up.get(uid, (-REMEMBERED_SECONDS, False))
-        if time.monotonic() - at >= REMEMBERED_SECONDS:
-            at, found = time.monotonic(), group in _groups(uid)
-            self._looked_up[uid] = at, found
-        return found
+        looked_up_at, is_member = self._memberships.get(uid, (-CACHE_SECONDS, False))
+        if time.monotonic() - looked_up_at >= CACHE_SECONDS:
+            looked_up_at, is_member = time.monotonic(), group in _groups(uid)
+            self._memberships[uid] = looked_up_at, is_member
+        return is_member
 
 
 def visible_uid(uid: int) -> int | None:
-    """Whose grants and journal lines a user may see and end: their own; None: everybody's.
+    """Return the uid whose grants and journal lines a user may see and end: their own; None: those of all users.
 
-    That is for the daemon's own user and for root, who could take both from the disk as well.
+    All users' are visible to the daemon's own user and to root, who could read them from the disk as well.
     """
     return None if uid in {ROOT, os.getuid()} else uid
 
