@@ -1,1 +1,1 @@
-"""Policy: from an access and a grant to a decision."""
+"""Policy: decides whether a grant allows what a request attempts. Pure: values in, values out."""

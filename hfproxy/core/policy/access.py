@@ -1,22 +1,22 @@
-"""The words of every decision: what is attempted, and what the answer to it can be.
+"""Accesses: what one request attempts, as the policy sees it.
 
-A request is reduced to an `Access`: the set of needs it has, and who would pay. Grants, caveats and
-the journal speak of these values only, never of a method or a path. No is a value here (`Deny`);
-an exception means that something is broken.
+A request is reduced to an `Access`: the set of its needs, each an action on a target, and the organisation that pays.
+Grants, caveats and the journal deal with these values only, never with a method or a path. The reduction is made in
+`core.hub.classify`.
 """
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
 
-# What a program sent that no scope could have made right: whoever runs it may want to see it.
+# Added to a refusal that no scope would avoid.
 SEE_AUDIT = "; look at it with: hf-proxy audit --denied"
 
 
 class Action(StrEnum):
     """What can be granted. `write` includes `read` of the same target; nothing else implies another."""
 
-    __hash__ = str.__hash__  # enum's own is a function in Python
+    __hash__ = str.__hash__  # Enum.__hash__ is a Python function, which every dictionary look-up would call
 
     READ = "read"
     WRITE = "write"
@@ -39,7 +39,7 @@ class Action(StrEnum):
 
 
 class RepoType(StrEnum):
-    """The Hub's kinds of repository, in the plural its API paths use."""
+    """The Hub's types of repository, in the plural that its API paths use."""
 
     __hash__ = str.__hash__
 
@@ -50,18 +50,22 @@ class RepoType(StrEnum):
     BUCKETS = "buckets"
 
 
-# The ref every request with `create_pr=1` writes to: the Hub opens a new pull request for it,
-# whatever revision the path names.
+# The ref that a request with `create_pr=1` writes to: the Hub opens a new pull request for it, whatever revision the
+# path names.
 NEW_PULL_REQUEST = "refs/pr/new"
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What an action is done to.
+    """The object of an action: a repository at a ref, a namespace, or all repositories of a type.
 
-    `namespace` None: the account's own user (`organization: null` in `repos/create`). An empty namespace, an empty
-    name: all of them at once, admitted by a scope for all of them only. `name` None: the namespace itself, or a
-    legacy one-segment repository of that name. `ref` None: no ref is named, so all of them are meant.
+    Attributes:
+        type: The type of repository; None: no type is named.
+        namespace: A user or an organisation. None: the account's own user (`organization: null` in `repos/create`).
+            Empty: all namespaces at once, which only a scope for all of them admits.
+        name: The repository's name. None: the namespace itself, or a legacy one-segment repository of that name.
+            Empty: all repositories at once.
+        ref: A branch, tag or commit; None: none is named, which stands for all of them.
     """
 
     type: RepoType | None
@@ -71,23 +75,23 @@ class Target:
 
     @property
     def repo(self) -> str | None:
-        """`TYPE/ns/name`, as the journal writes it; None where no repository is meant."""
+        """`TYPE/ns/name`, as the journal writes it; None if the target is no repository."""
         if self.type is None or not self.namespace:
             return None
         return "/".join(part for part in (self.type.value, self.namespace, self.name) if part)
 
     def at(self, ref: str) -> Self:
-        """The same repository at another ref."""
+        """Return the target with another ref."""
         return replace(self, ref=ref)
 
 
 def catalogue(kind: RepoType | None) -> Target:
-    """All repositories of a type at once: what a search reads."""
+    """Return the target of a search: all repositories of a type, of every type for None."""
     return Target(kind, "", "")
 
 
 def everything_of(namespace: str, kind: RepoType | None = None) -> Target:
-    """All repositories of a namespace at once."""
+    """Return all repositories of a namespace as one target."""
     return Target(kind, namespace, "")
 
 
@@ -95,7 +99,7 @@ def everything_of(namespace: str, kind: RepoType | None = None) -> Target:
 class Need:
     """One action on one target.
 
-    `any_ref` marks an LFS upload: its objects belong to no ref, so a scope bound to one admits it.
+    `any_ref` marks an LFS upload: its objects belong to no ref, so a scope bound to a ref admits it.
     """
 
     action: Action
@@ -103,7 +107,7 @@ class Need:
     any_ref: bool = False
 
     def resolved_for(self, user: str) -> Self:
-        """Fill in the account's own user where the request named nobody."""
+        """Return the need with the account's user for a namespace that the request left out."""
         if self.target.namespace is not None:
             return self
         return replace(self, target=replace(self.target, namespace=user))
@@ -111,26 +115,30 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What one request attempts. `needs` is never empty: an empty loop must not mean yes."""
+    """What one request attempts: its needs, the upstream, and the organisation that is billed, if any.
+
+    `needs` is never empty: a loop over no needs would find no objection.
+    """
 
     needs: tuple[Need, ...]
     upstream: str = "hub"
     bill_to: str | None = None
     is_read_only: bool = field(init=False, compare=False)
-    """Nothing in the world changes by it."""
+    """Whether every need is a read."""
     is_account_independent: bool = field(init=False, compare=False)
-    """It is the same whoever makes it."""
+    """Whether the access is the same for every account: all namespaces are named, and no other one is billed."""
 
     def __post_init__(self) -> None:
         if not self.needs:
             msg = "an access without needs says nothing about what it attempts"
             raise ValueError(msg)
         object.__setattr__(self, "is_read_only", all(need.action is Action.READ for need in self.needs))
-        named = all(need.target.namespace is not None for need in self.needs)
-        object.__setattr__(self, "is_account_independent", named and self.bill_to is None)
+        is_named = all(need.target.namespace is not None for need in self.needs)
+        object.__setattr__(self, "is_account_independent", is_named and self.bill_to is None)
 
     def resolved_for(self, user: str) -> Self:
-        """The same access, made by an account of that user; paying for oneself needs no scope."""
+        """Return the access as the account of this user makes it. Billing an organisation is a need of its own; billing
+        the user is not."""
         if self.is_account_independent:
             return self
         needs = tuple(need.resolved_for(user) for need in self.needs)

@@ -1,9 +1,9 @@
-"""Whose token is spent on a request, where several are held: the least powerful one that can do it.
+"""Chooses which account's token to attach to a request: the least privileged one that suffices.
 
-A grant stands for one account. Rules of the config may name another for a namespace, and where the same user has
-several tokens, one that only reads comes before one that writes, and a fine-grained one that covers the request before
-one that does everything. What cannot be seen to do is not chosen: then it is the grant's own account, as if there were
-no other.
+A grant names an account. A rule of the configuration may name another one for a namespace. Where the same user has
+several tokens, a token that cannot write comes before one that can, and a fine-grained token that covers the request
+before one without restrictions. A token is chosen only if its rights are known to suffice; if none is, the grant's (or
+the rule's) account stands.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,10 +22,13 @@ OF_REPOSITORIES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class AccountRights:
-    """One account, as far as it matters here.
+    """The rights of one account's token.
 
-    `owner` is whatever two accounts of the same user in the same place have in common; `rights` of a fine-grained token
-    are `TYPE NAME: PERMISSION, ...` as `accounts` shows them.
+    Attributes:
+        name: The account's name.
+        owner: Compares equal for accounts of the same Hub user at the same origin.
+        role: The token's role as the Hub names it: `read`, `write`, `fineGrained`, …
+        rights: Of a fine-grained token: `TYPE NAME: PERMISSION, ...`, as `hf-proxy accounts` shows them.
     """
 
     name: str
@@ -34,44 +37,51 @@ class AccountRights:
     rights: tuple[str, ...] = ()
 
 
-def choose(access: Access, default: str, held: Mapping[str, AccountRights], rules: Mapping[str, str]) -> str:
-    """The account whose token is to be spent. `own` is the grant's; `rules` are namespace → account, in lower case."""
+def choose(access: Access, default: str, accounts: Mapping[str, AccountRights], rules: Mapping[str, str]) -> str:
+    """Return the name of the account whose token to attach.
+
+    Args:
+        access: What the request attempts.
+        default: The grant's account.
+        accounts: The usable accounts, by name.
+        rules: Namespace, in lower case → account.
+    """
     chosen = (_by_rule(access, rules) if rules else None) or default
-    if chosen not in held:
+    if chosen not in accounts:
         return default
-    if len(held) == 1:
+    if len(accounts) == 1:
         return chosen
-    beside = [purse for purse in held.values() if purse.owner == held[chosen].owner]
-    if len(beside) == 1:
+    of_same_user = [rights for rights in accounts.values() if rights.owner == accounts[chosen].owner]
+    if len(of_same_user) == 1:
         return chosen
-    able = [purse for purse in beside if _suffices(purse, access)]
-    return min(able, key=_privilege).name if able else chosen
+    sufficient = [rights for rights in of_same_user if _suffices(rights, access)]
+    return min(sufficient, key=_privilege).name if sufficient else chosen
 
 
 def _by_rule(access: Access, rules: Mapping[str, str]) -> str | None:
-    """The account of all namespaces that the request is about; None where they have none, or not the same."""
-    named = {rules.get((need.target.namespace or "").lower()) for need in access.needs}
-    return named.pop() if len(named) == 1 else None
+    """The account that the rules name for every namespace of the request; None: they name none, or several."""
+    names = {rules.get((need.target.namespace or "").lower()) for need in access.needs}
+    return names.pop() if len(names) == 1 else None
 
 
-def _suffices(purse: AccountRights, access: Access) -> bool:
-    if purse.role == READ:
+def _suffices(account: AccountRights, access: Access) -> bool:
+    if account.role == READ:
         return access.is_read_only
-    return purse.role == FINE_GRAINED and all(_covers(purse.rights, need) for need in access.needs)
+    return account.role == FINE_GRAINED and all(_covers(account.rights, need) for need in access.needs)
 
 
 def _covers(rights: Iterable[str], need: Need) -> bool:
-    wanted = COVERED_BY.get(need.action, WRITES)
+    sufficient = COVERED_BY.get(need.action, WRITES)
     namespace, name = need.target.namespace, need.target.name
     if need.action not in OF_REPOSITORIES or not namespace:
         return False
     kind = (need.target.type or "").removesuffix("s")
-    places = {f"user {namespace}", f"org {namespace}", *([f"{kind} {namespace}/{name}"] if name else [])}
-    lowered = {place.lower() for place in places}
-    return any(_place(right) in lowered and wanted & _permissions(right) for right in rights)
+    entities = {f"user {namespace}", f"org {namespace}", *([f"{kind} {namespace}/{name}"] if name else [])}
+    lowered = {entity.lower() for entity in entities}
+    return any(_entity(right) in lowered and sufficient & _permissions(right) for right in rights)
 
 
-def _place(right: str) -> str:
+def _entity(right: str) -> str:
     return right.partition(":")[0].lower()
 
 
@@ -79,7 +89,9 @@ def _permissions(right: str) -> set[str]:
     return {word.strip() for word in right.partition(":")[2].split(",")}
 
 
-def _privilege(purse: AccountRights) -> tuple[bool, bool, str]:
-    """One that cannot write comes first, then one that is fine-grained; names make the choice the same each time."""
-    writes = purse.role not in {READ, FINE_GRAINED} or any(WRITES & _permissions(right) for right in purse.rights)
-    return writes, purse.role != FINE_GRAINED, purse.name
+def _privilege(account: AccountRights) -> tuple[bool, bool, str]:
+    """Sort key: tokens that cannot write first, then fine-grained ones; by name, so that the choice is stable."""
+    can_write = account.role not in {READ, FINE_GRAINED} or any(
+        WRITES & _permissions(right) for right in account.rights
+    )
+    return can_write, account.role != FINE_GRAINED, account.name

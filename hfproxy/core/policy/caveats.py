@@ -1,8 +1,10 @@
-"""Caveats: each is one restriction, and can only object.
+"""Caveats: the restrictions of a grant. Each is a frozen value that can only object.
 
-A grant is a list of caveats; a request passes when none of them objects. So adding one can never
-allow more, which is what makes narrowing safe. `prohibits` returns one objection for each need it
-does not cover; an empty result means no objection, and is never asked of an empty access.
+An access is allowed if no caveat of the grant and of its ancestors objects. So adding a caveat never allows more, which
+makes narrowing safe. `prohibits(access, usage)` returns one objection for each need that it does not cover; an empty
+tuple is no objection. An access has at least one need, so that is never said of nothing.
+
+The names of the classes' fields are persisted (`grant_codec`).
 """
 
 from dataclasses import dataclass
@@ -16,12 +18,15 @@ MINUTE = 60
 
 
 class Usage(NamedTuple):
-    """When an access is attempted and what the grant has been used for so far.
+    """The moment of an access, and what the grant was used for before it; a child's uses count for its ancestors, too.
 
-    `at` in seconds since the epoch. The rest is of the grant whose caveat is asked (what a child does counts for its
-    parents too): `uses` the requests allowed before this one, `lately` those of them in the last minute, `bytes_up` and
-    `bytes_down` what has passed each way, running transfers included. `inside`: the connection is from a process of the
-    tree that the grant is bound to.
+    Attributes:
+        at: Seconds since the epoch.
+        uses: Requests allowed before this one.
+        last_minute: Those of them in the last 60 seconds; counted only if the grant is rate limited.
+        bytes_up: Bytes of bodies sent to the Hub, running transfers included.
+        bytes_down: Bytes of bodies received from it, running transfers included.
+        in_tree: The connection belongs to a process of the tree that the grant is bound to.
     """
 
     at: int
@@ -34,13 +39,16 @@ class Usage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class InScopes:
-    """The scopes of one mint: their union. With `strict`, not even public content is read outside it."""
+    """The scopes of one mint: a need is covered if any of them admits it.
+
+    With `strict` an uncovered read is denied, and not forwarded without the token.
+    """
 
     scopes: tuple[Scope, ...]
     strict: bool = False
     objection_text: ClassVar[str] = "is not in the credential's scope"
 
-    def prohibits(self, access: Access, moment: Usage) -> tuple[Objection, ...]:
+    def prohibits(self, access: Access, usage: Usage) -> tuple[Objection, ...]:
         objections: tuple[Objection, ...] = ()
         for need in access.needs:
             for scope in self.scopes:
@@ -58,78 +66,79 @@ class InScopes:
 
 @dataclass(frozen=True, slots=True)
 class Ceiling(InScopes):
-    """The scopes of the config's `[grants] ceiling`, which no grant may exceed."""
+    """The scopes of `[grants] ceiling` in config.toml, which no grant may exceed."""
 
     objection_text: ClassVar[str] = "is above the [grants] ceiling of config.toml"
 
 
 @dataclass(frozen=True, slots=True)
 class Expires:
-    """Over at this second."""
+    """The grant has expired from this second on (seconds since the epoch)."""
 
     at: int
 
-    def prohibits(self, access: Access, moment: Usage) -> tuple[Objection, ...]:
-        if moment.at < self.at:
+    def prohibits(self, access: Access, usage: Usage) -> tuple[Objection, ...]:
+        if usage.at < self.at:
             return ()
         return (Objection(Refusal.EXPIRED, "the credential has expired"),)
 
 
 @dataclass(frozen=True, slots=True)
 class InTree:
-    """Only for processes that descend from the one the grant is bound to."""
+    """Only processes of the tree that the grant is bound to may use it."""
 
-    def prohibits(self, access: Access, moment: Usage) -> tuple[Objection, ...]:
-        if moment.in_tree:
+    def prohibits(self, access: Access, usage: Usage) -> tuple[Objection, ...]:
+        if usage.in_tree:
             return ()
         return (Objection(Refusal.HOLDER, "the credential is for the processes of another command only"),)
 
 
 @dataclass(frozen=True, slots=True)
 class MaxUses:
-    """So many allowed requests, and no more."""
+    """At most so many allowed requests."""
 
     uses: int
 
-    def prohibits(self, access: Access, moment: Usage) -> tuple[Objection, ...]:
-        if moment.uses < self.uses:
+    def prohibits(self, access: Access, usage: Usage) -> tuple[Objection, ...]:
+        if usage.uses < self.uses:
             return ()
         return (Objection(Refusal.LIMIT, f"the credential's {self.uses} uses are used up"),)
 
 
 @dataclass(frozen=True, slots=True)
 class MaxRate:
-    """So many allowed requests in any minute."""
+    """At most so many allowed requests in any 60 seconds."""
 
     per_minute: int
 
-    def prohibits(self, access: Access, moment: Usage) -> tuple[Objection, ...]:
-        if moment.last_minute < self.per_minute:
+    def prohibits(self, access: Access, usage: Usage) -> tuple[Objection, ...]:
+        if usage.last_minute < self.per_minute:
             return ()
         return (Objection(Refusal.LIMIT, f"the credential allows {self.per_minute} requests a minute", MINUTE),)
 
 
 @dataclass(frozen=True, slots=True)
 class MaxBytes:
-    """So many bytes of bodies up to the Hub, and down from it; None: no limit that way.
+    """At most so many bytes of bodies up to the Hub and down from it; None: no limit that way.
 
-    It objects to a request that could not pass a byte any more, and `admits` is asked again for all that passes.
+    `prohibits` objects to a request if the limit is reached, so that not one byte of it could pass. While bodies are
+    streamed, `admits` is asked before each part (`Broker.count_bytes`).
     """
 
     up: int | None = None
     down: int | None = None
 
-    def prohibits(self, access: Access, moment: Usage) -> tuple[Objection, ...]:
+    def prohibits(self, access: Access, usage: Usage) -> tuple[Objection, ...]:
         up = 0 if access.is_read_only else 1
-        return () if self.admits(moment.bytes_up + up, moment.bytes_down + 1) else (self.objection,)
+        return () if self.admits(usage.bytes_up + up, usage.bytes_down + 1) else (self.objection,)
 
     def admits(self, up: int, down: int) -> bool:
-        """Whether so many bytes in all are within the limits."""
+        """Return whether so many bytes in total are within the limits."""
         return (self.up is None or up <= self.up) and (self.down is None or down <= self.down)
 
     @property
     def objection(self) -> Objection:
-        """What there is to say when a limit is reached."""
+        """The objection when a limit is reached."""
         limits = (f"{limit} bytes {way}" for way, limit in (("up", self.up), ("down", self.down)) if limit is not None)
         return Objection(Refusal.LIMIT, f"the credential's limit of {' and '.join(limits)} is used up")
 

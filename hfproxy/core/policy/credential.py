@@ -1,9 +1,8 @@
 """Credentials: the bearer strings that clients present instead of a token.
 
-A credential is opaque: what it may do is known to the daemon alone, under the digest of the string.
-It must begin with `hf_`, since clients send any other key straight to third parties, and must not look
-like a token (`hf_` and 34 letters or digits), or secret scanners would report it
-(docs/hub-protocol.md#credential-shape).
+A credential is opaque: the daemon finds its grant by the SHA-256 digest of the string. It begins with `hf_`, since
+clients send a key of any other shape directly to third parties, and does not have the shape of a token (`hf_` and 34
+letters or digits), or secret scanners would report it (docs/hub-protocol.md#credential-shape).
 """
 
 import hashlib
@@ -12,16 +11,16 @@ import re
 PREFIX = "hf_px_"
 ENTROPY_BYTES = 24
 ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-# 62**33 > 2**192, so 33 digits hold 24 bytes.
+# 62**33 > 2**192: 33 digits of base 62 hold 24 bytes.
 DIGITS = 33
 PATTERN = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{DIGITS}}}")
 
 
 def encode(entropy: bytes) -> str:
-    """Spell 24 random bytes as a credential.
+    """Return the credential for `ENTROPY_BYTES` random bytes: the prefix and 33 digits of base 62.
 
     Raises:
-        ValueError: another number of bytes, which would mean a weaker secret or a longer string.
+        ValueError: another number of bytes, which would make a weaker credential or a longer string.
     """
     if len(entropy) != ENTROPY_BYTES:
         msg = f"a credential is made of {ENTROPY_BYTES} bytes"
@@ -34,10 +33,13 @@ def encode(entropy: bytes) -> str:
 
 
 def digest(credential: str) -> bytes:
-    """SHA-256 of the credential: all that is kept of it. Entropy is full, so no slow hash is needed."""
+    """Return the SHA-256 of a credential, which is stored in its place. It is random, so no slow hash is needed.
+
+    Any text has a digest, also one that is not a credential and one with unpaired surrogates.
+    """
     return hashlib.sha256(credential.encode("utf-8", "surrogatepass")).digest()
 
 
 def is_credential(text: str) -> bool:
-    """Whether a string has the shape of one of ours (it may still be unknown)."""
+    """Return whether a text has the shape of a credential of hf-proxy; it may still be unknown."""
     return PATTERN.fullmatch(text) is not None

@@ -1,4 +1,4 @@
-"""From the objections of all caveats to one answer, in words that name the command which would allow it."""
+"""From the objections of all caveats to one decision, worded with the command that would allow the access."""
 
 from dataclasses import replace
 
@@ -11,15 +11,20 @@ RUN_AGAIN = "; run the command again under: hf-proxy exec"
 
 
 def decide(access: Access, objections: tuple[Objection, ...], *, bound: bool = False) -> Decision:
-    """Turn the objections into an answer: yes, yes without the token, or no.
+    """Return the decision on an access: allowed, forwarded without the token, or denied.
 
-    Only what comes from a scope may be read anonymously: a public model stays readable in a narrow
-    grant. Every other objection is a no.
+    A read that only scopes (or the ceiling) object to is forwarded without the token, so that public models stay
+    readable under a narrow grant. Any other objection denies.
+
+    Args:
+        access: What the request attempts.
+        objections: All objections of all caveats.
+        bound: Whether the grant is bound to a process: the advice then is for a shell outside of it.
     """
     if not objections:
         return Allow()
     others = [no.refusal for no in objections if no.refusal is not Refusal.SCOPE]
-    # What no other scope would help against comes first.
+    # An objection that no scope would avoid is the refusal; `strict`, which a scope would, only if there is no other.
     others.sort(key=lambda refusal: refusal is Refusal.STRICT)
     deny = Deny(others[0] if others else Refusal.SCOPE, join_reasons(no.why for no in objections), objections)
     if not others and access.is_read_only:
@@ -30,7 +35,10 @@ def decide(access: Access, objections: tuple[Objection, ...], *, bound: bool = F
 
 
 def advice(access: Access, deny: Deny, *, bound: bool) -> str:
-    """The command that would allow it. From inside of a command that a grant is bound to it could only ask for less."""
+    """Return the command that would allow the access, as the end of a sentence.
+
+    `bound`: a command inside of the grant's process can only ask for less, so the advice is to run it outside.
+    """
     if deny.retry_after_s is not None:
         return RETRY_LATER
     if deny.refusal not in {Refusal.SCOPE, Refusal.STRICT}:

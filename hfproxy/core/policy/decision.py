@@ -6,9 +6,9 @@ from enum import StrEnum
 
 
 class Refusal(StrEnum):
-    """Why not, for machines: a closed list (`X-HF-Proxy-Refusal`, the journal's `refusal`)."""
+    """The machine-readable reason of a denial (`X-HF-Proxy-Refusal`, the journal's `refusal`). A closed list."""
 
-    __hash__ = str.__hash__
+    __hash__ = str.__hash__  # Enum.__hash__ is a Python function, which every dictionary look-up would call
 
     HOST = "host"
     ORIGIN = "origin"
@@ -33,7 +33,10 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Objection:
-    """One caveat's no to one need, with the reason in words. `passes_in` seconds it will be gone by itself, if ever."""
+    """One caveat's objection to one need, with the reason as a clause for a person.
+
+    `retry_after_s`: seconds after which the caveat may no longer object; None: it will go on objecting.
+    """
 
     refusal: Refusal
     why: str
@@ -42,14 +45,14 @@ class Objection:
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """Yes: the request goes upstream with the token."""
+    """The request is forwarded with the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class AllowAnonymous:
-    """The scope says no, but the request only reads: it goes upstream without the token.
+    """A read outside the scopes: the request is forwarded without the token.
 
-    `why` is one line for a person, for where the Hub then says no.
+    `why` is one line for a person, used if the Hub then refuses.
     """
 
     objections: tuple[Objection, ...]
@@ -58,7 +61,7 @@ class AllowAnonymous:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """No. `why` is one line for a person and names the command that would allow it, if there is one."""
+    """The request is refused. `why` is one line for a person, and names the command that would allow it, if any."""
 
     refusal: Refusal
     why: str
@@ -66,7 +69,7 @@ class Deny:
 
     @property
     def retry_after_s(self) -> int | None:
-        """Seconds after which the same request may be allowed; None: it will not be."""
+        """Seconds after which the same request may be allowed; None: waiting does not help."""
         waits = [no.retry_after_s for no in self.objections]
         return max((wait for wait in waits if wait is not None), default=None) if None not in waits else None
 
@@ -75,5 +78,5 @@ Decision = Allow | AllowAnonymous | Deny
 
 
 def join_reasons(parts: Iterable[str]) -> str:
-    """Join reasons without repeating any."""
+    """Return the reasons as one line, each once."""
     return "; ".join(dict.fromkeys(parts))

@@ -1,4 +1,4 @@
-"""Grants: the terms on which one is issued, and its state while it is alive."""
+"""Grants: the terms on which one is minted, and its state while it lives."""
 
 from collections import Counter, deque
 from collections.abc import Sequence

@@ -1,11 +1,11 @@
-"""Scopes: the text a person types to say what a credential may do.
+"""Scopes: the grammar in which a person says what a credential may do, and whether a scope admits a need.
 
     SCOPE  := ACTION [":" TARGET]
     TARGET := [TYPE "/"] NAMESPACE ["/" NAME] ["@" REF]      TYPE: models datasets spaces kernels buckets
 
-`parse` and `str` are inverse: a scope prints back as it was typed. A first segment that is a TYPE word
-is the TYPE (so `read:models` is all models); `*` stands for any run inside one segment; ids compare
-without regard to case, refs with it, after `refs/heads/` is taken off.
+`parse` and `str` are inverse: a scope prints as it was typed. A first segment that is a TYPE word is the TYPE (so
+`read:models` is all models). `*` matches any run of characters inside one segment. Namespaces and names compare without
+regard to case, refs with it and without `refs/heads/`.
 """
 
 import re
@@ -15,7 +15,7 @@ from hfproxy.core.policy.access import NEW_PULL_REQUEST, Action, Need, RepoType
 from hfproxy.errors import UsageError
 
 TYPES = frozenset(RepoType)
-# These words are about an account or an organisation, not about repositories.
+# Actions on an account or an organisation, not on repositories.
 NAMESPACED = frozenset(
     {
         Action.ENDPOINTS,
@@ -28,16 +28,18 @@ NAMESPACED = frozenset(
     }
 )
 SEGMENT = re.compile(r"[A-Za-z0-9._*-]+")
-# git refuses these in a ref name (git-check-ref-format); a colon or a blank would not print back.
+# Without the characters that git refuses in a ref name (git-check-ref-format(1)), and without a colon and a blank, which
+# would not print back.
 REF = re.compile(r"(?:(?!\.\.)[!-9;=@-Z\]_`a-}])+")
-# git takes an abbreviated commit id of at least four digits for the commit, and what `git describe` makes of it too.
+# What git resolves to a commit by its id: at least four hexadecimal digits, and the output of `git describe`
+# (gitrevisions(7)).
 COMMIT = re.compile(r"(?:.*-g)?[0-9a-fA-F]{4,64}")
 EXAMPLE = "for example read:meta-llama/* or write:spaces/me/demo"
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One action on what a pattern covers; None in a place means all."""
+    """One action on the targets that a pattern covers; a part that is None covers everything."""
 
     action: Action
     type: RepoType | None = None
@@ -51,7 +53,7 @@ class Scope:
         return f"{self.action}:{place}{ref}" if place else self.action.value
 
     def admits(self, need: Need) -> bool:
-        """Whether this scope covers the need."""
+        """Return whether this scope covers the need."""
         target = need.target
         return (
             self._covers_action(need)
@@ -62,7 +64,7 @@ class Scope:
         )
 
     def covers_namespace(self, namespace: str) -> bool:
-        """Whether anything of a namespace is covered."""
+        """Return whether anything in a namespace is covered."""
         return _id_matches(self.namespace, namespace)
 
     def _covers_action(self, need: Need) -> bool:
@@ -70,7 +72,7 @@ class Scope:
             return True
         if self.action is Action.WRITE:
             return need.action is Action.READ
-        # Opening a pull request is a write to a ref of its own; `discuss` is enough for that.
+        # Opening a pull request is a write to a new ref; `discuss` suffices for that.
         return self.action is Action.DISCUSS and need.action is Action.WRITE and need.target.ref == NEW_PULL_REQUEST
 
     def _covers_ref(self, ref: str, need: Need) -> bool:
@@ -86,22 +88,22 @@ def _id_matches(pattern: str | None, text: str | None) -> bool:
 
 
 def _ref_matches(pattern: str, ref: str) -> bool:
-    wanted, given = _branch(pattern), _branch(ref)
-    # What may be a commit id is compared whole, so that no glob over branch names takes it in.
-    if COMMIT.fullmatch(given):
-        return wanted == given
-    parts, given_parts = wanted.split("/"), given.split("/")
-    return len(parts) == len(given_parts) and all(map(_glob, parts, given_parts))
+    pattern, ref = _branch(pattern), _branch(ref)
+    # A ref that may be a commit id is compared in full: a glob for branch names must not match it.
+    if COMMIT.fullmatch(ref):
+        return pattern == ref
+    patterns, segments = pattern.split("/"), ref.split("/")
+    return len(patterns) == len(segments) and all(map(_glob, patterns, segments))
 
 
 def _branch(ref: str) -> str:
-    """Take `refs/heads/` off, unless the rest would then read as a commit id or as another full ref."""
+    """Remove `refs/heads/`, unless the rest would then read as a commit id or as another full ref."""
     short = ref.removeprefix("refs/heads/")
     return ref if COMMIT.fullmatch(short) or short.startswith("refs/") else short
 
 
 def _glob(pattern: str, text: str) -> bool:
-    """Match one segment. Not by a regular expression: a row of stars would make one backtrack for hours."""
+    """Match one segment. Not by a regular expression: with many stars one may backtrack for hours (ReDoS)."""
     head, *inner = pattern.split("*")
     if not inner:
         return pattern == text
@@ -117,10 +119,10 @@ def _glob(pattern: str, text: str) -> bool:
 
 
 def parse(text: str) -> Scope:
-    """Read one scope.
+    """Parse one scope.
 
     Raises:
-        UsageError: it is malformed; the message says what is wrong and shows a right one.
+        UsageError: it is malformed; the message says why and shows a well-formed one.
     """
     word, colon, place = text.partition(":")
     action = _action(text, word)
@@ -154,6 +156,6 @@ def _malformed(text: str, why: str) -> UsageError:
 
 
 def scope_for(need: Need) -> Scope:
-    """The scope a person would type to allow this need; a ref is left out, since few think in refs."""
+    """Return the scope that a person would type to allow this need, without a ref."""
     target = need.target
     return Scope(need.action, target.type, target.namespace or None, target.name or None)
