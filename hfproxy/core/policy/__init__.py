@@ -1,1 +1,1 @@
-"""Policy: decides whether a grant allows what a request attempts. Pure: values in, values out."""
+"""Policy: decides whether a grant allows an access. Pure: values in, values out."""

@@ -1,4 +1,4 @@
-"""Accesses: what one request attempts, as the policy sees it.
+"""Accesses: the needs of one request, as the policy sees them.
 
 A request is reduced to an `Access`: the set of its needs, each an action on a target, and the organisation that pays.
 Grants, caveats and the journal deal with these values only, never with a method or a path. The reduction is made in
@@ -14,7 +14,7 @@ SEE_AUDIT = "; look at it with: hf-proxy audit --denied"
 
 
 class Action(StrEnum):
-    """What can be granted. `write` includes `read` of the same target; nothing else implies another."""
+    """An action that a grant can allow. `write` includes `read` of the same target; nothing else implies another."""
 
     __hash__ = str.__hash__  # Enum.__hash__ is a Python function, which every dictionary look-up would call
 
@@ -115,7 +115,7 @@ class Need:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What one request attempts: its needs, the upstream, and the organisation that is billed, if any.
+    """The needs of one request, its upstream, and the organisation that is billed, if any.
 
     `needs` is never empty: a loop over no needs would find no objection.
     """

@@ -1,6 +1,6 @@
 """Chooses which account's token to attach to a request: the least privileged one that suffices.
 
-A grant names an account. A rule of the configuration may name another one for a namespace. Where the same user has
+A grant names an account. A rule of the configuration may name another one for a namespace. Where one Hub user has
 several tokens, a token that cannot write comes before one that can, and a fine-grained token that covers the request
 before one without restrictions. A token is chosen only if its rights are known to suffice; if none is, the grant's (or
 the rule's) account stands.
@@ -26,7 +26,7 @@ class AccountRights:
 
     Attributes:
         name: The account's name.
-        owner: Compares equal for accounts of the same Hub user at the same origin.
+        owner: Equal for two accounts if one Hub user, at one origin, owns both.
         role: The token's role as the Hub names it: `read`, `write`, `fineGrained`, …
         rights: Of a fine-grained token: `TYPE NAME: PERMISSION, ...`, as `hf-proxy accounts` shows them.
     """
@@ -38,10 +38,10 @@ class AccountRights:
 
 
 def choose(access: Access, default: str, accounts: Mapping[str, AccountRights], rules: Mapping[str, str]) -> str:
-    """Return the name of the account whose token to attach.
+    """Return the name of the account to take the token of.
 
     Args:
-        access: What the request attempts.
+        access: The needs of the request.
         default: The grant's account.
         accounts: The usable accounts, by name.
         rules: Namespace, in lower case → account.

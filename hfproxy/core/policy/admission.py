@@ -1,4 +1,4 @@
-"""Admission: refuses requests of web pages and for other hosts, before the proxy looks at what they ask for.
+"""Admission: refuses requests of web pages and for other hosts, before the proxy reads anything else.
 
 Any web page can make a browser send requests to a loopback port, and any name can be made to resolve to its address
 (DNS rebinding: docs/threat-model.md#t1, docs/threat-model.md#t2). A page cannot set `Host`, `Origin` and `Sec-Fetch-*`
@@ -62,8 +62,8 @@ Pairs = Iterable[tuple[str, str]]
 class RequestHeaders:
     """The headers of a request, and what the policy reads from them.
 
-    Each property is computed once: clients send the same headers again and again, and the fast path shares one object
-    for equal header blocks (`daemon.listen.fast_http`).
+    Each property is computed once: clients repeat their headers from request to request, and the fast path shares one
+    object for equal header blocks (`daemon.listen.fast_http`).
     """
 
     fields: dict[str, tuple[str, ...]]

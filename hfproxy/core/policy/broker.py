@@ -1,8 +1,8 @@
 """The broker: finds the grant that a credential stands for, and decides whether the grant allows an access.
 
-What is kept: the loaded grants, summaries of those that an earlier daemon persisted and nothing has asked for yet
-(`unloaded_grants`), and the digests of the last `MAX_ENDED` ended credentials. All of it is in memory, and pure:
-every method takes values and a moment, and returns values.
+Kept in memory: the loaded grants, summaries of those that an earlier daemon persisted and nothing has asked for yet
+(`unloaded_grants`), and the digests of the last `MAX_ENDED` ended credentials. Every method takes values and a moment,
+and returns values.
 
 Rules:
 
@@ -69,8 +69,8 @@ class Broker:
     def load(self, grant_id: str, grant: Grant | None) -> None:
         """Take in an unloaded grant, after its ancestors. None: its record was damaged.
 
-        A grant whose record is damaged, differs from its summary, or names a parent that does not live is no grant, and
-        neither is any of its descendants: once this returns, its credential is unknown. An id that is not unloaded is
+        If the record is damaged, differs from the summary, or names a parent that does not live, there is no such
+        grant, and none of its descendants: once this returns, its credential is unknown. An id that is not unloaded is
         ignored, so that no grant is loaded twice and none that ended lives again.
         """
         summary = self._unloaded.pop(grant_id)
@@ -99,7 +99,7 @@ class Broker:
         return tuple(one for one in tree if one in self._unloaded)
 
     def unloaded_due(self, at: int) -> tuple[str, ...]:
-        """Return the ids to load before `expire(at)`: the grants over at this second, and what ends with them."""
+        """Return the ids to load before `expire(at)`: the grants that have expired by then, and their descendants."""
         if not self._unloaded:
             return ()
         due = (*self._unloaded.due(at), *self._loaded_due(at))
@@ -113,7 +113,7 @@ class Broker:
         """Issue a grant on these terms; returns it with the credential that stands for it.
 
         Args:
-            terms: What the grant is to be. With a parent it expires with it at the latest.
+            terms: With a parent, the grant expires when the parent does at the latest.
             entropy: `credential.ENTROPY_BYTES` random bytes.
             at: Seconds since the epoch.
 
@@ -184,7 +184,7 @@ class Broker:
         return self._by_digest.get(grant.digest) is grant
 
     def grants(self) -> tuple[Grant, ...]:
-        """Return the loaded living grants, oldest first; those minted in the same second in any order."""
+        """Return the loaded living grants, oldest first; those of one second in any order."""
         return tuple(sorted(self._grants.values(), key=attrgetter("minted_at")))
 
     def subtree(self, grant_id: str) -> tuple[Grant, ...]:
@@ -238,10 +238,10 @@ class Broker:
 
         Args:
             grant: The grant that `verify` returned; it may have ended since.
-            access: What the request attempts.
+            access: The needs of the request.
             at: Seconds since the epoch.
-            inside: The ids of the tree-bound grants among this one and its ancestors whose process tree owns the
-                connection that the request came over.
+            inside: Ids of tree-bound grants, among this one and its ancestors: those with a process in their tree that
+                owns the request's connection.
         """
         if not self.is_alive(grant):
             return _ended_refusal(self._ended.get(grant.digest, Refusal.UNKNOWN_CREDENTIAL))
@@ -286,7 +286,7 @@ class Broker:
         return self._end(grant_id, Refusal.REVOKED)
 
     def expire(self, at: int) -> tuple[Grant, ...]:
-        """End the loaded grants whose time is over at this second, and their descendants; returns those that ended."""
+        """End the loaded grants that have expired by this second, and their descendants; returns those that ended."""
         return tuple(ended for grant_id in self._loaded_due(at) for ended in self._end(grant_id, Refusal.EXPIRED))
 
     def _loaded_due(self, at: int) -> list[str]:

@@ -17,7 +17,7 @@ def decide(access: Access, objections: tuple[Objection, ...], *, bound: bool = F
     readable under a narrow grant. Any other objection denies.
 
     Args:
-        access: What the request attempts.
+        access: The needs of the request.
         objections: All objections of all caveats.
         bound: Whether the grant is bound to a process: the advice then is for a shell outside of it.
     """

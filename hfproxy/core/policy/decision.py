@@ -69,7 +69,7 @@ class Deny:
 
     @property
     def retry_after_s(self) -> int | None:
-        """Seconds after which the same request may be allowed; None: waiting does not help."""
+        """Seconds after which the request may be allowed if it is repeated; None: waiting does not help."""
         waits = [no.retry_after_s for no in self.objections]
         return max((wait for wait in waits if wait is not None), default=None) if None not in waits else None
 

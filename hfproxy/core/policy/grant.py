@@ -10,13 +10,13 @@ from hfproxy.core.policy.decision import Deny, Refusal
 from hfproxy.core.policy.scope import Scope
 from hfproxy.core.policy.unloaded_grants import GrantSummary
 
-# The ids of tree-bound grants whose process tree owns the connection at hand.
+# The ids of the tree-bound grants that have a process in their tree which owns the connection at hand.
 MatchingTrees = frozenset[str]
 
 # A holder is warned in the last tenth of the grant's life, and so many seconds before its end at the earliest.
 WARN_BEFORE_S = 600
 
-# Caveats that limit something that is used up: what was counted for them is on disk before a request goes on.
+# Caveats on something that can be used up: their counters are on disk before a request goes on.
 COUNTING = (MaxUses, MaxRate, MaxBytes)
 
 # No user has this uid (setreuid(2) takes -1 for "unchanged"), so a grant without an owner cannot be used.
@@ -24,7 +24,7 @@ NO_UID = -1
 
 
 class Bind(StrEnum):
-    """What a grant's life is tied to, besides its time: nothing, a process, or a process and its descendants."""
+    """A grant's life is tied to nothing but its time, to a process, or to a process and its descendants."""
 
     NONE = "none"
     PID = "pid"
@@ -36,13 +36,13 @@ class GrantTerms:
     """The terms on which a grant is minted. The names of the fields are those of the grant store.
 
     Attributes:
-        account: The name of the account whose token is used.
+        account: The name of the account that the token is taken from.
         scopes: At least one; the grant covers their union.
         ttl: Seconds the grant lives, if it is not renewed.
         caveats: Restrictions beside the expiry and the scopes.
         parent: The id of the grant it is minted from; None: of none.
         label: A name for lists, chosen by the user.
-        bind: What the grant's life is tied to.
+        bind: The tie of its life.
         pid: The process that it is bound to.
         program: The base name of the program it is minted for, never a command line.
         strict: Out-of-scope reads are denied, and not forwarded without the token.
@@ -79,7 +79,7 @@ class GrantTerms:
 
 @dataclass(slots=True)
 class Grant:
-    """A credential's permission: its terms, its caveats and what it was used for. Times in seconds since the epoch.
+    """A credential's permission: its terms, its caveats and its use so far. Times in seconds since the epoch.
 
     A child's uses and bytes count for its ancestors, too.
     """
@@ -115,7 +115,7 @@ class Grant:
         self.is_limited = self.is_limited or parent.is_limited
 
     def usage_at(self, at: int, *, inside: bool) -> Usage:
-        """Return what its caveats decide on; `inside`: the connection belongs to the process tree of this grant."""
+        """Return the usage that the caveats decide on; `inside`: the connection is of this grant's process tree."""
         while self._recent and self._recent[0] <= at - MINUTE:
             self._recent.popleft()
         return Usage(at, self.uses, len(self._recent), self.bytes_up, self.bytes_down, inside)

@@ -1,4 +1,4 @@
-"""Scopes: the grammar in which a person says what a credential may do, and whether a scope admits a need.
+"""Scopes: the text in which a user states the permissions of a credential, and whether a scope admits a need.
 
     SCOPE  := ACTION [":" TARGET]
     TARGET := [TYPE "/"] NAMESPACE ["/" NAME] ["@" REF]      TYPE: models datasets spaces kernels buckets
@@ -28,8 +28,8 @@ NAMESPACED = frozenset(
     }
 )
 SEGMENT = re.compile(r"[A-Za-z0-9._*-]+")
-# Without the characters that git refuses in a ref name (git-check-ref-format(1)), and without a colon and a blank, which
-# would not print back.
+# Without the characters that git refuses in a ref name (git-check-ref-format(1)), and without a colon and a blank,
+# which would not print back.
 REF = re.compile(r"(?:(?!\.\.)[!-9;=@-Z\]_`a-}])+")
 # What git resolves to a commit by its id: at least four hexadecimal digits, and the output of `git describe`
 # (gitrevisions(7)).

@@ -7,7 +7,7 @@ import asyncio
 
 
 class ActiveConnections:
-    """Open connections by the id of the grant whose request they carry."""
+    """Open connections, by the id of the grant that their request was made with."""
 
     def __init__(self) -> None:
         self._connections: dict[str, set[asyncio.Transport]] = {}

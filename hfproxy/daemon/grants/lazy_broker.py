@@ -1,17 +1,17 @@
 """The broker's methods for callers that do not know whether a grant is loaded.
 
-The broker answers from memory alone. Each method here first reads from the store what an earlier daemon left there and
-the answer depends on (a grant after its ancestors, the descendants of what is about to end), hands it to the broker,
-and then asks. A loaded grant costs one look-up more, and the store is not touched.
+The broker answers from memory alone. Each method here first reads from the store the unloaded grants that the answer
+depends on (the ancestors and the grant itself; the descendants of a grant that is about to end), hands them to the
+broker, and then asks it. For a loaded grant the store is not touched.
 
 A read is one row by its primary key, and is made on the event loop: it takes less time than handing it to a thread, and
 nothing can end or renew a grant between its load and the question it was loaded for.
 
 Two answers to a read that fails:
 
-* Who asks for a grant gets the StoreError. The grant stays unloaded, and the next one who asks may succeed.
-* What ends waits for no read. A due grant or a descendant that cannot be read cannot be used either; it ends when it
-  can be read, and once its parent has ended it is never loaded again (`Broker.load`).
+* A caller that asks for the grant gets the StoreError. The grant stays unloaded; the next caller may succeed.
+* The end of one grant does not wait for the record of another. A due grant or a descendant that cannot be read cannot
+  be used either. It ends once it can be read; after the end of its parent it is never loaded (`Broker.load`).
 """
 
 from collections.abc import Callable, Iterable
@@ -54,7 +54,7 @@ class LazyBroker:
         return self._broker.find(grant_id)
 
     def grants(self) -> tuple[Grant, ...]:
-        """Load and return all living grants, oldest first; those minted in the same second in any order.
+        """Load and return all living grants, oldest first; those of one second in any order.
 
         Raises:
             StoreError: a record cannot be read.
@@ -102,7 +102,7 @@ class LazyBroker:
         return self._broker.revoke(grant_id)
 
     def expire(self, at: int) -> tuple[Grant, ...]:
-        """End the grants whose time is over at this second; returns those that ended (`Broker.expire`)."""
+        """End the grants that have expired by this second; returns those that ended (`Broker.expire`)."""
         self._load_if_readable(self._broker.unloaded_due(at))
         return self._broker.expire(at)
 

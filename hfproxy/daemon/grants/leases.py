@@ -3,14 +3,14 @@
 The process is watched by a pidfd, a handle on this one process, whatever process gets its number later (pidfd_open(2)).
 It becomes readable when the process exits, by whatever signal, and so wakes the event loop.
 
-The tree is found by looking at /proc, at least once a second (`GrantRegistry.sweep`): a process that was once seen to
-descend from the root stays in the tree, also when its parent exits and it is handed to another. `exec --bind tree`
+The tree is read from /proc, at least once a second (`GrantRegistry.sweep`): a process that was once found among the
+descendants of the root stays in the tree, also when its parent exits and it gets another one. `exec --bind tree`
 makes itself the parent of its orphans (PR_SET_CHILD_SUBREAPER, prctl(2)), so that they are seen while the command runs.
 
 A grant may end before its process. The process is then a *survivor*, and is watched until it exits. Without that a
 program would only have to revoke its own grant, or to wait for its end, to ask for another as if it ran outside of any.
 
-What is kept: one lease for each bound grant, one for each survivor. Left to others: what follows from an exit (the
+Kept in memory: one lease for each bound grant, one for each survivor. Left to others: what follows from an exit (the
 callbacks), and survivors on disk (`store`).
 """
 
@@ -47,12 +47,12 @@ class ProcessTree:
     def owns_socket(self, inode: int) -> bool:
         """Whether a process of the tree has this socket open. Blocks; runs in a thread.
 
-        A process whose descriptors cannot be read does not count as an owner.
+        A process with unreadable descriptors does not count as an owner.
 
         Raises:
             OSError: /proc cannot be read.
         """
-        for _ in range(2):  # a process whose parent exited during the first look is found by the second
+        for _ in range(2):  # the second finds a process that lost its parent during the first
             self.refresh()
             if any(_owns_socket(process, inode) for process in self.seen):
                 return True
@@ -154,7 +154,7 @@ class Leases:
         return None if lease is None else lease.tree
 
     def grants_of(self, process: Process) -> tuple[str, ...]:
-        """Return the ids of the grants tied to this process, or to one it was seen to descend from."""
+        """Return the ids of the grants that are tied to this process or to an ancestor of it that was seen."""
         return tuple(
             grant_id
             for grant_id, lease in self._leases.items()

@@ -9,11 +9,11 @@ The life of a grant:
 3. **Renew.** The expiry moves, `max_ttl_s` after minting at the latest. A grant that renews itself is renewed while its
    process lives.
 4. **End**, for good, in one of two ways. *Revoke* ends it before its time: by command, by lockdown, or because its
-   process exited. *Expire* ends it because its time is over. Its descendants end with it. Either way, in this order:
+   process exited. *Expire* ends it at its time. Its descendants end with it. Either way, in this order:
    the broker removes the grant, its lease is *detached*, its connections are *aborted*, the store and the journal have
    it on disk, and only then the caller is told.
-5. **Restart.** Grants live on while no daemon runs. The next one ends those whose time is over or whose process has
-   exited, attaches the others to their processes again, and loads each when it is first asked for (`lazy_broker`).
+5. **Restart.** Grants live on while no daemon runs. The next one ends those that have expired or lost their process,
+   attaches the others to their processes again, and loads each when it is first asked for (`lazy_broker`).
 
 A *survivor* is a process that outlives the grant it was bound to. It is remembered until it exits, so that ending its
 grant does not make a process look as if it ran outside of any.
@@ -146,7 +146,7 @@ class GrantRegistry:
         return True
 
     async def close(self) -> None:
-        """Finish what is being ended, and write the counters. Grants live on; the next daemon restores them."""
+        """Finish the ends under way, and write the counters. Grants live on; the next daemon restores them."""
         self._leases.close()
         await asyncio.gather(*self._background)
         with suppress(StoreError):
@@ -214,7 +214,7 @@ class GrantRegistry:
     async def verify(self, presented: str) -> Grant | Deny:
         """Return the grant that a credential stands for, or why there is none.
 
-        Before a credential is called expired, all that is due is seen to: its grant may be one that renews itself.
+        Before a credential is called expired, due renewals are made: its grant may be one that renews itself.
 
         Raises:
             StoreError: the grant cannot be read, or an end cannot be recorded.
@@ -304,7 +304,7 @@ class GrantRegistry:
         return None
 
     async def matching_trees(self, grant: Grant, inode: int) -> MatchingTrees:
-        """Return the ids of the tree-bound grants, among this one and its ancestors, whose tree owns the socket.
+        """Return which tree-bound grants, of this one and its ancestors, have the socket's owner in their tree, by id.
 
         `inode` is the number of the socket at the far end of the connection (`runtime.peer_uid`).
         """
@@ -312,7 +312,7 @@ class GrantRegistry:
         return frozenset([grant_id for grant_id in trees if await self._tree_owns_socket(grant_id, inode)])
 
     async def ambient_grant(self, inode: int) -> Grant | None:
-        """Return the innermost ambient grant whose process tree owns the socket; None: there is none."""
+        """Return the innermost ambient grant with the socket's owner in its process tree; None: there is none."""
         ambient = [grant for grant in self._bound_grants() if grant.terms.ambient]
         matching = [grant for grant in ambient if await self._tree_owns_socket(grant.id, inode)]
         living = filter(self.broker.is_alive, matching)  # one may have ended while /proc was read
@@ -350,7 +350,7 @@ class GrantRegistry:
                 self.connections.abort(grant.id)
 
     async def sweep(self) -> None:
-        """Every second, until cancelled: renew and expire grants, see who is in the trees, write the counters."""
+        """Every second, until cancelled: renew and expire grants, refresh the trees, write the counters."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
@@ -364,7 +364,7 @@ class GrantRegistry:
             self.last_sweep_at = time.monotonic()
 
     async def expire_due(self) -> None:
-        """End the grants whose time is over, and record that, so that no clock brings them back.
+        """End the grants that have expired, and record that, so that no clock brings them back.
 
         Grants that renew themselves are renewed first: a machine that slept for longer than such a grant's time did not
         end it while its process lives.
@@ -459,7 +459,7 @@ def _bound_process(grant: Grant) -> list[Process]:
 
 
 def _moved_back(grant: Grant, seconds: int) -> Grant:
-    """The grant with the same remaining life on a clock that was set back."""
+    """The grant with its remaining life kept on a clock that was set back."""
     minted_at, expires_at = max(0, grant.minted_at - seconds), max(0, grant.expires_at - seconds)
     caveats = (Expires(expires_at), *grant.caveats[1:])
     return replace(grant, minted_at=minted_at, expires_at=expires_at, caveats=caveats)

@@ -1,10 +1,10 @@
 """The grants on disk, so that they survive the daemon: an upgrade, a crash, a power failure.
 
-What is kept: every living grant as JSON (`grant_codec`), its summary in a table of its own, the digests of the last
+Kept on disk: every living grant as JSON (`grant_codec`), its summary in a table of its own, the digests of the last
 `MAX_ENDED` ended credentials, the survivors (processes that outlive the grant they were bound to), the last moment
 that was written down, and the boot id that processes belong to. There is no secret in it.
 
-What it is worth: SQLite in write-ahead mode, synced at every commit (https://sqlite.org/pragma.html#pragma_synchronous,
+Durability: SQLite in write-ahead mode, synced at every commit (https://sqlite.org/pragma.html#pragma_synchronous,
 FULL). What `await` has returned from is on disk, as far as the disk tells the truth. A file that is damaged, or that a
 newer version wrote, is refused, and the message says what to do; no request is ever allowed because something could not
 be read.
@@ -64,7 +64,7 @@ CREATE TABLE briefs
 INSERT INTO briefs SELECT rowid, id, {SUMMARY} FROM grants;
 """,  # noqa: S608  (a constant)
 )
-# Counts the rows that this program did not write (JSON functions of SQLite raise an error for what is no JSON). The
+# Counts the rows that this program did not write (JSON functions of SQLite raise an error for malformed JSON). The
 # rest of a grant's JSON is checked when it is read.
 CONTRADICTIONS: Final = f"""
 SELECT count(*) FROM grants LEFT JOIN briefs ON number = grants.rowid WHERE
@@ -98,7 +98,7 @@ class _EndedRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredState:
-    """What is read at the start.
+    """The part of the store that is read at the start.
 
     Attributes:
         summaries: The living grants, oldest first.
@@ -239,7 +239,7 @@ class GrantStore:
     def _write(
         self, rows: Collection[_Row], at: int, ended: Iterable[_EndedRow] = (), survivors: Iterable[Process] = ()
     ) -> None:
-        """In the store's thread: one transaction with all that is to be written, earlier ends included."""
+        """In the store's thread: one transaction, with the ends that could not be written before."""
         self._ended += ended
         self._survivors += survivors
         with self._transaction():

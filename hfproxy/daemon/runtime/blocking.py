@@ -1,6 +1,6 @@
 """Blocking calls in daemon threads.
 
-`asyncio.to_thread` runs a call in the loop's default executor, whose threads the interpreter joins at exit: one keyring
+`asyncio.to_thread` runs a call in the loop's default executor. The interpreter joins its threads at exit: one keyring
 that does not answer would keep the process alive. A daemon thread is abandoned at exit (threading, "Thread Objects").
 """
 
@@ -15,7 +15,7 @@ P = ParamSpec("P")
 
 
 async def run_in_daemon_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a call in a daemon thread of its own; returns what it returns, and raises what it raises.
+    """Run a call in a daemon thread of its own; returns its result, or raises its exception.
 
     A caller that is cancelled stops waiting. The call goes on, and its result is dropped.
     """

@@ -18,7 +18,7 @@ class _Clock:
         self._ahead = float("-inf")
 
     def now(self) -> int:
-        """Return whole seconds since the epoch; never less than what it returned before."""
+        """Return whole seconds since the epoch; never less than before."""
         # The wall clock first: a pause between the two readings then makes it seem behind. The other way round it would
         # seem ahead, and stay so.
         wall = time.time()

@@ -1,7 +1,7 @@
 """Desktop notifications, for events that concern the user while no command of theirs is running.
 
 A notification goes over D-Bus to `org.freedesktop.Notifications` (Desktop Notifications Specification 1.2), if there is
-a session bus with such a service on it. It is a convenience: responses and `hf-proxy status` say the same.
+a session bus with such a service on it. It is a convenience: responses and `hf-proxy status` carry the message, too.
 """
 
 import asyncio

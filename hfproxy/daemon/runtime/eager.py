@@ -50,7 +50,7 @@ class DirectFuture(Generic[Result]):
         self._settle()
 
     def set_continuation(self, continuation: Callable[[], None] | None) -> None:
-        """Set what is called, once, when the result is set; None: the waiter is gone."""
+        """Set the function to call, once, when the result is set; None: the waiter is gone."""
         self._continuation = continuation
 
     def __await__(self) -> Generator[Any, None, Result]:
@@ -68,7 +68,7 @@ class DirectFuture(Generic[Result]):
 
     def _settle(self) -> None:
         self.done = True
-        # Invariant 4: the continuation refers to the coroutine, whose frame refers to this future.
+        # Invariant 4: the continuation refers to the coroutine, and the coroutine's frame to this future.
         continuation, self._continuation = self._continuation, None
         if continuation is not None:
             continuation()
@@ -87,7 +87,7 @@ class EagerCoroutine:
         self.done = False
 
     def resume(self) -> None:
-        """Run the coroutine until it waits for something, or ends. What it raises, this raises."""
+        """Run the coroutine until it waits for something, or ends. Raises its exceptions."""
         self._advance(self._coroutine.send, None)
 
     def cancel(self) -> None:
@@ -139,8 +139,7 @@ async def _finish_as_task(work: Coroutine[Any, None, None], awaited: Any) -> Non
 
 @types.coroutine
 def _trampoline(work: Coroutine[Any, None, None], awaited: Any) -> Generator[Any, None, None]:
-    """Run the rest of a coroutine that waits for `awaited`: yield what it waits for to the Task, and pass what the Task
-    sends or throws on to it."""
+    """Run the rest of a coroutine that waits for `awaited`: a relay between it and the Task, in both directions."""
     while True:
         try:
             yield awaited

@@ -39,7 +39,7 @@ def restart_isolated(arguments: list[str]) -> None:
 
 
 def harden() -> None:
-    """Restrict the process: no core dump, no ptrace or /proc/PID/mem by the same user, no file that others may read.
+    """Restrict the process: no core dump, no ptrace or /proc/PID/mem by its own user, no file that others may read.
 
     Also raise the limit on open files to the hard limit (getrlimit(2)). At the usual 1024 any user of this machine
     could open connections until no other client can connect, not even to revoke.
@@ -61,7 +61,7 @@ def harden() -> None:
 
 
 def check_aiohttp(version: str | None = None, parser: type | None = None) -> None:
-    """Refuse an aiohttp whose HTTP parser is known to read a request otherwise than a server behind it.
+    """Refuse an aiohttp with an HTTP parser that is known to read a request otherwise than a server behind it.
 
     Args:
         version: None: the installed one.

@@ -1,7 +1,7 @@
 """Logging: JSON lines on stderr, with short fixed event names, fields, and no secrets.
 
-No code logs a token. Should one get into a message all the same (an exception of a library that quotes a header), the
-last processor before the output replaces what has the shape of a token or credential.
+No code logs a token. Should one get into a message nevertheless (an exception of a library that quotes a header), the
+last processor before the output replaces everything that has the shape of a token or credential.
 """
 
 import logging
@@ -38,7 +38,7 @@ def set_up(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
         logger_factory=structlog.PrintLoggerFactory(cast("TextIO", _Stderr())),
     )
-    # aiohttp and asyncio log through the standard module; their records pass through the same processors.
+    # aiohttp and asyncio log through the standard module; their records pass through these processors, too.
     logging.basicConfig(level=logging.WARNING, handlers=[_StdlibHandler()], force=True)
 
 

@@ -51,7 +51,7 @@ def find(pid: int) -> ProcessInfo | None:
 def ancestors(pid: int) -> tuple[Process, ...]:
     """Return a process, its parent, and so on up.
 
-    The line is read until it is the same twice: when a parent exits, its children get another parent, and its pid may
+    The line is read until two readings agree: when a parent exits, its children get another parent, and its pid may
     be reused.
 
     Raises:

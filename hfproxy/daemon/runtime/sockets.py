@@ -85,7 +85,7 @@ def control_socket(inherited: socket.socket | None, path: Path, group: int | Non
     Args:
         inherited: The socket that the service manager passed; None: none.
         path: Where to create it otherwise; a socket that is left there from before is replaced.
-        group: The group whose members may connect (mode 0660); None: the daemon's own user only (0600).
+        group: The group that may connect, too (mode 0660); None: the daemon's own user only (0600).
 
     Raises:
         StartError: another daemon answers at `path`, or the socket cannot be created.

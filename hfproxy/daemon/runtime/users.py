@@ -1,4 +1,4 @@
-"""Users: whom the daemon serves, and whose grants and journal lines each of them may see.
+"""Users: whom the daemon serves, and which users' grants and journal lines each of them may see.
 
 A daemon in user mode serves its own user. One that runs under a dedicated user serves the members of the group that may
 enter its runtime directory. File modes keep other users from the control socket; the loopback port has no mode, so
@@ -39,9 +39,9 @@ class AllowedUsers:
 
 
 def visible_uid(uid: int) -> int | None:
-    """Return the uid whose grants and journal lines a user may see and end: their own; None: those of all users.
+    """Return the owner of the grants and journal lines that a user may see and end: the user; None: every user.
 
-    All users' are visible to the daemon's own user and to root, who could read them from the disk as well.
+    Every user's are visible to the daemon's own user and to root, who could read them from the disk as well.
     """
     return None if uid in {ROOT, os.getuid()} else uid
 
