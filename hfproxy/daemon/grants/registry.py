@@ -72,7 +72,7 @@ class GrantRegistry:
         self._last_save_at = 0
         self._background: set[asyncio.Task[None]] = set()
         self.last_sweep_at = time.monotonic()
-        """When `sweep` last finished a round, by the monotonic clock; the watchdog takes a hanging daemon by that."""
+        """When `sweep` last finished a round, by the monotonic clock; for the watchdog (`runtime.systemd.feed`)."""
 
     # --- before and after this daemon ---------------------------------------------------------------------------------
 

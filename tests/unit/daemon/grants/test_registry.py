@@ -21,6 +21,7 @@ from hfproxy.daemon.journal.writer import JournalWriter
 from hfproxy.daemon.journal.reader import JournalQuery, query
 from hfproxy.daemon.proxy.recorder import RequestRecorder
 from hfproxy.daemon.grants.store import GrantStore
+from hfproxy.daemon.runtime.clock import now
 from hfproxy.errors import HFProxyError, JournalError, RefusedError
 
 SCOPES = (parse("read:me/*"),)
@@ -171,6 +172,45 @@ async def restored(grants: GrantRegistry, tmp_path: Path) -> GrantRegistry:
     await again.restore(store.load())
     store.close()
     return again
+
+
+@pytest.mark.parametrize("ask", ["verify", "find", "renew", "subtree", "mint", "of_user", "revoke", "expire"])
+async def test_a_grant_of_an_earlier_daemon_answers_every_question_first(
+    grants: GrantRegistry, tmp_path: Path, ask: str
+) -> None:
+    """Whichever it is, the grant is loaded for it: none passes an unloaded grant off as one that does not exist."""
+    parent, _ = await grants.mint(order(ttl=2 if ask == "expire" else 60))
+    child, bearer = await grants.mint(order(parent=parent.id))
+    store = GrantStore(tmp_path)
+    again = GrantRegistry(grants.journal, store, 43_200)  # type: ignore[attr-defined]
+    await again.restore(store.load())
+    assert again.loaded_of_user(None) == []
+    match ask:
+        case "verify":
+            assert await again.verify(bearer) == child
+        case "find":
+            assert again.find(child.id) == again.grant(child.id) == child
+        case "renew":
+            assert (await again.renew(parent.id, 600)).expires_at > parent.expires_at
+        case "subtree":
+            assert again.subtree(parent.id) == (parent, child)
+        case "mint":
+            grandchild, _ = await again.mint(order(parent=child.id))
+            assert again.broker.lineage(grandchild)[1:] == (child, parent)
+        case "of_user":
+            assert {grant.id for grant in again.of_user(None)} == {parent.id, child.id}
+        case "revoke":
+            assert await again.revoke([parent.id]) == [child.id, parent.id]
+        case "expire":
+            while now() < parent.expires_at:
+                await asyncio.sleep(0.1)
+            assert again.broker.count() == 2
+            await again.expire_due()
+            assert again.broker.count() == 0
+            dead = await again.verify(bearer)
+            assert isinstance(dead, Deny)
+            assert dead.refusal is Refusal.EXPIRED
+    store.close()
 
 
 async def test_what_is_revoked_while_it_is_being_renewed_stays_revoked(grants: GrantRegistry, tmp_path: Path) -> None:
