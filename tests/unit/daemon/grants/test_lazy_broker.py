@@ -220,6 +220,13 @@ def test_an_unread_child_of_a_read_grant_ends_with_it() -> None:
     assert lazy.core.count() == 0
 
 
+def test_what_was_minted_from_a_grant_is_below_it_although_nobody_asked_for_it() -> None:
+    persisted, ids, _ = filled(order(), order(parent="0"), order(parent="1"), order())
+    lazy = persisted.restored()
+    assert [grant.id for grant in lazy.subtree(ids[0])] == ids[:3]
+    assert persisted.reads == ids[:3]
+
+
 def test_what_is_over_is_seen_although_nobody_asked_for_it() -> None:
     persisted, ids, bearers = filled(order(10), order(20), order(10, uid=2))
     lazy = persisted.restored()
