@@ -217,9 +217,10 @@ class Broker:
         """
         digest = credential.digest(bearer)
         grant = self._by_digest.get(digest)
-        if grant is None and (grant_id := id_of(digest)) in self._unloaded:
-            return NeedGrant(grant_id)
         if grant is None or not hmac.compare_digest(grant.digest, digest):
+            grant_id = id_of(digest)
+            if grant_id in self._unloaded:
+                return NeedGrant(grant_id)
             return _ended_refusal(self._ended.get(digest, Refusal.UNKNOWN_CREDENTIAL))
         if at >= grant.expires_at:
             return _ended_refusal(Refusal.EXPIRED)

@@ -33,7 +33,7 @@ import structlog
 
 from hfproxy.core.audit.chain import EventKind
 from hfproxy.core.policy import credential
-from hfproxy.core.policy.broker import Broker
+from hfproxy.core.policy.broker import Broker, NeedGrant
 from hfproxy.core.policy.caveats import MINUTE, Expires
 from hfproxy.core.policy.decision import Deny, Refusal
 from hfproxy.core.policy.grant import Bind, Grant, GrantTerms, MatchingTrees
@@ -220,6 +220,9 @@ class GrantRegistry:
             StoreError: the grant cannot be read, or an end cannot be recorded.
             JournalError: an end cannot be recorded.
         """
+        verdict: Grant | Deny | NeedGrant = self.broker.verify(presented, now())
+        if isinstance(verdict, Grant):  # nearly every request: nothing to load, nothing due
+            return verdict
         verdict = self._grants.verify(presented, now())
         if isinstance(verdict, Deny) and verdict.refusal is Refusal.EXPIRED:
             await self.expire_due()
