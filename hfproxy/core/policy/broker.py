@@ -13,9 +13,9 @@ Rules:
 * An allowed request counts as a use of the grant and of all its ancestors.
 * An ended grant never lives again, and its credential is refused in other words than one never seen.
 * An unloaded grant cannot be used, renewed or ended. `verify` answers `NeedGrant`, every other method that is given its
-  id raises LookupError, and so no caller mistakes it for a grant that does not exist. The caller first reads what
-  `unloaded_lineage`, `unloaded_descendants` or `unloaded_due` name, in that order, and hands each over with `load`.
-  Apart from that, a loaded grant cannot be told from one that was minted here.
+  id raises LookupError, and so no caller mistakes it for a grant that does not exist. The caller reads the grants that
+  `unloaded_lineage` names and hands them over, in that order, with `load`; before an end it does so for each grant that
+  `unloaded_descendants` or `unloaded_due` names. A loaded grant cannot be told from one that was minted here.
 
 Left to others: the clock, random bytes, processes, the store and its failures, the journal and the network.
 """
@@ -91,21 +91,24 @@ class Broker:
         return self._unloaded.lineage(grant_id)
 
     def unloaded_descendants(self, grant_id: str) -> tuple[str, ...]:
-        """Return the ids to load before a loaded grant ends, since they end with it: parents before their children."""
-        tree = [grant_id]
-        for parent in tree:  # grows while it is walked
-            tree += self._children.get(parent, ())
-            tree += self._unloaded.children(parent)
-        return tuple(one for one in tree if one in self._unloaded)
+        """Return the ids of the unloaded grants that end with a loaded one, parents before their children."""
+        return self._unloaded_below([grant_id])
 
     def unloaded_due(self, at: int) -> tuple[str, ...]:
-        """Return the ids to load before `expire(at)`: the grants that have expired by then, and their descendants."""
+        """Return the ids of the unloaded grants that end with `expire(at)`: due ones, and descendants of due ones."""
         if not self._unloaded:
             return ()
-        due = (*self._unloaded.due(at), *self._loaded_due(at))
-        return tuple(
-            dict.fromkeys(one for top in due for one in (*self.unloaded_lineage(top), *self.unloaded_descendants(top)))
-        )
+        return self._unloaded_below([*self._unloaded.due(at), *self._loaded_due(at)])
+
+    def _unloaded_below(self, tops: Iterable[str]) -> tuple[str, ...]:
+        """The unloaded ones among these grants and their descendants. Visits every grant once, however they nest."""
+        seen = dict.fromkeys(tops)
+        pending = list(seen)
+        for parent in pending:  # grows while it is walked
+            children = [*self._children.get(parent, ()), *self._unloaded.children(parent)]
+            pending += [child for child in children if child not in seen]
+            seen.update(dict.fromkeys(children))
+        return tuple(grant_id for grant_id in pending if grant_id in self._unloaded)
 
     # --- minting and renewing -----------------------------------------------------------------------------------------
 

@@ -1,6 +1,7 @@
 """Grants of an earlier daemon, loaded when they are first asked for, beside a broker that loads all at once: no caller
 can tell the two apart."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -317,4 +318,9 @@ def test_two_thousand_below_each_other_are_read_and_end() -> None:
     persisted.reads.clear()
     assert len(persisted.restored().revoke(ids[0])) == 2001
     persisted.reads.clear()
-    assert len(persisted.restored().expire(100)) == 2001
+    lazy = persisted.restored()
+    visits = Counter[str]()
+    children = lazy.core._unloaded.children
+    lazy.core._unloaded.children = lambda grant_id: (visits.update([grant_id]), children(grant_id))[1]
+    assert len(lazy.expire(100)) == 2001
+    assert max(visits.values()) == 1, "or a program that nests many could have the daemon hang when they end"
