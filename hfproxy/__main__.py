@@ -1,4 +1,4 @@
-"""The program: `hf-proxy`, also `python -m hfproxy`."""
+"""The entry point of `hf-proxy`, also run as `python -m hfproxy`."""
 
 import os
 import sys
@@ -7,8 +7,8 @@ from hfproxy.cli import run
 
 
 def main() -> int:
-    """Run the command that was typed; returns the exit code (EXIT STATUS in man/hf-proxy.1)."""
-    # Python has no streams where the descriptors are closed (`>&-`), and there is nobody to talk to then.
+    """Run the command in `sys.argv` and return its exit code (design §7)."""
+    # Python sets a stream to None if its descriptor is closed (`>&-`); output is discarded then.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     return run(sys.argv[1:])

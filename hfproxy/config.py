@@ -1,7 +1,6 @@
-"""`config.toml`, and a project's file: what the user may decide, read strictly. An unknown key is an error that names
-it.
+"""The settings of `config.toml` and of project files, parsed strictly: an unknown key is an error that names the key.
 
-A missing file means the defaults, which man/hf-proxy.toml.5 lists. Nothing secret is ever in here.
+A missing `config.toml` means the defaults of design §7. Neither file ever holds a secret.
 """
 
 import ipaddress
@@ -32,10 +31,10 @@ BYTES = {"": 1, "k": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
 def duration(text: str) -> int:
-    """Seconds of a duration as people type it: `90s 15m 1h 2d`.
+    """Return a duration such as `90s`, `15m`, `1h` or `2d` in seconds.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is not a duration.
     """
     match = DURATION.fullmatch(text)
     if match is None:
@@ -44,10 +43,10 @@ def duration(text: str) -> int:
 
 
 def size(text: str) -> int:
-    """Bytes of a size as people type it: `500k 20M 3G`, each step 1,024.
+    """Return a size such as `500k`, `20M` or `3G` in bytes; each unit is 1,024 times the one before.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the text is not a size.
     """
     match = SIZE.fullmatch(text)
     if match is None:
@@ -56,23 +55,28 @@ def size(text: str) -> int:
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A table of the file: unknown keys are refused."""
+    """A TOML table that rejects unknown keys."""
 
 
 class ListenSettings(_Strict, frozen=True):
-    """Where the data plane listens. Port 0: any free one, remembered. `bridge`: where containers find it, if at all."""
+    """The addresses of the data plane.
+
+    Attributes:
+        address: `HOST:PORT`; port 0 means any free port, chosen once and remembered.
+        bridge: `HOST:PORT` of the listener for containers; None: no such listener.
+    """
 
     address: str = "127.0.0.1:4880"
     bridge: str | None = None
 
     @property
     def host_port(self) -> tuple[str, int]:
-        """The two parts of the address; `check` made sure that there are two."""
+        """`address` as (host, port); `check` has validated its form."""
         return _split(self.address)
 
     @property
     def bridge_host_port(self) -> tuple[str, int] | None:
-        """The same of the bridge's; None: there is none."""
+        """`bridge` as (host, port), or None if no bridge is configured."""
         return None if self.bridge is None else _split(self.bridge)
 
 
@@ -82,21 +86,21 @@ def _split(address: str) -> tuple[str, int]:
 
 
 class UpstreamSettings(_Strict, frozen=True):
-    """The Hub, and a certificate authority that is trusted besides the system's."""
+    """The origin of the Hub, and a file of certificate authorities trusted in addition to the system's."""
 
     hub: str = HUB
     ca_file: str | None = None
 
 
 class VaultSettings(_Strict, frozen=True):
-    """Where tokens live, and the file with the passphrase of a sealed vault."""
+    """The kind of vault, and the file that holds the passphrase of a sealed one."""
 
     backend: Literal["keyring", "sealed-file", "memory"] = "keyring"
     key_file: str | None = None
 
 
 class GrantSettings(_Strict, frozen=True):
-    """Lifetimes as people type them, and scopes that no grant may exceed (none: no ceiling)."""
+    """Lifetimes as typed durations, and the scopes no grant may exceed (empty: no ceiling)."""
 
     default_ttl: str = "1h"
     max_ttl: str = "12h"
@@ -115,11 +119,11 @@ class ProfileSettings(_Strict, frozen=True):
 
 
 class ProjectSettings(ProfileSettings, frozen=True):
-    """A project's own file: what its scripts need. Nothing in it is secret, or of one person only."""
+    """A project file: the scopes that the project's scripts need. It holds neither secrets nor personal settings."""
 
 
 class Config(_Strict, frozen=True):
-    """The whole file."""
+    """The whole of `config.toml`."""
 
     listen: ListenSettings = ListenSettings()
     upstream: UpstreamSettings = UpstreamSettings()
@@ -130,11 +134,11 @@ class Config(_Strict, frozen=True):
 
     @property
     def rules(self) -> dict[str, str]:
-        """`[accounts]` with its namespaces in lower case: ids compare so."""
+        """`[accounts]` with lower-case namespaces, since repository ids are compared case-insensitively."""
         return {namespace.lower(): account for namespace, account in self.accounts.items()}
 
     def profile(self, name: str) -> tuple[str, ...]:
-        """The scopes of a profile; `default` is `read` unless the file says otherwise.
+        """Return the scopes of a profile; `default` is `read` unless the file defines it.
 
         Raises:
             UsageError: there is no such profile.
@@ -149,10 +153,10 @@ class Config(_Strict, frozen=True):
 
 
 def load(directory: Path) -> Config:
-    """Read `config.toml` of the config directory; the defaults where there is none.
+    """Load `config.toml` from the config directory; a missing file gives the defaults.
 
     Raises:
-        ConfigError: it cannot be read, or is not valid; names the file and the key.
+        ConfigError: the file cannot be read or is not valid; the message names the file and the key.
     """
     file = directory / FILE
     try:
@@ -165,29 +169,33 @@ def load(directory: Path) -> Config:
 
 
 def project(text: str, file: str) -> ProjectSettings:
-    """Read a project's file, which is at `file`; raises as `load`."""
-    return _decode(text, file, ProjectSettings, lambda found: _check_scopes("scopes", found.scopes))
+    """Parse the text of a project file; `file` is its path, for messages.
+
+    Raises:
+        ConfigError: the file is not valid; the message names the file and the key.
+    """
+    return _decode(text, file, ProjectSettings, lambda settings: _check_scopes("scopes", settings.scopes))
 
 
-def _decode(text: str, file: str, kind: type[Table], checked: Callable[[Table], None]) -> Table:
+def _decode(text: str, file: str, kind: type[Table], validate: Callable[[Table], None]) -> Table:
     try:
-        found = msgspec.convert(tomllib.loads(text), kind)
+        settings = msgspec.convert(tomllib.loads(text), kind)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{file} is not valid TOML: {error}; see: man hf-proxy.toml") from None
     except msgspec.ValidationError as error:
         raise ConfigError(f"{file}: {_describe(str(error))}") from None
     try:
-        checked(found)
+        validate(settings)
     except (UsageError, ValueError) as error:
         raise ConfigError(f"{file}: {error}") from None
-    return found
+    return settings
 
 
 def check(config: Config) -> None:
-    """What a type cannot say: addresses, durations, scopes.
+    """Validate addresses, durations and scopes, which the types of the tables leave open.
 
     Raises:
-        ValueError, UsageError: names the key and what it may be.
+        ValueError: a value is not valid; the message names the key and the form it must have.
     """
     _check_address(config.listen.address)
     if config.listen.bridge is not None:
@@ -209,7 +217,7 @@ def _check_address(address: str) -> None:
 
 
 def _check_bridge(address: str) -> None:
-    """A private IPv4 address (RFC 1918); whether a bridge of this machine has it, the daemon looks itself."""
+    """Require a private IPv4 address (RFC 1918); that a bridge of this machine has it is checked by the daemon."""
     host, _, port = address.rpartition(":")
     try:
         private = any(ipaddress.IPv4Address(host) in network for network in PRIVATE)
@@ -221,7 +229,7 @@ def _check_bridge(address: str) -> None:
 
 
 def _check_hub(upstream: UpstreamSettings) -> None:
-    """http only to a loopback address, and neither path nor user in it."""
+    """Require an origin without path or user; http is allowed for a loopback address only."""
     parts = urlsplit(upstream.hub)
     plain = f"{parts.scheme}://{parts.netloc}" == upstream.hub and parts.hostname and "@" not in parts.netloc
     if not plain or parts.scheme not in {"https", "http"}:
@@ -251,7 +259,7 @@ def _check_scopes(key: str, scopes: tuple[str, ...]) -> None:
 
 
 def _read(key: str, reader: Callable[[str], Read], text: str) -> Read:
-    """What a text of the file means; a mistake is named with its key."""
+    """Parse one value; an error message names its key."""
     try:
         return reader(text)
     except UsageError as error:
@@ -259,10 +267,10 @@ def _read(key: str, reader: Callable[[str], Read], text: str) -> Read:
 
 
 def _describe(error: str) -> str:
-    """msgspec says `... unknown field `x` - at `$.listen``; say it as the file is written."""
-    what, _, where = error.partition(" - at ")
-    place = where.strip("`").removeprefix("$").lstrip(".")
-    unknown = re.search(r"unknown field `(.*)`", what)
+    """Turn a message of msgspec (`... unknown field `x` - at `$.listen``) into one in the terms of the file."""
+    problem, _, path = error.partition(" - at ")
+    key = path.strip("`").removeprefix("$").lstrip(".")
+    unknown = re.search(r"unknown field `(.*)`", problem)
     if unknown:
-        return f"unknown key '{'.'.join(filter(None, (place, unknown[1])))}'; remove it"
-    return f"'{place or 'the file'}': {what[:1].lower()}{what[1:]}"
+        return f"unknown key '{'.'.join(filter(None, (key, unknown[1])))}'; remove it"
+    return f"'{key or 'the file'}': {problem[:1].lower()}{problem[1:]}"

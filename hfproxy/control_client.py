@@ -1,17 +1,17 @@
-"""The command line's end of the control socket: one connection a request, in the words of `wire`.
+"""The client of the control socket: one connection per request, messages as in `hfproxy.wire`.
 
-The first byte may be a token, so before it is sent (docs/threat-model.md#control-socket):
+A request may contain a token, so before the first byte is sent the client checks that (design §5):
 
 1. the runtime directory is a real directory, not a symbolic link to one;
-2. it belongs to us and nobody else may enter it (0700); or it is the dedicated user's (0750), in a directory where
-   only root can have put it;
+2. it belongs to the current user with mode 0700; or it is the dedicated user's with mode 0750, in a directory that
+   only root can write to;
 3. the socket is a socket;
-4. and the process that listens on it belongs to the directory's owner; to root, where the service manager listens for
-   the dedicated user. The kernel is asked for this after the connect, so nothing that is swapped between the checks and
-   the connect gets past it.
+4. the listening process belongs to the directory's owner, or to root where the service manager listens for the
+   dedicated user. The kernel is asked for this uid after the connect, so replacing the socket between the checks and
+   the connect gains nothing.
 
-Nothing that was sent or received is ever part of an exception. Every `exec` comes through here: of the
-standard library only what is cheap to import.
+No exception carries anything that was sent or received. Every `exec` imports this module, so it imports only cheap
+parts of the standard library.
 """
 
 import os
@@ -31,25 +31,32 @@ ANSWER_TIMEOUT_S = 30.0
 
 
 def request(message: Message, *, wait: bool = False) -> Message:
-    """Send a request and return its answer.
+    """Send a request and return its reply.
 
     Args:
-        message: as `wire` lists them.
-        patient: wait for the answer without limit, since the daemon may wait for a person at a prompt.
+        message: one of the requests listed in `hfproxy.wire`.
+        wait: wait for the reply without limit, since the daemon may be waiting for the user at a prompt;
+            otherwise for ANSWER_TIMEOUT_S.
 
     Raises:
-        DaemonError: there is no daemon, or none to be trusted, or it does not answer as it should.
-        UsageError: the daemon says that what was typed cannot mean anything.
-        RefusedError: the daemon says no.
-        ConfigError: the runtime directory is not to be had.
+        DaemonError: no daemon is running, it is not to be trusted, or its reply is malformed or late.
+        UsageError: the daemon rejected an argument as malformed.
+        RefusedError: the daemon refused the request.
+        ConfigError: there is no runtime directory.
     """
     return next(_exchange(message, wait=wait))
 
 
 def stream(message: Message, *, follow: bool = False) -> Iterator[Message]:
-    """Send a request that is answered by many objects, and give them as they come; raises as `ask`.
+    """Send a request that is answered by a sequence of objects, and yield each as it arrives.
 
-    With `follow` it ends only with the daemon (then a DaemonError) or with the caller.
+    With `follow` the sequence ends only when the daemon exits (DaemonError) or the caller stops reading.
+
+    Raises:
+        DaemonError: no daemon is running, it is not to be trusted, or its reply is malformed or late.
+        UsageError: the daemon rejected an argument as malformed.
+        RefusedError: the daemon refused the request.
+        ConfigError: there is no runtime directory.
     """
     for answer in _exchange(message, wait=follow):
         if not answer:
@@ -58,10 +65,10 @@ def stream(message: Message, *, follow: bool = False) -> Iterator[Message]:
 
 
 def text(answer: Message, key: str) -> str:
-    """A member that is text.
+    """Return a member of a reply that must be a string.
 
     Raises:
-        DaemonError: it is missing or something else.
+        DaemonError: the member is missing or not a string.
     """
     value = answer.get(key)
     if not isinstance(value, str):
@@ -70,7 +77,11 @@ def text(answer: Message, key: str) -> str:
 
 
 def texts(answer: Message, key: str) -> list[str]:
-    """A member that is a list of texts; raises as `text`."""
+    """Return a member of a reply that must be a list of strings.
+
+    Raises:
+        DaemonError: the member is missing or not a list of strings.
+    """
     value = answer.get(key)
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise _unexpected()
@@ -78,7 +89,11 @@ def texts(answer: Message, key: str) -> list[str]:
 
 
 def rows(answer: Message, key: str) -> list[Message]:
-    """A member that is a list of objects; raises as `text`."""
+    """Return a member of a reply that must be a list of objects.
+
+    Raises:
+        DaemonError: the member is missing or not a list of objects.
+    """
     value = answer.get(key)
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise _unexpected()
@@ -86,13 +101,13 @@ def rows(answer: Message, key: str) -> list[Message]:
 
 
 def _exchange(message: Message, *, wait: bool) -> Iterator[Message]:
-    """Send, then give each line of the answer."""
+    """Send the request, then yield each line of the reply."""
     try:
         request = encode(message)
     except UnicodeEncodeError:
-        raise UsageError("what was typed is not all text (UTF-8); type it again, in letters") from None
+        raise UsageError("an argument is not valid UTF-8 text; type it again") from None
     if len(request) > MAX_LINE:
-        raise UsageError("this is more than the daemon takes at once (an environment full of tokens?); try: env -i")
+        raise UsageError("the request is too large for the daemon (an environment full of tokens?); try: env -i")
     with _connect() as connection, connection.makefile("rb") as answers:
         connection.settimeout(None if wait else ANSWER_TIMEOUT_S)
         try:
@@ -106,15 +121,15 @@ def _exchange(message: Message, *, wait: bool) -> Iterator[Message]:
 
 
 def _send(connection: socket.socket, request: bytes) -> None:
-    """A daemon that refuses early may have hung up already; its answer is there to be read all the same."""
-    try:  # noqa: SIM105  (contextlib is half a millisecond on the way of every exec)
+    """Send the request. A daemon that refused early may have closed its end; its reply can still be read."""
+    try:  # noqa: SIM105  (importing contextlib costs every exec half a millisecond)
         connection.sendall(request)
     except ConnectionError:
         pass
 
 
 def _parse_reply(line: bytes) -> Message:
-    """One line of an answer as a message, or as the failure that it tells of."""
+    """Decode one line of a reply; raise the failure it reports."""
     if not line.endswith(b"\n"):
         raise _unexpected() if len(line) > MAX_LINE else _hung_up()
     try:
@@ -128,7 +143,7 @@ def _parse_reply(line: bytes) -> Message:
 
 
 def _connect() -> socket.socket:
-    """A connection that is safe to speak on."""
+    """Connect to the daemon and verify it (steps 1 to 4)."""
     directory = paths.daemon_dir()
     path = os.path.join(directory, paths.SOCKET)
     try:
@@ -149,33 +164,33 @@ def _connect() -> socket.socket:
 
 
 def _trusted_uids(directory: str) -> tuple[int, ...]:
-    """Steps 1 and 2; returns the uids of which the process that listens has to have one."""
-    found = os.lstat(directory)
-    mode = found.st_mode & 0o777
-    if not stat.S_ISDIR(found.st_mode):
+    """Check steps 1 and 2, and return the uids that the listening process may have."""
+    status = os.lstat(directory)
+    mode = status.st_mode & 0o777
+    if not stat.S_ISDIR(status.st_mode):
         raise DaemonError(f"{directory} is not a real directory; remove it, then start the daemon: hf-proxy daemon")
     if (
         directory == paths.DEDICATED_DIR
         and mode == paths.GROUP_DIR_MODE
         and _only_root_writes(os.path.dirname(directory))
     ):
-        return found.st_uid, ROOT
-    if found.st_uid != os.geteuid():
-        raise DaemonError(f"{directory} belongs to uid {found.st_uid}, not to you; set HFPROXY_RUNTIME_DIR to yours")
+        return status.st_uid, ROOT
+    if status.st_uid != os.geteuid():
+        raise DaemonError(f"{directory} belongs to uid {status.st_uid}, not to you; set HFPROXY_RUNTIME_DIR to yours")
     if mode != PRIVATE:
         raise DaemonError(f"{directory} is not yours alone (mode {mode:04o}); close it with: chmod 700 {directory}")
-    return (found.st_uid,)
+    return (status.st_uid,)
 
 
 def _only_root_writes(directory: str) -> bool:
-    found = os.lstat(directory)
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == ROOT and not found.st_mode & 0o022
+    status = os.lstat(directory)
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == ROOT and not status.st_mode & 0o022
 
 
 def _not_running(path: str) -> DaemonError:
     dedicated = os.path.dirname(path) == paths.DEDICATED_DIR
-    ours = "hf-proxy daemon, or have systemd do it: hf-proxy service install"
-    start = "sudo systemctl start hf-proxy" if dedicated else ours
+    own = "hf-proxy daemon, or have systemd do it: hf-proxy service install"
+    start = "sudo systemctl start hf-proxy" if dedicated else own
     return DaemonError(f"no daemon is running at {path}; start it with: {start}")
 
 
@@ -183,13 +198,13 @@ def _no_permission(path: str) -> DaemonError:
     if os.path.dirname(path) != paths.DEDICATED_DIR:
         return DaemonError(f"{path} cannot be used (Permission denied); see: hf-proxy daemon --help")
     return DaemonError(
-        f"{path} is for the members of its group, and this process is none; run a daemon of your own: hf-proxy daemon,"
-        " or join and log in anew: sudo usermod -aG hf-proxy $USER"
+        f"{path} is open to the members of its group only; run a daemon of your own: hf-proxy daemon,"
+        " or join the group and log in again: sudo usermod -aG hf-proxy $USER"
     )
 
 
 def _connect_socket(path: str) -> socket.socket:
-    """Connect. Blocking: with a timeout a full backlog (many `exec` at once) would be an error at once."""
+    """Connect in blocking mode: with a timeout set, a full backlog (many `exec` at once) fails immediately."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.connect(path)
@@ -200,10 +215,10 @@ def _connect_socket(path: str) -> socket.socket:
 
 
 def _peer_uid(connection: socket.socket) -> int:
-    """The uid of the process that listens, as the kernel knows it; -1 where it does not say.
+    """Return the uid of the listening process as the kernel reports it, or -1 if the kernel reports none.
 
     Linux: `struct ucred` is pid, uid, gid (unix(7)). macOS: `LOCAL_PEERCRED` (1) at level `SOL_LOCAL` (0)
-    gives `struct xucred`: version (0), uid, number of groups, 16 groups (sys/ucred.h); not run by us.
+    gives `struct xucred`: version (0), uid, number of groups, 16 groups (sys/ucred.h); untested.
     """
     if sys.platform == "darwin":
         credentials = connection.getsockopt(0, 1, 76)
@@ -212,13 +227,13 @@ def _peer_uid(connection: socket.socket) -> int:
     else:
         uid = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[4:8]
         known = True
-    # Nothing at all would read as uid 0.
+    # An empty answer would otherwise be read as uid 0.
     return int.from_bytes(uid, sys.byteorder) if uid and known else -1
 
 
 def _hung_up() -> DaemonError:
-    return DaemonError("the daemon hung up in the middle of its answer; look at its log, then try: hf-proxy status")
+    return DaemonError("the daemon closed the connection mid-answer; look at its log, then try: hf-proxy status")
 
 
 def _unexpected() -> DaemonError:
-    return DaemonError("the daemon's answer makes no sense (another version?); start it again: hf-proxy daemon")
+    return DaemonError("the daemon's answer makes no sense (another version?); restart it: hf-proxy daemon")

@@ -1,45 +1,44 @@
-"""What this program can fail at. A refusal is not in here: a refusal is a value (`core.access`).
+"""The exceptions of this program. A refusal is not an exception but a value (`hfproxy.core.policy.decision`).
 
-Every message is one line: what happened, and the command that helps. No message carries a token,
-a credential, a header or a query. Each class ends in `Error`. Anything else that is raised is a
-bug of ours.
+Every message is one line: the failure, and the command that helps. No message carries a token, a credential, a header
+or a query. Any other exception that reaches the user is a bug.
 """
 
 
 class HFProxyError(Exception):
-    """The root. `str()` of it is fit for a person's terminal."""
+    """The base class; `str()` of an instance is a message for the user's terminal."""
 
 
 class UsageError(HFProxyError):
-    """What was typed cannot mean anything: a malformed scope, duration or option (exit 2)."""
+    """A scope, duration, option or other argument is malformed (exit code 2)."""
 
 
 class ConfigError(HFProxyError):
-    """The config file cannot be read, or holds something unknown; names the key."""
+    """The config file cannot be read or is not valid; the message names the key."""
 
 
 class RefusedError(HFProxyError):
-    """The daemon understood and said no (exit 1; 125 for exec)."""
+    """The daemon refused a well-formed request (exit code 1; 125 for exec)."""
 
 
 class AccountError(RefusedError):
-    """There is no such account, or it was logged in for another upstream."""
+    """The account does not exist, or was logged in for another upstream."""
 
 
 class DaemonError(HFProxyError):
-    """No daemon, or not one to be trusted with the next byte."""
+    """No daemon is running, it is not to be trusted with a request, or it does not answer properly."""
 
 
 class StartError(HFProxyError):
-    """The daemon cannot start: port taken, second daemon, unfit runtime."""
+    """The daemon cannot start: the port is taken, another daemon runs, or the runtime does not qualify."""
 
 
 class ServiceError(HFProxyError):
-    """The daemon cannot be made a service, or is not one any more."""
+    """The service cannot be installed, or the installed one has stopped."""
 
 
 class UpstreamError(HFProxyError):
-    """The Hub could not be reached, or its TLS certificate is not good."""
+    """The Hub cannot be reached, its TLS certificate is not valid, or its response cannot be forwarded."""
 
 
 class JournalError(HFProxyError):
@@ -47,19 +46,19 @@ class JournalError(HFProxyError):
 
 
 class StoreError(HFProxyError):
-    """What is known of the grants cannot be read or written."""
+    """The grant store cannot be read or written."""
 
 
 class VaultError(HFProxyError):
-    """The vault failed: unreadable, damaged, or its answer makes no sense."""
+    """The vault failed: it is unreadable or damaged, or its backend misbehaves."""
 
 
 class VaultAbsentError(VaultError):
-    """There is no such vault on this machine: no Secret Service, no sealed file yet."""
+    """The machine has no vault of this kind: no Secret Service, or no sealed file yet."""
 
 
 class VaultLockedError(VaultError):
-    """The vault is there but closed, and opening it needs the user."""
+    """The vault is locked, and only the user can unlock it."""
 
 
 VAULT_LOCKED = "the vault is locked; run: hf-proxy unlock"

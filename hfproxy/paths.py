@@ -1,12 +1,12 @@
-"""Where this program's files are: one function a directory, plain strings, nothing is created here.
+"""The directories of this program, as strings; this module creates nothing.
 
-`HFPROXY_CONFIG_DIR`, `HFPROXY_STATE_DIR` and `HFPROXY_RUNTIME_DIR` win; an empty variable counts as unset, as
-the XDG base directory specification has it. Unset, they are what platformdirs says, but for the runtime
-directory: `$XDG_RUNTIME_DIR/hf-proxy` on Linux, or where that would be if a daemon is there, or else a private
-directory under the state directory, never a guessable one in /tmp. A relative path would mean another place for every
-caller: refused.
+`HFPROXY_CONFIG_DIR`, `HFPROXY_STATE_DIR` and `HFPROXY_RUNTIME_DIR` take precedence; an empty variable counts as unset,
+as in the XDG base directory specification. The defaults are those of platformdirs, except for the runtime directory:
+`$XDG_RUNTIME_DIR/hf-proxy` on Linux, or its usual path if a daemon is there, or else a private directory under the
+state directory, never a guessable one in /tmp. A relative path is rejected, since it would depend on the caller's
+working directory.
 
-Every `exec` comes through here, so platformdirs (18 ms) is loaded only where nothing else says the place.
+Every `exec` imports this module, so platformdirs (18 ms) is imported only when a default needs it.
 """
 
 import os
@@ -15,7 +15,7 @@ import sys
 from hfproxy.errors import ConfigError
 
 APP = "hf-proxy"
-# Where a daemon is that serves several users and runs as a user of its own; /run is root's.
+# The directories of a daemon that serves several users and runs as a dedicated user; only root can write to /run.
 DEDICATED_DIR = "/run/hf-proxy"
 DEDICATED_STATE_DIR = "/var/lib/hf-proxy"
 GROUP_DIR_MODE = 0o750
@@ -23,33 +23,41 @@ SOCKET = "control.sock"
 
 
 def config_dir() -> str:
-    """Where `config.toml` is.
+    """Return the directory of `config.toml`.
 
     Raises:
-        ConfigError: the variable that names it is not an absolute path.
+        ConfigError: HFPROXY_CONFIG_DIR is not an absolute path, or there is no home directory.
     """
     return _from_environment("HFPROXY_CONFIG_DIR") or _default("user_config_dir")
 
 
 def state_dir() -> str:
-    """Where the journal and the store are; raises as `config_dir`."""
+    """Return the directory of the journal and the grant store.
+
+    Raises:
+        ConfigError: HFPROXY_STATE_DIR is not an absolute path, or there is no home directory.
+    """
     return _from_environment("HFPROXY_STATE_DIR") or _default("user_state_dir")
 
 
 def runtime_dir() -> str:
-    """Where the control socket is; raises as `config_dir`."""
-    named = _from_environment("HFPROXY_RUNTIME_DIR")
-    if named:
-        return named
-    session = _session() if sys.platform == "linux" else ""
+    """Return the directory of this user's control socket.
+
+    Raises:
+        ConfigError: a variable is not an absolute path, or there is no home directory.
+    """
+    override = _from_environment("HFPROXY_RUNTIME_DIR")
+    if override:
+        return override
+    session = _session_dir() if sys.platform == "linux" else ""
     return os.path.join(session, APP) if session else os.path.join(state_dir(), "run")
 
 
-def _session() -> str:
-    """The runtime directory of our session; nothing where there is none.
+def _session_dir() -> str:
+    """Return the runtime directory of the login session, or an empty string if there is none.
 
-    `sudo -u` and cron leave the variable out. Then it is where systemd makes it (pam_systemd(8)), which only root can,
-    if the daemon is there.
+    `sudo -u` and cron do not set XDG_RUNTIME_DIR. Then the directory that systemd makes (pam_systemd(8)), which only
+    root can create, is used if a daemon's socket is in it.
     """
     session = _from_environment("XDG_RUNTIME_DIR")
     usual = f"/run/user/{os.geteuid()}"
@@ -57,8 +65,14 @@ def _session() -> str:
 
 
 def daemon_dir() -> str:
-    """The runtime directory of the daemon that commands are for: the user's own one, else the machine's, if there is
-    one and no variable says otherwise; raises as `config_dir`."""
+    """Return the runtime directory of the daemon that commands talk to.
+
+    That is the user's own daemon if its socket exists or HFPROXY_RUNTIME_DIR is set, else the machine's, if there is
+    one.
+
+    Raises:
+        ConfigError: a variable is not an absolute path, or there is no home directory.
+    """
     own = runtime_dir()
     if os.environ.get("HFPROXY_RUNTIME_DIR") or os.path.lexists(os.path.join(own, SOCKET)):
         return own
@@ -66,12 +80,20 @@ def daemon_dir() -> str:
 
 
 def control_socket() -> str:
-    """The socket the daemon listens on for commands; raises as `config_dir`."""
+    """Return the path of the daemon's control socket.
+
+    Raises:
+        ConfigError: a variable is not an absolute path, or there is no home directory.
+    """
     return os.path.join(daemon_dir(), SOCKET)
 
 
 def journal_dir() -> str:
-    """Where the journal's files are; raises as `config_dir`."""
+    """Return the directory of the journal files.
+
+    Raises:
+        ConfigError: HFPROXY_STATE_DIR is not an absolute path, or there is no home directory.
+    """
     return os.path.join(state_dir(), "journal")
 
 
@@ -87,7 +109,7 @@ def _default(kind: str) -> str:
 
     try:
         path: str = getattr(platformdirs, kind)(APP, appauthor=False)
-    except RuntimeError:  # a user that the system does not know, as in a container, has no home either
+    except RuntimeError:  # a uid without a passwd entry, as in a container, has no home directory
         raise ConfigError(
             "there is no home directory here; set HOME, or HFPROXY_CONFIG_DIR, HFPROXY_STATE_DIR, HFPROXY_RUNTIME_DIR"
         ) from None

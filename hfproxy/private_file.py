@@ -1,7 +1,7 @@
-"""Reading files that hold something secret: a plain file of ours that nobody else can open, or nothing.
+"""Reads files that hold a secret: only regular files that belong to the current user and are closed to all others.
 
-The name is never followed through a link at its end, and what is looked at is what was opened, so nothing can be
-swapped in between.
+The last component of the path must not be a symbolic link, and the checks are made on the open descriptor, so the file
+cannot be swapped in between.
 """
 
 import os
@@ -10,18 +10,19 @@ import stat
 from hfproxy.errors import VaultError
 from hfproxy.secret import Secret
 
-# More than any passphrase; a mistaken /dev/zero ends here.
+# More than any passphrase; also bounds the read of a mistakenly named large file.
 PASSPHRASE_BYTES = 4096
 
 
 def read(path: str, limit: int, *, of_root: bool = False) -> bytes:
-    """What the file holds, but for what comes after `limit` + 1 bytes.
+    """Return the content of the file, at most `limit` + 1 bytes of it.
 
-    With `of_root` it may also be root's, and readable to its group: systemd hands a credential to a service's user
-    so, and an access control list for that user shows as the group's bits (acl(5)).
+    With `of_root` the file may also belong to root and be readable to its group: systemd hands a credential to a
+    service's user this way, and an access control list for that user shows as the group's bits (acl(5)).
 
     Raises:
-        VaultError: it cannot be opened, is a link or no plain file, somebody else's, or open to others.
+        VaultError: the file cannot be opened, is a link or not a regular file, belongs to another user, or is open to
+            others.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -38,15 +39,19 @@ def read(path: str, limit: int, *, of_root: bool = False) -> bytes:
 
 
 def passphrase(path: str, *, of_root: bool = False) -> Secret:
-    """The passphrase that a file holds, as text; raises as `read`, or because there is none in it."""
+    """Return the passphrase in a file.
+
+    Raises:
+        VaultError: the file is not private or cannot be read, or holds no passphrase.
+    """
     return parse_passphrase(read(path, PASSPHRASE_BYTES, of_root=of_root), path)
 
 
 def parse_passphrase(content: bytes, source: str) -> Secret:
-    """What was read as a passphrase, without one newline at its end.
+    """Return `content` as a passphrase, without one trailing newline; `source` is for messages.
 
     Raises:
-        VaultError: it is empty, too long, or no text. It is not repeated.
+        VaultError: the content is empty, too long or not UTF-8. The message does not contain it.
     """
     try:
         text = content.decode("utf-8").removesuffix("\n").removesuffix("\r")
@@ -60,9 +65,9 @@ def parse_passphrase(content: bytes, source: str) -> Secret:
     return Secret(text)
 
 
-def _check(path: str, found: os.stat_result, *, of_root: bool) -> None:
-    owners, closed = ({os.geteuid(), 0}, 0o037) if of_root else ({os.geteuid()}, 0o077)
-    if not stat.S_ISREG(found.st_mode) or found.st_uid not in owners:
+def _check(path: str, status: os.stat_result, *, of_root: bool) -> None:
+    owners, forbidden_mode = ({os.geteuid(), 0}, 0o037) if of_root else ({os.geteuid()}, 0o077)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid not in owners:
         raise VaultError(f"{path} is not a file of yours; move it away: mv {path} {path}.bad")
-    if found.st_mode & closed:
+    if status.st_mode & forbidden_mode:
         raise VaultError(f"{path} is open to other users; run: chmod 600 {path}")

@@ -1,8 +1,8 @@
-"""The one type that may hold a token, a passphrase or a key.
+"""The only type that may hold a token, a passphrase or a key.
 
-A plain string leaks by being itself: it prints, formats, pickles and shows up in tracebacks. A
-`Secret` does none of these; whoever needs the text calls `reveal()`, and that word is easy to
-look for. It does not protect the memory of the process: `daemon.hardening` does what can be done.
+A plain string leaks easily: it prints, formats, pickles and shows up in tracebacks. A `Secret` does none of these; code
+that needs the text calls `reveal()`, and these calls are easy to find. The type does not protect the memory of the
+process: `hfproxy.daemon.runtime.hardening` does what is possible there.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """Give the text away. Every call is a place a reviewer should look at."""
+        """Return the text. Every call is a place that a reviewer should look at."""
         return self._text
 
     def sha256(self) -> str:
@@ -52,7 +52,7 @@ class Secret:
             self._text.encode("utf-8", "surrogatepass"), other._text.encode("utf-8", "surrogatepass")
         )
 
-    # A set or a dict of secrets would keep them alive where nobody looks.
+    # Unhashable: a set or dict of secrets would keep them alive unnoticed.
     __hash__ = None  # type: ignore[assignment]
 
     def _refuse(self, *_: object) -> NoReturn:

@@ -1,1 +1,1 @@
-"""Detection of tokens in text and in files. Pure: it reads no file."""
+"""Detection of tokens in text and in the content of files. Pure: no file is read here."""

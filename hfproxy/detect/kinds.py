@@ -1,4 +1,4 @@
-"""Kinds of files that hold tokens, told by their paths."""
+"""The kinds of files that hold tokens, recognized by their paths."""
 
 import re
 from enum import StrEnum
@@ -6,7 +6,7 @@ from typing import Final
 
 
 class LocationKind(StrEnum):
-    """A kind of place, as `--json` names it."""
+    """A kind of place where tokens are found; the values are those of `--json`."""
 
     TOKEN_FILE = "token-file"  # noqa: S105
     STORED_TOKENS = "stored-tokens"
@@ -28,7 +28,7 @@ class LocationKind(StrEnum):
     ENVIRONMENT = "environment"
 
 
-# By the end of the path. The first that fits counts.
+# Patterns for the end of the path; the first match decides.
 LOCATIONS: Final = (
     (LocationKind.TOKEN_FILE, (r"\.?huggingface(_staging)?/token",)),
     (LocationKind.STORED_TOKENS, ("stored_tokens",)),
@@ -82,23 +82,23 @@ LOCATIONS: Final = (
 
 PATTERNS: Final = tuple((kind, re.compile(f"/(?:{'|'.join(ends)})\\Z", re.IGNORECASE)) for kind, ends in LOCATIONS)
 
-# Where base64 and percent-encoding are looked into: settings, not source code.
+# Suffixes of files in which base64 and percent-encoded text is searched: settings, not source code.
 SETTINGS: Final = tuple(".json .jsonc .yaml .yml .toml .ini .cfg .conf .env .ipynb .xml .properties .sh .txt".split())
 
-# What such a file may weigh.
+# The largest size of such a file.
 SETTINGS_BYTES: Final = 1024 * 1024
 
-# The members of `stored_tokens`: INI by huggingface_hub, JSON by the Rust client.
+# The members of `stored_tokens`: INI if written by huggingface_hub, JSON if written by the Rust client.
 MEMBERS: Final = re.compile(
     rb"""(?m)(?:^[ \t]*|["'])(hf_token|refresh_token|access_token|token)["']?[ \t]*[:=][ \t]*["']?([^\s"',}]+)"""
 )
 
 
 def kind_of(path: str) -> LocationKind:
-    """What kind of place a file is, by its absolute path."""
+    """Return the kind of a file, given its absolute path."""
     return next((kind for kind, pattern in PATTERNS if pattern.search(path)), LocationKind.FILE)
 
 
 def is_settings(name: str) -> bool:
-    """Whether a file of that name is one where tokens stand encoded: by its suffix, or as a dotfile, or without any."""
+    """Return whether a file may hold encoded tokens: it has a suffix of SETTINGS, is a dotfile, or has no suffix."""
     return name.startswith(".") or "." not in name or name.endswith(SETTINGS)

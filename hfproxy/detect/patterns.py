@@ -1,9 +1,8 @@
-"""What in a run of bytes is a token, and what only looks like one. Pure.
+"""Finds tokens in bytes, and tells them from texts that only look like tokens. Pure.
 
-A token is `hf_` or `api_org_` and 34 letters, maybe digits; `hf_oauth_` and `hf_jwt_` are longer
-(docs/hub-protocol.md#token-shapes). It is made by chance, and that tells it from an identifier, a digest in
-hexadecimal, or a placeholder in documentation: chance uses both cases, many different letters, and spells no words. No
-rule here misses more than one real token in 25,000.
+A token is `hf_` or `api_org_` and 34 letters or digits; `hf_oauth_` and `hf_jwt_` tokens are longer (hub-wire §7).
+Tokens are random, unlike identifiers, hexadecimal digests, or placeholders in documentation: random text uses both
+cases and many different letters, and spells no words. No rule here misses more than one real token in 25,000.
 """
 
 import base64
@@ -20,7 +19,7 @@ from hfproxy.secret import Secret
 
 
 class TokenKind(StrEnum):
-    """What kind of token it is."""
+    """The kind of a token."""
 
     USER = "user"
     ORG = "org"
@@ -30,7 +29,7 @@ class TokenKind(StrEnum):
 
 
 class Encoding(StrEnum):
-    """How it is written."""
+    """The encoding in which a token is written."""
 
     PLAIN = "plain"
     BASE64 = "base64"
@@ -39,7 +38,7 @@ class Encoding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A token, and the bytes that hold it; in base64 they hold what is around it as well."""
+    """A token and the range of bytes that holds it; in base64 the range is the whole encoded run."""
 
     start: int
     end: int
@@ -48,14 +47,14 @@ class Match:
     form: Encoding = Encoding.PLAIN
 
 
-# No token is longer than this, and nothing that is looked at before one.
+# The upper limit for the length of a token together with the bytes inspected before it.
 LONGEST: Final = 8192
-# One literal prefix a pattern: for that `re` searches at the speed of memory (2.4 GB/s), for two it does not (0.16).
+# Each pattern has one literal prefix: `re` searches for it at 2.4 GB/s; an alternation of two searches at 0.16 GB/s.
 PATTERNS: Final = (
     re.compile(rb"hf_(?:[A-Za-z0-9]{30,80}(?![A-Za-z0-9_])|(?:oauth|jwt)_[A-Za-z0-9._-]{20,8000})"),
     re.compile(rb"api_org_[A-Za-z0-9]{30,80}(?![A-Za-z0-9_])"),
 )
-# In a database a text begins where the one before ends, and nothing stands between.
+# For databases, where texts follow one another without a separator.
 PACKED: Final = (
     re.compile(rb"hf_(?:[A-Za-z0-9]{34}|(?:oauth|jwt)_[A-Za-z0-9._-]{20,8000})"),
     re.compile(rb"api_org_[A-Za-z0-9]{34}"),
@@ -66,7 +65,7 @@ SHAPES: Final = (
     (b"hf_", TokenKind.USER),
     (b"api_org_", TokenKind.ORG),
 )
-# What may stand before a token: no letter, digit or underscore, but such as end an escape: `%3D`, `\n`, a colour.
+# The text before a token ends in no letter, digit or underscore, unless it ends an escape: `%3D`, `\n`, a colour.
 BEFORE: Final = re.compile(
     rb"(?:\A|[^A-Za-z0-9_]|%[0-9A-Fa-f]{2}|\\[abefnrtv0]|\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}"
     rb"|(?:\x1b|\\x1b|\\u001b|\\e|\\033)\[[0-9;]{0,8}m)\Z"
@@ -78,14 +77,14 @@ WORDS: Final = re.compile(
 )
 CAMEL_CASE: Final = re.compile(rb"[a-z0-9]*(?:[A-Z][a-z]+[0-9]*)+")
 CAPITAL: Final = re.compile(rb"[A-Z]")
-# Chance makes 34 letters look like words of five once in 25,000 times; the others have more than 34.
+# 34 random letters look like words of five letters once in 25,000 times; the longer kinds have more letters.
 WORD_LETTERS: Final = 5
 SHORT_WORD_LETTERS: Final = 4
 LONG: Final = frozenset({b"hf_oauth_", b"hf_jwt_"})
 PARTS: Final = re.compile(rb"[._-]+")
 REPEATED: Final = re.compile(rb"(.)\1{4}")
 
-# Digits of base64 that `hf_` and `api_org_` make by themselves, wherever they begin.
+# The base64 digits that `hf_` and `api_org_` determine by themselves, at each alignment.
 BASE64_SIGNS: Final = tuple({*token_echo.patterns("hf_"), *token_echo.patterns("api_org_")} - {b"hf_", b"api_org_"})
 BASE64_RUN: Final = re.compile(rb"[A-Za-z0-9+/_-]{40,}={0,2}")
 PERCENT_SIGN: Final = b"%5"
@@ -95,7 +94,7 @@ PERCENT: Final = re.compile(
 
 
 def find_plain(data: bytes) -> Iterator[Match]:
-    """The tokens that stand there as they are, in no particular order."""
+    """Yield the tokens that are written in plain text, in no particular order."""
     for pattern in PATTERNS:
         for match in pattern.finditer(data):
             text = match[0].rstrip(b"._-")
@@ -105,7 +104,7 @@ def find_plain(data: bytes) -> Iterator[Match]:
 
 
 def find_unbounded(data: bytes) -> Iterator[Match]:
-    """The tokens in what is no text, where nothing tells where they begin and end."""
+    """Yield the tokens in binary data, where no character delimits them."""
     for pattern in PACKED:
         for match in pattern.finditer(data):
             if looks_random(match[0]):
@@ -113,22 +112,22 @@ def find_unbounded(data: bytes) -> Iterator[Match]:
 
 
 def find_encoded(data: bytes) -> Iterator[Match]:
-    """The tokens inside of base64 and of percent-encoded text: for small files where that is done."""
+    """Yield the tokens inside of base64 and percent-encoded text; slow, for small files."""
     if PERCENT_SIGN in data:
         for match in PERCENT.finditer(data):
-            yield from _inside(unquote_to_bytes(match[0]), match.start(), match.end(), Encoding.PERCENT)
+            yield from _find_decoded(unquote_to_bytes(match[0]), match.start(), match.end(), Encoding.PERCENT)
     if token_echo.occurs(BASE64_SIGNS, data):
         for match in BASE64_RUN.finditer(data):
-            yield from _inside(unbase64(match[0]), match.start(), match.end(), Encoding.BASE64)
+            yield from _find_decoded(unbase64(match[0]), match.start(), match.end(), Encoding.BASE64)
 
 
-def _inside(text: bytes, start: int, end: int, form: Encoding) -> Iterator[Match]:
+def _find_decoded(text: bytes, start: int, end: int, form: Encoding) -> Iterator[Match]:
     for hit in find_plain(text):
         yield Match(start, end, hit.token, hit.shape, form)
 
 
 def unbase64(run: bytes) -> bytes:
-    """What a run of base64 in either alphabet says; nothing where it is none."""
+    """Decode a run of base64 in either alphabet; text that is not base64 gives b""."""
     digits = run.rstrip(b"=").replace(b"-", b"+").replace(b"_", b"/")
     try:
         return base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
@@ -137,14 +136,14 @@ def unbase64(run: bytes) -> bytes:
 
 
 def shape_of(text: bytes) -> TokenKind:
-    """By its prefix."""
+    """Return the kind of a token, by its prefix."""
     return next((shape for prefix, shape in SHAPES if text.startswith(prefix)), TokenKind.USER)
 
 
 def looks_random(text: bytes) -> bool:
-    """Whether what follows the prefix was made by chance and not by a person."""
+    """Return whether the text after the prefix looks random rather than written by a person."""
     prefix = next(prefix for prefix, _ in SHAPES if text.startswith(prefix))
-    # A long one has parts, and so has a name: `hf_oauth_redirect_uri`.
+    # Long tokens have several parts, and so have names such as `hf_oauth_redirect_uri`: judge the longest part.
     body = max(PARTS.split(text[len(prefix) :]), key=len)
     return (
         len(set(body)) >= FEWEST_LETTERS
@@ -156,22 +155,22 @@ def looks_random(text: bytes) -> bool:
 
 
 def _is_camel_case(body: bytes, letters: int) -> bool:
-    """Words with a capital each, of so many letters on average."""
+    """Return whether the text is capitalized words of at least so many letters on average."""
     return CAMEL_CASE.fullmatch(body) is not None and letters * len(CAPITAL.findall(body)) <= len(body)
 
 
 def fingerprint(token: Secret) -> str:
-    """Eight digits that are the same wherever the same token lies, and say nothing about it."""
+    """Return eight hexadecimal digits that identify the token without revealing it."""
     return digest(token)[:8]
 
 
 def digest(token: Secret) -> str:
-    """SHA-256, in hexadecimal: what two who know a token compare."""
-    return token.sha256()
+    """Return the token's SHA-256 in hexadecimal, to compare tokens without exchanging them."""
+    return hashlib.sha256(token.reveal().encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def redacted(text: str) -> str:
-    """A path or a name without the tokens in it."""
+    """Return a path or name with each token in it replaced by its fingerprint."""
     data = text.encode("utf-8", "surrogateescape")
     for hit in sorted(find_plain(data), key=lambda hit: hit.start, reverse=True):
         data = data[: hit.start] + f"<{fingerprint(hit.token)}>".encode() + data[hit.end :]

@@ -1,1 +1,1 @@
-"""Tokens that lie about in the clear: finding them, and taking them out of files. No network, no vault, no daemon."""
+"""Finds plaintext tokens on the machine, and removes them from files. Uses neither network nor vault nor daemon."""

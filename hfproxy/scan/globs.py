@@ -1,7 +1,8 @@
-"""`--exclude GLOB`, in the language of .gitignore without its `!`.
+"""The patterns of `--exclude GLOB`: the syntax of .gitignore without `!`.
 
-A pattern without a slash fits names at any depth (`*.lock`); one with a slash, a path from where the scan begins
-(`tests/data`); a slash at its end, directories only. `*` and `?` stay within one name, `**` does not.
+A pattern without a slash matches names at any depth (`*.lock`); one with a slash matches a path relative to the start
+of the scan (`tests/data`); one with a slash at the end matches directories only. `*` and `?` match within one name,
+`**` matches across names.
 """
 
 import re
@@ -12,29 +13,29 @@ MEANING: Final = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 class Globs:
-    """Several patterns as one question."""
+    """A set of patterns, compiled into one expression."""
 
     __slots__ = ("_any", "_directories")
 
     def __init__(self, patterns: list[str]) -> None:
-        bare = [pattern for pattern in patterns if not pattern.endswith("/")]
-        self._any = _one_of(bare)
-        self._directories = _one_of([pattern.rstrip("/") for pattern in patterns])
+        unrestricted = [pattern for pattern in patterns if not pattern.endswith("/")]
+        self._any = _alternation(unrestricted)
+        self._directories = _alternation([pattern.rstrip("/") for pattern in patterns])
 
     def __bool__(self) -> bool:
         return self._directories is not None
 
     def matches(self, path: str, *, directory: bool) -> bool:
-        """Whether one of them fits a path, which is relative to where the scan began."""
+        """Return whether any pattern matches a path, given relative to the start of the scan."""
         pattern = self._directories if directory else self._any
         return pattern is not None and pattern.fullmatch(path) is not None
 
 
-def _one_of(patterns: list[str]) -> re.Pattern[str] | None:
-    return re.compile("|".join(map(_translated, patterns)), re.DOTALL) if patterns else None
+def _alternation(patterns: list[str]) -> re.Pattern[str] | None:
+    return re.compile("|".join(map(_to_regex, patterns)), re.DOTALL) if patterns else None
 
 
-def _translated(pattern: str) -> str:
+def _to_regex(pattern: str) -> str:
     anchored = "/" in pattern
     body = "".join(map(_piece, PIECES.findall(pattern.lstrip("/"))))
     return f"(?:{body})" if anchored else f"(?:.*/)?(?:{body})"

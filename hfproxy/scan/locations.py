@@ -1,5 +1,4 @@
-"""Where tokens are known to lie (docs/hub-protocol.md#token-files), where nobody has to look, and what kind of place a
-file is."""
+"""The places where tokens are known to be stored (hub-wire §7), and the directories that a scan skips."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -7,7 +6,7 @@ from typing import Final
 
 from hfproxy.detect.kinds import LocationKind
 
-# Directories that tools fill, and fill again: what is in there came from elsewhere, and there is much of it.
+# Directories that tools fill with downloaded or generated files, and refill when they are removed.
 SKIPPED: Final = frozenset(
     (
         *".cache __pycache__ .mypy_cache .ruff_cache .pytest_cache .hypothesis .tox .nox".split(),
@@ -15,12 +14,12 @@ SKIPPED: Final = frozenset(
         "Code Cache",
     )
 )
-# The caches of huggingface_hub, wherever they are: models--org--name.
+# Directories of huggingface_hub's cache, at any place: models--org--name.
 HUB_CACHES: Final = ("models--", "datasets--", "spaces--", "kernels--")
-# Below a directory with a HEAD, which git keeps.
+# Subdirectories of a git directory, which is recognized by its HEAD.
 GIT_STORES: Final = frozenset({"objects", "lfs", "annex"})
 
-# `.cache` is skipped, but for these.
+# Files that are read although `.cache` is skipped.
 IN_HOME: Final = tuple(
     f".cache/{home}/{name}" for home in ("huggingface", "huggingface_staging") for name in ("token", "stored_tokens")
 )
@@ -36,16 +35,16 @@ TREE_VARIABLES: Final = ("XDG_CONFIG_HOME", "DOCKER_CONFIG", "ZDOTDIR", "CLAUDE_
 
 
 def known_files(home: str, environ: Mapping[str, str]) -> dict[str, LocationKind | None]:
-    """The files to look into wherever they are; their kind, where their names do not say it."""
+    """Return the files to read wherever they are, each with its kind if the name does not tell it."""
     files: dict[str, LocationKind | None] = {os.path.join(home, name): None for name in IN_HOME}
-    hub = environ.get("HF_HOME")
-    if hub:
-        files[os.path.join(hub, "token")] = LocationKind.TOKEN_FILE
-        files[os.path.join(hub, "stored_tokens")] = LocationKind.STORED_TOKENS
+    hf_home = environ.get("HF_HOME")
+    if hf_home:
+        files[os.path.join(hf_home, "token")] = LocationKind.TOKEN_FILE
+        files[os.path.join(hf_home, "stored_tokens")] = LocationKind.STORED_TOKENS
     for variable in FILE_VARIABLES:
         if environ.get(variable):
             files[environ[variable]] = _KIND_BY_VARIABLE.get(variable)
-    if environ.get("HF_TOKEN_PATH"):  # huggingface_hub keeps the others beside it
+    if environ.get("HF_TOKEN_PATH"):  # huggingface_hub stores `stored_tokens` beside it
         files[os.path.join(os.path.dirname(environ["HF_TOKEN_PATH"]), "stored_tokens")] = LocationKind.STORED_TOKENS
     return files
 
@@ -59,7 +58,7 @@ _KIND_BY_VARIABLE: Final = {
 
 
 def roots_to_walk(home: str, environ: Mapping[str, str]) -> Iterator[str]:
-    """The directories to walk: the home, and what variables have put outside of it."""
+    """Yield the directories to walk: the home, and directories outside of it that environment variables name."""
     yield home
     for variable in TREE_VARIABLES:
         tree = environ.get(variable)

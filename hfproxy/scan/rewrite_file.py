@@ -1,11 +1,11 @@
-"""Takes tokens out of a file so that whatever happens, there is the old file or the new one.
+"""Removes tokens from a file atomically: after a crash there is either the old file or the new one.
 
-1. The file is read anew and searched anew: what the scan saw may be a minute old.
-2. Its new content is written beside it, with its mode, owner and extended attributes, and brought to disk.
-3. If the file is still the one that was read, the new one is renamed into its place. A hard-linked file is replaced
-   under all of its names, which have to be known.
+1. The file is read and searched again, since the scan's result may be a minute old.
+2. The new content is written to a temporary file beside it, with its mode, owner and extended attributes, and synced.
+3. If the file has not changed since it was read, the temporary file is renamed over it. A hard-linked file is replaced
+   under all of its names, which must all be known.
 
-A crash leaves at most the one beside it, under a name that follows from the file's; the next run begins by removing it.
+A crash leaves at most the temporary file, under a name derived from the file's; the next run removes it first.
 """
 
 import errno
@@ -23,21 +23,26 @@ from hfproxy.detect.kinds import LocationKind
 from hfproxy.scan import redact
 from hfproxy.secret import Secret
 
-# All of it is held in memory, twice.
-MOST_BYTES: Final = 256 * 1024 * 1024
+# The old and the new content are in memory at the same time.
+MAX_BYTES: Final = 256 * 1024 * 1024
 FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class ManualEditError(Exception):
-    """This file is not to be changed by a program; says why."""
+    """A file that must be edited by hand; the message is the reason."""
 
 
 def redact_file(names: Sequence[str], kind: LocationKind, is_stored: Callable[[Secret], bool]) -> None:
-    """Take the tokens that are `gone` out of a file; `names` are those of its names that are known, real paths all.
+    """Remove the tokens for which `is_stored` is true from a file.
+
+    Args:
+        names: the known names (hard links) of the file, as real paths.
+        kind: the kind of the file.
+        is_stored: whether a token is safe in the vault, so that it may be removed.
 
     Raises:
-        ByHandError: it cannot be done, and nothing was changed.
+        ManualEditError: the file cannot be changed, and was not.
     """
     try:
         before, data = _read(names[0])
@@ -46,7 +51,7 @@ def redact_file(names: Sequence[str], kind: LocationKind, is_stored: Callable[[S
             _check(before, len(names))
             _replace(names, before, new)
     except FileNotFoundError:
-        return  # and its tokens with it
+        return  # the file is gone, and its tokens with it
     except OSError as error:
         raise ManualEditError(error.strerror or "it cannot be changed") from None
 
@@ -56,9 +61,9 @@ def _read(path: str) -> tuple[os.stat_result, bytes]:
     with open(fd, "rb") as file:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise ManualEditError("it is not a file any more")
-        if status.st_size > MOST_BYTES:
-            raise ManualEditError("it is too large to be changed in one piece")
+            raise ManualEditError("it is no longer a regular file")
+        if status.st_size > MAX_BYTES:
+            raise ManualEditError("it is too large to be edited in memory")
         data = file.read()
     if find.is_binary(data):
         raise ManualEditError("it is binary")
@@ -75,35 +80,35 @@ def _check(status: os.stat_result, names: int) -> None:
 
 
 def _replace(names: Sequence[str], before: os.stat_result, new: bytes) -> None:
-    with _beside(names[0]) as fresh:
-        _write(fresh, names[0], before, new)
+    with _temporary_name(names[0]) as temporary:
+        _write(temporary, names[0], before, new)
         for name in names:
             if _identity(os.lstat(name)) != _identity(before):
-                raise ManualEditError("it was changed meanwhile; run it again")
+                raise ManualEditError("it was changed in the meantime; run the command again")
         for name in names[1:]:
-            with _beside(name) as other:
-                os.link(fresh, other)
+            with _temporary_name(name) as other:
+                os.link(temporary, other)
                 os.rename(other, name)
                 atomic_file.sync_directory(Path(name).parent)
-        os.rename(fresh, names[0])
+        os.rename(temporary, names[0])
         atomic_file.sync_directory(Path(names[0]).parent)
 
 
 def _identity(status: os.stat_result) -> tuple[int, ...]:
-    """What changes when a file does."""
+    """Return the fields of a file's status that change when the file does."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_mode
 
 
 @contextmanager
-def _beside(path: str) -> Iterator[str]:
-    """A name in the same directory, which nothing has, and nothing keeps if it goes wrong."""
+def _temporary_name(path: str) -> Iterator[str]:
+    """Yield an unused name in the same directory; on an error the file of that name is removed."""
     folder, name = os.path.split(path)
-    fresh = os.path.join(folder, f".hf-proxy-scan-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}")
-    _unlink(fresh)  # of a run that was killed
+    temporary = os.path.join(folder, f".hf-proxy-scan-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}")
+    _unlink(temporary)  # left by a run that was killed
     try:
-        yield fresh
+        yield temporary
     except BaseException:
-        _unlink(fresh)
+        _unlink(temporary)
         raise
 
 
@@ -117,8 +122,8 @@ def _write(path: str, original: str, before: os.stat_result, data: bytes) -> Non
     with open(fd, "wb") as file:
         file.write(data)
         file.flush()
-        made = os.fstat(fd)
-        if (made.st_uid, made.st_gid) != (before.st_uid, before.st_gid):
+        status = os.fstat(fd)
+        if (status.st_uid, status.st_gid) != (before.st_uid, before.st_gid):
             os.fchown(fd, before.st_uid, before.st_gid)
         _copy_attributes(original, fd)
         os.fchmod(fd, stat.S_IMODE(before.st_mode))
@@ -126,7 +131,7 @@ def _write(path: str, original: str, before: os.stat_result, data: bytes) -> Non
 
 
 def _copy_attributes(path: str, fd: int) -> None:
-    """Access lists, labels and what users have put there (xattr(7)); Linux only, as the file system has them."""
+    """Copy access lists, labels and user attributes (xattr(7)); on Linux only, and if the file system has them."""
     if not hasattr(os, "listxattr"):
         return
     try:

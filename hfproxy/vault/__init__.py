@@ -1,7 +1,7 @@
-"""Where tokens live. A vault holds one document, so that a change is whole or not at all.
+"""Storage of tokens. A vault holds one document, so that a change is atomic.
 
-What is in the document is for `daemon.accounts` to know; here it is a `Secret` and nothing else. Calls block, on
-disks and on people; the daemon makes them in threads, one at a time.
+The format of the document belongs to `hfproxy.daemon.accounts`; to a vault it is an opaque `Secret`. Calls block on
+disks and on prompts; the daemon makes them in threads, one at a time.
 """
 
 from pathlib import Path
@@ -11,15 +11,15 @@ from hfproxy.vault.memory import MemoryVault
 
 
 def open_vault(backend: str, state: Path) -> Vault:
-    """The vault of the config's `[vault] backend`: keyring, sealed-file or memory.
+    """Return the vault for `[vault] backend` of the config: keyring, sealed-file or memory.
 
     Raises:
-        VaultAbsentError: this system has none of that kind.
+        VaultAbsentError: this system has no vault of that kind.
     """
     match backend:
         case "keyring":
             from hfproxy.vault.keyring_item import KeyringItem  # noqa: PLC0415
-            from hfproxy.vault.keyring_vault import KeyringVault  # noqa: PLC0415  (only who uses it pays for it)
+            from hfproxy.vault.keyring_vault import KeyringVault  # noqa: PLC0415  (imported by users of it only)
 
             return KeyringVault(KeyringItem(), state / "keyring-sealed")
         case "sealed-file":

@@ -1,9 +1,9 @@
-"""The envelope that a document is sealed in, wherever it then lies: a file, an item of the keyring.
+"""The encrypted envelope around a document, stored in a file or in an item of the keyring.
 
-Layout: a header of fixed size in front (magic, Argon2id's costs, salt, nonce), then AES-256-GCM's ciphertext with its
-tag. The header is authenticated with it, so no byte can be changed unnoticed. Costs: the second recommended set of RFC
-9106 §4. Every sealing takes a new nonce. The salt stays with the passphrase, so that the key made from both can be kept
-(`vault.kept`) and opens what is sealed later.
+Layout: a header of fixed size (magic, Argon2id costs, salt, nonce), then the AES-256-GCM ciphertext with its tag. The
+header is the associated data, so no byte can be changed unnoticed. Costs: the second recommended set of RFC 9106 §4.
+Every sealing uses a new nonce. The salt changes only with the passphrase, so that a key derived from both can be cached
+(`hfproxy.vault.kernel_key_cache`) and opens documents sealed later.
 """
 
 import secrets
@@ -28,7 +28,7 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one guess at the passphrase costs: memory in KiB, passes over it, lanes."""
+    """The cost of one guess at the passphrase: memory in KiB, passes over it, lanes."""
 
     memory: int = 64 * 1024
     passes: int = 3
@@ -36,14 +36,14 @@ class Cost:
 
 
 DEFAULT_COST: Final = Cost()
-# What an envelope may ask for: no less than is safe, no more than a small machine has.
+# Bounds for the costs in an envelope: no less than is safe, no more than a small machine has.
 MIN_COST: Final = Cost(19 * 1024, 2, 1)
 MAX_COST: Final = Cost(256 * 1024, 8, 16)
 
 
 @dataclass(frozen=True, slots=True)
 class _Key:
-    """The key that a passphrase gave, and what it was made with."""
+    """A key derived from a passphrase, with the parameters of its derivation."""
 
     cost: Cost
     salt: bytes
@@ -54,10 +54,16 @@ class _Key:
 
 
 class Sealer:
-    """Seals documents for one place, and opens what was sealed there, while it has the key."""
+    """Seals and opens the documents of one storage place while it has the key."""
 
     def __init__(self, place: str, cost: Cost = DEFAULT_COST, least: Cost = MIN_COST) -> None:
-        """`place` is for messages; `cost` for a new passphrase; `least` is what an envelope must have cost."""
+        """Create a locked sealer.
+
+        Args:
+            place: the name of the storage place, for messages.
+            cost: the cost for a new passphrase.
+            least: the lowest cost accepted from an existing envelope.
+        """
         self._place, self._cost, self._least = place, cost, least
         self._key: _Key | None = None
 
@@ -67,59 +73,76 @@ class Sealer:
 
     @property
     def key(self) -> Secret:
-        """The key itself, for `take`: not the passphrase, and of no use for another vault. Raises VaultLockedError."""
+        """The derived key for `unlock_with_key`: not the passphrase, and useless for any other vault.
+
+        Raises:
+            VaultLockedError: there is no key.
+        """
         key = self._unlocked()
         return Secret(EXPORTED_KEY.pack(key.cost.memory, key.cost.passes, key.cost.lanes, key.salt, key.key).hex())
 
     def set_passphrase(self, passphrase: Secret) -> None:
-        """Seal under this one from now on; raises PassphraseError."""
-        self._key = _derive(_parse_header(passphrase), self._cost, secrets.token_bytes(16))
-
-    def unlock(self, passphrase: Secret, sealed: bytes) -> None:
-        """Derive the key, and prove it on what is sealed.
+        """Derive a key with a new salt, and seal with it from now on.
 
         Raises:
-            PassphraseError: it is empty, or does not open it.
-            VaultError: the envelope is damaged, or asks for too little or too much work.
+            PassphraseError: the passphrase is empty.
+        """
+        self._key = _derive(_require_nonempty(passphrase), self._cost, secrets.token_bytes(16))
+
+    def unlock(self, passphrase: Secret, sealed: bytes) -> None:
+        """Derive the key, and verify it on the envelope.
+
+        Raises:
+            PassphraseError: the passphrase is empty, or does not open the envelope.
+            VaultError: the envelope is damaged, or its costs are out of bounds.
         """
         cost, salt = self._header(sealed)
         try:
-            key = _derive(_parse_header(passphrase), cost, salt)
+            key = _derive(_require_nonempty(passphrase), cost, salt)
         except MemoryError:
             raise VaultError(f"there is not enough memory to open {self._place}; free some, then try again") from None
-        self._prove(key, sealed)
+        self._verify(key, sealed)
 
-    def unlock_with_key(self, kept: Secret, sealed: bytes) -> None:
-        """The same with a key that was given out by `key`; raises as `unlock`."""
+    def unlock_with_key(self, exported: Secret, sealed: bytes) -> None:
+        """Import a key exported by `key`, and verify it on the envelope.
+
+        Raises:
+            PassphraseError: the key is damaged, or does not open the envelope.
+            VaultError: the envelope is damaged, or its costs are out of bounds.
+        """
         try:
-            memory, passes, lanes, salt, key = EXPORTED_KEY.unpack(bytes.fromhex(kept.reveal()))
+            memory, passes, lanes, salt, key = EXPORTED_KEY.unpack(bytes.fromhex(exported.reveal()))
         except (struct.error, ValueError):
-            raise PassphraseError(f"the key that was kept for {self._place} is damaged; run: hf-proxy unlock") from None
+            raise PassphraseError(f"the cached key for {self._place} is damaged; run: hf-proxy unlock") from None
         if self._header(sealed) != (Cost(memory, passes, lanes), salt):
-            raise PassphraseError(f"the key that was kept is not the one of {self._place}; run: hf-proxy unlock")
-        self._prove(_Key(Cost(memory, passes, lanes), salt, key), sealed)
+            raise PassphraseError(f"the cached key does not belong to {self._place}; run: hf-proxy unlock")
+        self._verify(_Key(Cost(memory, passes, lanes), salt, key), sealed)
 
     def lock(self) -> None:
         """Forget the key."""
         self._key = None
 
     def seal(self, document: Secret) -> bytes:
-        """An envelope with the document in it; raises VaultLockedError."""
+        """Return an envelope that holds the document.
+
+        Raises:
+            VaultLockedError: there is no key.
+        """
         key, nonce = self._unlocked(), secrets.token_bytes(12)
         header = HEADER.pack(MAGIC, key.cost.memory, key.cost.passes, key.cost.lanes, key.salt, nonce)
         return header + AESGCM(key.key).encrypt(nonce, document.reveal().encode(), header)
 
     def open(self, sealed: bytes) -> Secret | None:
-        """The document; None if it is empty.
+        """Return the document in an envelope; None if it is empty.
 
         Raises:
             VaultLockedError: there is no key.
-            VaultError: the envelope is damaged, or another one.
+            VaultError: the envelope is damaged, or sealed with another key.
         """
         key = self._unlocked()
         self._header(sealed)
         try:
-            document = _opened(sealed, key)
+            document = _decrypt(sealed, key)
         except InvalidTag:
             raise VaultError(
                 f"{self._place} is damaged or was replaced; restore it from a backup, then: hf-proxy unlock"
@@ -131,9 +154,9 @@ class Sealer:
             raise VaultLockedError(VAULT_LOCKED)
         return self._key
 
-    def _prove(self, key: _Key, sealed: bytes) -> None:
+    def _verify(self, key: _Key, sealed: bytes) -> None:
         try:
-            _opened(sealed, key)
+            _decrypt(sealed, key)
         except InvalidTag:
             raise PassphraseError(
                 f"the passphrase does not open {self._place} (or it is damaged); try again: hf-proxy unlock"
@@ -141,7 +164,7 @@ class Sealer:
         self._key = key
 
     def _header(self, sealed: bytes) -> tuple[Cost, bytes]:
-        """(cost, salt). A planted envelope must not make us work for hours, nor weaken the next guess."""
+        """Return (cost, salt). The bounds keep a planted envelope from costing hours, or from making guesses cheap."""
         if not HEADER.size + TAG_BYTES <= len(sealed) <= MAX_BYTES:
             raise self._damaged()
         magic, memory, passes, lanes, salt, _ = HEADER.unpack_from(sealed)
@@ -149,7 +172,7 @@ class Sealer:
             self._least.memory <= memory <= MAX_COST.memory
             and self._least.passes <= passes <= MAX_COST.passes
             and self._least.lanes <= lanes <= MAX_COST.lanes
-            and memory >= 8 * lanes  # Argon2 asks for it (RFC 9106 §3.1)
+            and memory >= 8 * lanes  # required by Argon2 (RFC 9106 §3.1)
         )
         if magic != MAGIC or not in_bounds:
             raise self._damaged()
@@ -161,7 +184,7 @@ class Sealer:
         )
 
 
-def _parse_header(passphrase: Secret) -> Secret:
+def _require_nonempty(passphrase: Secret) -> Secret:
     if not passphrase:
         raise PassphraseError("an empty passphrase seals nothing; choose one: hf-proxy unlock")
     return passphrase
@@ -172,7 +195,7 @@ def _derive(passphrase: Secret, cost: Cost, salt: bytes) -> _Key:
     return _Key(cost, salt, kdf.derive(passphrase.reveal().encode("utf-8", "surrogateescape")))
 
 
-def _opened(sealed: bytes, key: _Key) -> str:
+def _decrypt(sealed: bytes, key: _Key) -> str:
     header, body = sealed[: HEADER.size], sealed[HEADER.size :]
     nonce = HEADER.unpack(header)[-1]
     return AESGCM(key.key).decrypt(nonce, body, header).decode()

@@ -1,4 +1,4 @@
-"""The interface of a vault."""
+"""The interface of all vaults."""
 
 from typing import Protocol
 
@@ -6,44 +6,44 @@ from hfproxy.secret import Secret
 
 
 class Vault(Protocol):
-    """One kind of vault."""
+    """A place that stores one document. Methods may block, unless their docstring says otherwise."""
 
     @property
     def name(self) -> str:
-        """As `status` shows it: `keyring:SecretService`, the same with ` (sealed)`, `sealed-file`, `memory`."""
+        """The name shown by `status`: `keyring:SecretService`, that with ` (sealed)`, `sealed-file` or `memory`."""
 
     @property
     def locked(self) -> bool:
-        """Whether it needs a passphrase before it can be read. Answers at once, without asking anybody."""
+        """Whether a passphrase is needed before the document can be read. Never blocks or prompts."""
 
     @property
     def exists(self) -> bool:
-        """Whether there is something to unlock; False for a sealed vault that no passphrase was chosen for."""
+        """Whether there is a vault to unlock; False for a sealed vault that has no passphrase yet."""
 
     @property
     def key(self) -> Secret | None:
-        """What opens a sealed vault without its passphrase, for `resume`; None while it is locked, or has none."""
+        """The key of a sealed vault, for `unlock_with_key`; None while it is locked, or if the vault has no key."""
 
     def read(self) -> Secret | None:
-        """The document; None if none was ever written. Raises VaultError."""
+        """Return the document; None if none was ever written. Raises VaultError."""
 
     def write(self, document: Secret) -> None:
-        """Replace the document, wholly or not at all. Raises VaultError."""
+        """Replace the document atomically. Raises VaultError."""
 
     def unlock(self, passphrase: Secret) -> None:
-        """Open a sealed vault, or make one. Raises PassphraseError, VaultError."""
+        """Unlock a sealed vault, or create one. Raises PassphraseError, VaultError."""
 
     def unlock_with_key(self, key: Secret) -> None:
-        """Open a sealed vault with the key that it gave out; raises as `unlock`."""
+        """Unlock a sealed vault with a key that `key` exported. Raises PassphraseError, VaultError."""
 
     def lock(self) -> None:
-        """Forget what opens it; nothing where there is no such thing. At once, whatever else is under way."""
+        """Forget the key, if there is one. Never blocks, even while another call is in progress."""
 
     def user_is_present(self) -> None:
-        """A person is there who wants to be asked, even if a prompt was dismissed a moment ago."""
+        """Allow a keyring prompt even if the last one was dismissed: the user has just run a command."""
 
     def seal(self, passphrase: Secret) -> None:
-        """From now on nothing of it lies anywhere but sealed under this passphrase. Raises VaultError."""
+        """Encrypt the stored document under this passphrase from now on. Raises VaultError."""
 
     def unseal(self, passphrase: Secret) -> None:
-        """The way back. Raises PassphraseError, VaultError."""
+        """Store the document as plaintext again. Raises PassphraseError, VaultError."""

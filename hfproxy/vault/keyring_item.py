@@ -1,8 +1,8 @@
-"""One item in the keyring of the operating system, through a backend that is named here.
+"""One item in the keyring of the operating system, through a fixed backend for each system.
 
-Which backend is used is never looked up: `keyring.get_keyring()` would obey a config file, an environment
-variable and installed plugins, each of which another program can plant (docs/threat-model.md#t6). Keyring is imported
-here and in `vault.secret_service` only.
+The backend is never looked up: `keyring.get_keyring()` would obey a config file, an environment variable and installed
+plugins, each of which another program can plant (threats T6). The keyring library is imported only here and in
+`hfproxy.vault.secret_service`.
 """
 
 import sys
@@ -32,37 +32,37 @@ ABSENT: Final = frozenset(
     {"InitError", "SecretServiceNotAvailableException", "NoKeyringError", "ImportError", "OSError", "RuntimeError"}
 )
 INSTEAD: Final = 'or keep tokens in a sealed file: set backend = "sealed-file" under [vault] in config.toml'
-# Whoever was asked and did not open it is not asked again for so long, but by `unlock` and `login`.
+# After a prompt that did not unlock the keyring, only `unlock` and `login` prompt again within this time.
 QUIET_SECONDS: Final = 60.0
 
 
 class PromptThrottle:
-    """Whether a person may be asked."""
+    """Limits how often the keyring prompts the user."""
 
     def __init__(self) -> None:
         self._refused_at = float("-inf")
 
     @property
     def may_prompt(self) -> bool:
-        """Not where a prompt was dismissed, or left unanswered, a moment ago."""
+        """Whether a prompt is allowed: none was dismissed or left unanswered in the last QUIET_SECONDS."""
         return time.monotonic() - self._refused_at > QUIET_SECONDS
 
     def refused(self) -> None:
         self._refused_at = time.monotonic()
 
     def user_is_present(self) -> None:
-        """A person is here, and wants to be asked."""
+        """Allow the next prompt: the user has just run a command."""
         self._refused_at = float("-inf")
 
 
 class KeyringItem:
-    """The item, as text."""
+    """The item in the keyring, as text."""
 
     def __init__(self, platform: str = sys.platform) -> None:
-        """Name the backend; nothing is opened yet.
+        """Choose the backend of the platform; the keyring is not opened yet.
 
         Raises:
-            VaultAbsentError: there is none for this system.
+            VaultAbsentError: there is no backend for this system.
         """
         if platform not in BACKENDS:
             raise VaultAbsentError(f'no keyring is known for {platform}; set backend = "sealed-file" under [vault]')
@@ -72,29 +72,36 @@ class KeyringItem:
         self.name = f"keyring:{keyring_name}"
 
     def read(self) -> Secret | None:
-        """The item's text; may wait for a person to unlock the keyring, a minute at most.
+        """Return the item's text; may wait up to a minute for the user to unlock the keyring.
 
         Raises:
             VaultAbsentError: no keyring answers.
-            VaultLockedError: it is locked, and was not unlocked when asked for.
+            VaultLockedError: the keyring is locked, and the prompt did not unlock it.
+            VaultError: the keyring failed or does not answer.
         """
         try:
             text = self._backend().get_password(SERVICE, ITEM)
-        except Exception as error:  # noqa: BLE001  (each backend has its own)
-            raise _in_words(error) from None
+        except Exception as error:  # noqa: BLE001  (each backend has its own exceptions)
+            raise _translate(error) from None
         return None if text is None else Secret(text)
 
     def write(self, text: Secret) -> None:
-        """Replace the item's text; raises as `read`."""
+        """Replace the item's text; may wait up to a minute for the user to unlock the keyring.
+
+        Raises:
+            VaultAbsentError: no keyring answers.
+            VaultLockedError: the keyring is locked, and the prompt did not unlock it.
+            VaultError: the text is too long for this keyring, or the keyring failed or does not answer.
+        """
         if self._limit is not None and len(text.reveal().encode("utf-16-le")) > self._limit:
             raise VaultError(f"the accounts do not fit into a Windows credential ({self._limit} bytes); {INSTEAD}")
         try:
             self._backend().set_password(SERVICE, ITEM, text.reveal())
-        except Exception as error:  # noqa: BLE001  (each backend has its own)
-            raise _in_words(error) from None
+        except Exception as error:  # noqa: BLE001  (each backend has its own exceptions)
+            raise _translate(error) from None
 
     def user_is_present(self) -> None:
-        """A person wants to be asked, whatever they answered a moment ago."""
+        """Allow the next prompt, even if the last one was dismissed."""
         self._prompts.user_is_present()
 
     def _backend(self) -> "KeyringBackend":
@@ -103,8 +110,8 @@ class KeyringItem:
         return backend
 
 
-def _in_words(error: Exception) -> VaultError:
-    """A library's exception may quote what was to be written, so only its class is looked at."""
+def _translate(error: Exception) -> VaultError:
+    """Translate a backend's exception. Its text may quote the secret, so only its class is used."""
     if isinstance(error, VaultError):
         return error
     if isinstance(error, TimeoutError):

@@ -1,9 +1,9 @@
-"""The vault in the user's keyring: one item, in the clear to whoever opens the keyring, or sealed.
+"""The vault in the user's keyring: one item, either plaintext to programs that can open the keyring, or sealed.
 
-Sealed, the item is an envelope in base64, and so says by itself what it is. A mark in the state directory says it as
-well, so that an item that is gone, or lies there in the clear, is never taken for what was put there, and never
-replaced in the clear. Either of the two is enough. Who can remove the mark *and* replace the item can make hf-proxy
-forget the vault, never open it.
+A sealed item is an envelope in base64, recognizable by its prefix. A mark file in the state directory records the
+sealing as well, so that a missing or plaintext item is never mistaken for the sealed one, and a sealed document is
+never overwritten with plaintext. Either sign is enough. An attacker who removes the mark *and* replaces the item can
+make hf-proxy forget the vault, but not open it.
 """
 
 import base64
@@ -17,19 +17,26 @@ from hfproxy.secret import Secret
 from hfproxy.vault.envelope import DEFAULT_COST, MAGIC, MIN_COST, Cost, Sealer
 from hfproxy.vault.keyring_item import ITEM, SERVICE, KeyringItem
 
-# 18 bytes, so that it is the beginning of the base64 of every envelope and of nothing else.
+# MAGIC has 18 bytes, a multiple of three, so its base64 is an exact prefix of the base64 of every envelope.
 SEALED_PREFIX: Final = base64.b64encode(MAGIC).decode()
 MARK_TEXT: Final = b"The item of hf-proxy in the keyring is sealed. The way back: hf-proxy vault unseal\n"
 
 
 class KeyringVault:
-    """The document in an item of the keyring."""
+    """A vault that stores its document in an item of the keyring."""
 
     exists = True
 
     def __init__(self, item: KeyringItem, mark: Path, cost: Cost = DEFAULT_COST, least: Cost = MIN_COST) -> None:
-        """`mark` is the file that is there while the item is sealed; the costs as for `Seal`."""
-        self._item, self._mark, self._seal = item, mark, Sealer("the item in the keyring", cost, least)
+        """Create the vault without opening the keyring.
+
+        Args:
+            item: the item in the keyring.
+            mark: the file that exists while the item is sealed.
+            cost: the cost for a new passphrase.
+            least: the lowest cost accepted from an existing envelope.
+        """
+        self._item, self._mark, self._sealer = item, mark, Sealer("the item in the keyring", cost, least)
         self._seen_sealed = False
 
     @property
@@ -38,133 +45,145 @@ class KeyringVault:
 
     @property
     def locked(self) -> bool:
-        """The keyring's own lock is met when it is asked."""
-        return self._sealed and self._seal.locked
+        """Whether the passphrase is needed; the keyring's own lock shows only on access."""
+        return self._sealed and self._sealer.locked
 
     @property
     def key(self) -> Secret | None:
-        return None if self._seal.locked else self._seal.key
+        return None if self._sealer.locked else self._sealer.key
 
     def read(self) -> Secret | None:
-        """The document; may wait for a person to unlock the keyring.
+        """Return the document; may wait for the user to unlock the keyring.
 
         Raises:
-            VaultLockedError: it needs its passphrase, or the keyring was not unlocked when asked for.
+            VaultLockedError: the passphrase is needed, or the prompt did not unlock the keyring.
             VaultError: no keyring answers, or the sealed item is gone, damaged or replaced.
         """
         if self.locked:
-            raise VaultLockedError(VAULT_LOCKED)
-        found = self._inspect_item()
-        if self.locked:  # as it turns out
-            raise VaultLockedError(VAULT_LOCKED)
-        return self._seal.open(_envelope(found)) if found and self._sealed else found or None
+            raise VaultLockedError(LOCKED)
+        item = self._inspect_item()
+        if self.locked:  # the item has turned out to be sealed
+            raise VaultLockedError(LOCKED)
+        return self._sealer.open(_envelope(item)) if item and self._sealed else item or None
 
     def write(self, document: Secret) -> None:
-        """Replace the document, sealed where it was sealed; raises as `read`."""
-        self.read()  # what is not as it should be is not replaced
-        self._item.write(_text(self._seal.seal(document)) if self._sealed else document)
-
-    def unlock(self, passphrase: Secret) -> None:
-        """Derive the key, and prove it on the item.
+        """Replace the document; a sealed vault stays sealed.
 
         Raises:
-            PassphraseError: it does not open it.
-            VaultError: as for `read`, or it is not sealed.
+            VaultLockedError: the passphrase is needed, or the prompt did not unlock the keyring.
+            VaultError: no keyring answers, or the sealed item is gone, damaged or replaced.
         """
-        self._seal.unlock(passphrase, self._envelope())
+        self.read()  # raises if the present item is not the expected one: such an item is not overwritten
+        self._item.write(_text(self._sealer.seal(document)) if self._sealed else document)
+
+    def unlock(self, passphrase: Secret) -> None:
+        """Derive the key, and verify it on the item.
+
+        Raises:
+            PassphraseError: the passphrase is empty, or does not open the item.
+            VaultLockedError: the prompt did not unlock the keyring.
+            VaultError: no keyring answers, the item is not sealed, or the sealed item is gone, damaged or replaced.
+        """
+        self._sealer.unlock(passphrase, self._envelope())
 
     def unlock_with_key(self, key: Secret) -> None:
-        self._seal.unlock_with_key(key, self._envelope())
+        self._sealer.unlock_with_key(key, self._envelope())
 
     def lock(self) -> None:
-        """The keyring stays as it is: it is not ours to lock."""
-        self._seal.lock()
+        """Forget the key; the keyring itself stays unlocked, since it belongs to the desktop session."""
+        self._sealer.lock()
 
     def user_is_present(self) -> None:
         self._item.user_is_present()
 
     def seal(self, passphrase: Secret) -> None:
-        """Put the document under a passphrase. Until the item itself is replaced, all is as before.
+        """Seal the document under a passphrase. Nothing changes until the item itself is replaced.
 
         Raises:
-            VaultError: it is sealed already, or cannot be, or what was written is not what is read back.
+            PassphraseError: the passphrase is empty.
+            VaultError: the item is sealed already or cannot be written, or it does not read back as written.
         """
         document = self.read() or Secret("")
         if self._sealed:
-            raise VaultError("it is sealed already; for another passphrase first: hf-proxy vault unseal")
-        self._seal.set_passphrase(passphrase)
+            raise VaultError("the vault is sealed already; to change its passphrase, first: hf-proxy vault unseal")
+        self._sealer.set_passphrase(passphrase)
         try:
-            self._put(_text(self._seal.seal(document)), document)
+            self._put(_text(self._sealer.seal(document)), document)
         except VaultError:
-            self._seal.lock()
+            self._sealer.lock()
             raise
-        self._remember()
+        self._mark_sealed()
 
     def unseal(self, passphrase: Secret) -> None:
-        """Put the document in the clear again; needs the passphrase whether it is open or not; raises as `seal`.
+        """Store the document as plaintext again; needs the passphrase even if the vault is unlocked.
 
-        The mark goes first: what is sealed without a mark is still sealed, and a mark over clear text is an attack.
+        The mark is removed first: an envelope without a mark still counts as sealed, but plaintext with a mark counts
+        as an attack.
+
+        Raises:
+            PassphraseError: the passphrase does not open the item.
+            VaultError: the item is not sealed or cannot be written, or it does not read back as written.
         """
         sealed = self._envelope()
-        self._seal.unlock(passphrase, sealed)
-        document = self._seal.open(sealed) or Secret("")
+        self._sealer.unlock(passphrase, sealed)
+        document = self._sealer.open(sealed) or Secret("")
         try:
             atomic_file.remove(self._mark)
         except OSError as error:
             raise VaultError(
-                f"{self._mark} cannot be removed ({error.strerror}), it stays sealed; see: ls -l {self._mark}"
+                f"{self._mark} cannot be removed ({error.strerror}), the vault stays sealed; see: ls -l {self._mark}"
             ) from None
-        self._seen_sealed = False  # if the rest fails, the item says which it is
+        self._seen_sealed = False  # if the rest fails, the prefix of the item decides
         self._put(document, _text(sealed))
-        self._seal.lock()
+        self._sealer.lock()
 
     def _put(self, text: Secret, before: Secret) -> None:
-        """Write the item and read it back; if that is not what was written, what was there before is put back."""
+        """Write the item and read it back; if the two differ, restore the previous text and raise VaultError."""
         self._item.write(text)
         if self._item.read() != text:
             self._item.write(before)
-            raise VaultError("the keyring does not give back what was written; it is as it was: hf-proxy status")
+            raise VaultError("the keyring does not return what was written, and was restored; see: hf-proxy status")
 
     @property
     def _sealed(self) -> bool:
         return self._seen_sealed or os.path.lexists(self._mark)
 
     def _inspect_item(self) -> Secret | None:
-        """The item as it lies there; what is found sealed is marked so.
+        """Return the stored item; if it is sealed, write the mark.
 
         Raises:
-            VaultError: it should be sealed, and is not.
+            VaultError: the item should be sealed, and is not.
         """
-        found = self._item.read()
-        if found is not None and found.reveal().startswith(SEALED_PREFIX):
-            self._remember()
+        item = self._item.read()
+        if item is not None and item.reveal().startswith(SEALED_PREFIX):
+            self._mark_sealed()
         elif self._sealed:
-            raise VaultError(self._displaced(found))
-        return found
+            raise VaultError(self._displaced(item))
+        return item
 
-    def _displaced(self, found: Secret | None) -> str:
-        if found is None:
+    def _displaced(self, item: Secret | None) -> str:
+        if item is None:
             return (
                 "the sealed item is gone from the keyring, and nothing was written in its place; to begin with an"
                 f" empty vault, stop the daemon, then: rm {self._mark}"
             )
         return (
-            "the sealed item in the keyring was replaced by one in the clear, which is not used; delete that one:"
+            "the sealed item in the keyring was replaced by a plaintext one, which is not used; delete that one:"
             f" secret-tool clear service {SERVICE} username {ITEM}"
         )
 
     def _envelope(self) -> bytes:
-        """What is sealed in the item; raises as `_look`, or because it is not sealed."""
-        found = self._inspect_item()
-        if found is None or not self._sealed:
+        """Return the item's envelope. Raises VaultError if the item should be sealed and is not, or is not sealed."""
+        item = self._inspect_item()
+        if item is None or not self._sealed:
             raise VaultError(
                 "the item in the keyring is not sealed, so no passphrase opens it; run: hf-proxy unlock without one,"
                 " or: hf-proxy vault seal"
             )
-        return _envelope(found)
+        return _envelope(item)
 
-    def _remember(self) -> None:
-        """Mark it as sealed, if it is not."""
+    def _mark_sealed(self) -> None:
+        """Record that the item is sealed, and write the mark if it is missing."""
         self._seen_sealed = True
         if not os.path.lexists(self._mark):
             try:
@@ -181,7 +200,7 @@ def _text(envelope: bytes) -> Secret:
 
 
 def _envelope(text: Secret) -> bytes:
-    """Nothing, where the text is damaged: no envelope is as short."""
+    """Decode an envelope; damaged text gives b"", which is too short for an envelope."""
     try:
         return base64.b64decode(text.reveal(), validate=True)
     except ValueError:

@@ -1,11 +1,11 @@
-"""A vault that is gone with the process: for the demo, for tests, and for a machine that must keep nothing."""
+"""A vault in memory, which ends with the process: for the demo, for tests, and for machines that must store nothing."""
 
 from hfproxy.errors import VaultError
 from hfproxy.secret import Secret
 
 
 class MemoryVault:
-    """Holds the document in memory."""
+    """A vault that stores its document in memory."""
 
     name = "memory"
     locked = False
@@ -28,7 +28,7 @@ class MemoryVault:
         raise VaultError("this vault has no key; run: hf-proxy unlock")
 
     def user_is_present(self) -> None:
-        """Nobody is asked here."""
+        """Do nothing: this vault never prompts."""
 
     def seal(self, passphrase: Secret) -> None:
         raise VaultError('this vault writes nothing that could be sealed; set backend = "keyring" under [vault]')
@@ -36,4 +36,4 @@ class MemoryVault:
     unseal = seal
 
     def lock(self) -> None:
-        """Nothing to close: the daemon forgets the accounts, and this is their only copy, so it stays."""
+        """Do nothing: the daemon forgets its accounts, and this document is the only copy."""

@@ -1,10 +1,10 @@
-"""Can any program of this user read what the vault keeps? A program of its own that tries, for `doctor`.
+"""Tests whether any program of this user can read the vault. A separate program that `doctor` runs.
 
     python -I -m hfproxy.vault.probe keyring|sealed-file STATE_DIR
 
-It prints one word: `readable` (tokens in the clear), `ciphertext`, `kept` (that, and the key to it), `locked` (the
-keyring is, at the moment), `denied`, `absent` (nothing is there) or `unknown`. What it reads it keeps to itself. Nobody
-is asked for a passphrase.
+It prints one word: `readable` (plaintext tokens), `ciphertext`, `kept` (ciphertext and a readable key for it), `locked`
+(the keyring is locked at the moment), `denied`, `absent` (no vault is stored) or `unknown`. It prints nothing that it
+reads, and never prompts for a passphrase.
 """
 
 import sys
@@ -15,23 +15,23 @@ from typing import Final
 from hfproxy.vault.kernel_key_cache import KernelKeyCache
 from hfproxy.vault.keyring_item import ITEM, SERVICE
 
-# What the vault's document begins with, wherever it is not sealed.
-CLEAR: Final = b"{"
+# The first byte of a document that is not sealed (JSON).
+PLAINTEXT_PREFIX: Final = b"{"
 
 
 def main(words: list[str]) -> int:
-    """Print what was found."""
+    """Probe the vault named by the two arguments, and print the result."""
     kind, state = words
-    found = _in_file(Path(state) / "vault.sealed") if kind == "sealed-file" else _in_keyring()
-    if found == "ciphertext" and KernelKeyCache(Path(state)).get() is not None:
-        found = "kept"
-    sys.stdout.write(found + "\n")
+    result = _in_file(Path(state) / "vault.sealed") if kind == "sealed-file" else _in_keyring()
+    if result == "ciphertext" and KernelKeyCache(Path(state)).get() is not None:
+        result = "kept"
+    sys.stdout.write(result + "\n")
     return 0
 
 
 def _in_file(file: Path) -> str:
     try:
-        return _judged(file.read_bytes())
+        return _classify(file.read_bytes())
     except PermissionError:
         return "denied"
     except OSError:
@@ -39,23 +39,23 @@ def _in_file(file: Path) -> str:
 
 
 def _in_keyring() -> str:
-    """Only the Secret Service can be asked in a way that never opens a prompt."""
+    """Probe the keyring; only the Secret Service can be read without ever opening a prompt."""
     if sys.platform != "linux":
         return "unknown"
-    import secretstorage  # noqa: PLC0415  (its dependencies are there on Linux only)
+    import secretstorage  # noqa: PLC0415  (its dependencies exist on Linux only)
 
     try:
         with closing(secretstorage.dbus_init()) as bus:
-            found = list(secretstorage.search_items(bus, {"service": SERVICE, "username": ITEM}))
-            opened = [item.get_secret() for item in found if not item.is_locked()]
-    except Exception:  # noqa: BLE001  (no bus, no service on it, or one that fails: each with exceptions of its own)
+            items = list(secretstorage.search_items(bus, {"service": SERVICE, "username": ITEM}))
+            secrets = [item.get_secret() for item in items if not item.is_locked()]
+    except Exception:  # noqa: BLE001  (no bus, no service, or a failing one: each raises exceptions of its own)
         return "unknown"
-    words = {_judged(secret) for secret in opened}
-    return next((word for word in ("readable", "ciphertext") if word in words), "locked" if found else "absent")
+    words = {_classify(secret) for secret in secrets}
+    return next((word for word in ("readable", "ciphertext") if word in words), "locked" if items else "absent")
 
 
-def _judged(kept: bytes) -> str:
-    return "readable" if kept.startswith(CLEAR) else "ciphertext" if kept else "absent"
+def _classify(stored: bytes) -> str:
+    return "readable" if stored.startswith(PLAINTEXT_PREFIX) else "ciphertext" if stored else "absent"
 
 
 if __name__ == "__main__":

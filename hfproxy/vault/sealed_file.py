@@ -1,4 +1,4 @@
-"""A file that holds the document only as ciphertext, under a passphrase given at unlock. A write replaces it wholly."""
+"""A vault in a file of ciphertext, under a passphrase given at unlock. Each write replaces the file atomically."""
 
 import os
 from pathlib import Path
@@ -10,17 +10,17 @@ from hfproxy.vault.envelope import DEFAULT_COST, MAX_BYTES, MIN_COST, Cost, Seal
 
 
 class SealedFileVault:
-    """The document in one encrypted file."""
+    """A vault that stores its document in one encrypted file."""
 
     name = "sealed-file"
 
     def __init__(self, path: Path, cost: Cost = DEFAULT_COST, least: Cost = MIN_COST) -> None:
-        """`cost` is for a new file; `least` is what an existing one must have cost."""
-        self._path, self._seal = path, Sealer(str(path), cost, least)
+        """Create the vault without opening the file; `least` is the lowest cost accepted from an existing file."""
+        self._path, self._sealer = path, Sealer(str(path), cost, least)
 
     @property
     def locked(self) -> bool:
-        return self._seal.locked
+        return self._sealer.locked
 
     @property
     def exists(self) -> bool:
@@ -28,19 +28,19 @@ class SealedFileVault:
 
     @property
     def key(self) -> Secret | None:
-        return None if self.locked else self._seal.key
+        return None if self.locked else self._sealer.key
 
     def unlock(self, passphrase: Secret) -> None:
-        """Derive the key and prove it on the file; a vault that is not there yet is made, empty.
+        """Derive the key and verify it on the file; if there is no file, create an empty vault.
 
         Raises:
-            PassphraseError: it is empty, or does not open the file.
-            VaultError: the file is damaged, or not ours alone.
+            PassphraseError: the passphrase is empty, or does not open the file.
+            VaultError: the file is damaged, or not private to the current user.
         """
         if self.exists:
-            self._seal.unlock(passphrase, self._load())
+            self._sealer.unlock(passphrase, self._load())
             return
-        self._seal.set_passphrase(passphrase)
+        self._sealer.set_passphrase(passphrase)
         try:
             self.write(Secret(""))
         except VaultError:
@@ -48,28 +48,33 @@ class SealedFileVault:
             raise
 
     def unlock_with_key(self, key: Secret) -> None:
-        self._seal.unlock_with_key(key, self._load())
+        self._sealer.unlock_with_key(key, self._load())
 
     def lock(self) -> None:
-        self._seal.lock()
+        self._sealer.lock()
 
     def user_is_present(self) -> None:
-        """Nobody is asked here."""
+        """Do nothing: this vault never prompts."""
 
     def read(self) -> Secret | None:
-        """Decrypt the document.
+        """Decrypt and return the document; None if it is empty.
 
         Raises:
             VaultLockedError: there is no key.
-            VaultError: the file is gone or damaged.
+            VaultError: the file is gone, damaged, or not private to the current user.
         """
         if self.locked:
-            raise VaultLockedError(VAULT_LOCKED)
-        return self._seal.open(self._load())
+            raise VaultLockedError(LOCKED)
+        return self._sealer.open(self._load())
 
     def write(self, document: Secret) -> None:
-        """Seal the document into a new file, which takes the old one's place once it is on disk; raises as `read`."""
-        sealed = self._seal.seal(document)
+        """Seal the document into a new file, which replaces the old one once it is on disk.
+
+        Raises:
+            VaultLockedError: there is no key.
+            VaultError: the file cannot be written.
+        """
+        sealed = self._sealer.seal(document)
         try:
             atomic_file.write(self._path, sealed)
         except OSError as error:
@@ -82,8 +87,8 @@ class SealedFileVault:
 
     def unseal(self, passphrase: Secret) -> None:
         raise VaultError(
-            'a sealed file cannot lie in the clear; for the keyring set backend = "keyring" under [vault] in'
-            " config.toml, start the daemon again, then: hf-proxy login"
+            'a sealed file cannot be stored as plaintext; to use the keyring, set backend = "keyring" under [vault] in'
+            " config.toml, restart the daemon, then: hf-proxy login"
         )
 
     def _load(self) -> bytes:

@@ -1,7 +1,7 @@
-"""keyring's backend for the Secret Service, on a connection of ours: nothing waits for ever, nobody is asked twice.
+"""The keyring library's backend for the Secret Service, with time limits and at most one prompt a minute.
 
-keyring itself waits on its connection without limit, and asks a person whenever it finds the collection locked. Only
-where it gets the collection from is changed here; what it then does there is its own.
+The library itself waits on its D-Bus connection without limit, and prompts whenever it finds the collection locked.
+This module overrides only how the library gets the collection.
 """
 
 import os
@@ -19,9 +19,9 @@ from secretstorage.util import add_match_rules
 from hfproxy.errors import VaultAbsentError, VaultLockedError
 from hfproxy.vault.keyring_item import INSTEAD, PromptThrottle
 
-# libdbus waits as long for a reply.
+# The default reply timeout of libdbus.
 ANSWER_SECONDS: Final = 25.0
-# To notice a prompt, and to type.
+# Time for the user to notice the prompt and to type.
 PROMPT_SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 2.0
 SECRETS: Final = "org.freedesktop.secrets"
@@ -31,7 +31,7 @@ LOCKED: Final = "the keyring is locked; unlock it in your desktop session"
 
 
 class Bus(DBusConnection):  # type: ignore[misc]
-    """A connection to the session bus on which every wait has an end, with TimeoutError."""
+    """A connection to the session bus on which every wait is limited and ends with TimeoutError."""
 
     def send_and_get_reply(self, message: Message, *, timeout: float | None = None) -> Message:
         return super().send_and_get_reply(message, timeout=ANSWER_SECONDS if timeout is None else timeout)
@@ -41,17 +41,17 @@ class Bus(DBusConnection):  # type: ignore[misc]
 
 
 class SecretServiceKeyring(Keyring):
-    """The default collection, unlocked by its owner if it has to be."""
+    """A keyring backend that uses the default collection, and has the user unlock it if necessary."""
 
     def __init__(self, prompts: PromptThrottle) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._prompts = prompts
 
     def get_preferred_collection(self) -> Collection:
-        """Raises VaultAbsentError, VaultLockedError, TimeoutError."""
-        bus = _connected()
+        """Return the unlocked default collection. Raises VaultAbsentError, VaultLockedError, TimeoutError."""
+        bus = _connect()
         try:
-            _must_be_there(bus)
+            _require_secret_service(bus)
             collection = get_default_collection(bus)
             if collection.is_locked():
                 self._unlock(collection)
@@ -62,13 +62,13 @@ class SecretServiceKeyring(Keyring):
 
     def _unlock(self, collection: Collection) -> None:
         if not self._prompts.may_prompt:
-            raise VaultLockedError(f"{LOCKED}, where it was asked for a moment ago, then: hf-proxy unlock")
+            raise VaultLockedError(f"{LOCKED} (its prompt was shown a moment ago), then: hf-proxy unlock")
         try:
             collection.unlock()
         except TimeoutError:
             self._prompts.refused()
             raise VaultLockedError(
-                f"{LOCKED}: its prompt was not answered within {PROMPT_SECONDS:.0f} seconds; to be asked again:"
+                f"{LOCKED}: its prompt was not answered within {PROMPT_SECONDS:.0f} seconds; to be prompted again:"
                 " hf-proxy unlock"
             ) from None
         if collection.is_locked():
@@ -76,8 +76,8 @@ class SecretServiceKeyring(Keyring):
             raise VaultLockedError(_why_locked(collection.connection))
 
 
-def _connected() -> Bus:
-    """A connection to the session bus; raises VaultAbsentError, which says what of it is missing."""
+def _connect() -> Bus:
+    """Connect to the session bus. Raises VaultAbsentError if there is no bus, or it does not answer."""
     address = os.environ.get("DBUS_SESSION_BUS_ADDRESS")
     if not address:
         raise VaultAbsentError(
@@ -95,22 +95,25 @@ def _connected() -> Bus:
     return bus
 
 
-def _must_be_there(bus: Bus) -> None:
+def _require_secret_service(bus: Bus) -> None:
     if not _has(bus, SECRETS):
         raise VaultAbsentError(
-            f"no keyring answers here: nothing on the session bus is a Secret Service; start one (gnome-keyring,"
+            f"no keyring answers here: the session bus has no Secret Service; start one (gnome-keyring,"
             f" KWallet), {INSTEAD}"
         )
 
 
 def _why_locked(bus: Bus) -> str:
-    """Dismissed, or never shown: gnome-keyring leaves its prompts to another program, and dismisses them without."""
+    """Return the reason: the prompt was dismissed, or never shown.
+
+    gnome-keyring leaves its prompts to another program, and without that program dismisses them at once.
+    """
     if _has(bus, GNOME) and not _has(bus, GNOME_PROMPTER):
-        return f"{LOCKED}, since nothing here can show its prompt, then: hf-proxy unlock; {INSTEAD}"
-    return f"{LOCKED}: its prompt was dismissed; to be asked again: hf-proxy unlock"
+        return f"{LOCKED}, since no program here can show its prompt, then: hf-proxy unlock; {INSTEAD}"
+    return f"{LOCKED}: its prompt was dismissed; to be prompted again: hf-proxy unlock"
 
 
 def _has(bus: Bus, name: str) -> bool:
-    """Whether somebody on the bus has that name, or would be started for it."""
+    """Return whether the name has an owner on the bus, or the bus would start one for it."""
     proxy = Proxy(message_bus, bus)
     return bool(proxy.NameHasOwner(name)[0]) or name in proxy.ListActivatableNames()[0]

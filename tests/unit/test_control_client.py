@@ -188,7 +188,7 @@ def test_a_refusal_before_the_request_was_read_is_still_heard(runtime: Path) -> 
 
 
 def test_more_than_a_line_may_hold_is_not_sent(daemon: ScriptedDaemon) -> None:
-    with pytest.raises(UsageError, match="more than the daemon takes at once"):
+    with pytest.raises(UsageError, match="the request is too large for the daemon"):
         control_client.request({"do": "mint", "found": ["x" * MAX_LINE]})
     assert daemon.requests == []
 

@@ -1,8 +1,8 @@
-"""A push, as git sends it: the commands at the head of a `git-receive-pack` body, and what each of them needs.
+"""The ref updates at the head of a `git-receive-pack` body, and the needs of each.
 
 The list is pkt-lines up to a flush (gitprotocol-pack(5), "Reference Update Request and Packfile Transfer"):
-`OLD NEW REF`, the first followed by a NUL and the client's capabilities. What it cannot be sure of it refuses: a signed
-push, another hash, a ref that is neither branch, tag nor pull request (docs/threat-model.md#t18).
+`OLD NEW REF`, the first followed by a NUL and the client's capabilities. A push that is signed, uses another hash, or
+names a ref that is neither branch, tag nor pull request is refused (threats T18).
 """
 
 import re
@@ -18,15 +18,15 @@ LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
 COMMAND = re.compile(r"([0-9a-f]{40}) ([0-9a-f]{40}) ([!-~\x80-\U0010ffff]+)")
 OF_REPOSITORIES = ("refs/heads/", "refs/tags/", "refs/pr/")
 SHALLOW = re.compile(rb"shallow [0-9a-f]{40}\n?")
-# Some 10,000 refs in one push.
+# Enough for some 10,000 refs in one push.
 MAX_LIST_BYTES = 1024 * 1024
-# A sideband packet holds at most 65,515 bytes of ours (gitprotocol-pack(5)).
-MAX_SAID_BYTES = 1000
+# The longest message to the user; a sideband packet holds at most 65,515 bytes of data (gitprotocol-pack(5)).
+MAX_MESSAGE_BYTES = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class RefUpdate:
-    """One ref is to go from `old` to `new`; a commit of zeros stands for none."""
+    """A command to move a ref from commit `old` to `new`; ZERO_ID as `old` creates the ref, as `new` deletes it."""
 
     old: str
     new: str
@@ -34,11 +34,15 @@ class RefUpdate:
 
     @property
     def may_lose_history(self) -> bool:
-        """A branch is moved: harmless if the new commit descends from the old one, which the pack may prove."""
+        """Whether a branch is moved; harmless only if the new commit descends from the old one (see `packfile`)."""
         return ZERO_ID not in {self.old, self.new} and not self.ref.startswith("refs/tags/")
 
     def needs(self, target: Target, *, proven: bool) -> tuple[Need, ...]:
-        """Deleting a ref and moving a tag lose history; so does moving a branch, unless the contrary was `proven`."""
+        """Return the needs of this update.
+
+        Deleting a ref, moving a tag, and moving a branch may lose history, unless `proven` says that the branch is
+        only fast-forwarded.
+        """
         target = target.at(self.ref)
         if self.new == ZERO_ID:
             return (Need(Action.DELETE, target),)
@@ -49,14 +53,14 @@ class RefUpdate:
 
 @dataclass(frozen=True, slots=True)
 class RefUpdates:
-    """The command list of a push. Without any it is a probe, by which git finds out whether it may push at all."""
+    """The ref updates of a push. A push without any is a probe, by which git tests whether it may push at all."""
 
     all: tuple[RefUpdate, ...]
     capabilities: frozenset[str]
 
     @property
     def deny(self) -> Deny | None:
-        """What no scope could allow."""
+        """The refusal of a push that no scope can allow; None if there is no such reason."""
         refs = [command.ref for command in self.all]
         if any(word.startswith("object-format=") and word != "object-format=sha1" for word in self.capabilities):
             return _refused("only SHA-1 repositories are understood")
@@ -68,19 +72,19 @@ class RefUpdates:
 
     @property
     def unproven(self) -> frozenset[RefUpdate]:
-        """Those that the pack could prove to be harmless."""
+        """The updates that the pack could prove to be fast-forwards."""
         return frozenset(command for command in self.all if command.may_lose_history)
 
     def needs(self, target: Target, proven: frozenset[RefUpdate] = frozenset()) -> tuple[Need, ...]:
-        """What the push does to a repository."""
+        """Return the needs of the push in a repository; `proven` are the updates known to be fast-forwards."""
         if not self.all:
             return (Need(Action.WRITE, target, any_ref=True),)
         return tuple(need for command in self.all for need in command.needs(target, proven=command in proven))
 
     def refusal(self, why: str) -> bytes | None:
-        """A git-receive-pack result that refuses all of it, in words that git prints; None if the client takes none.
+        """Return a git-receive-pack result that refuses all updates with a message; None if the client accepts none.
 
-        An HTTP error would do, but of its body git says nothing once it has begun to push.
+        An HTTP error would work as well, but once a push has begun git does not print the error's body.
         """
         if not self.all or not self.capabilities & {"report-status", "report-status-v2"}:
             return None
@@ -89,8 +93,8 @@ class RefUpdates:
         if "side-band-64k" not in self.capabilities:
             return report
         parts = [report[start : start + 60_000] for start in range(0, len(report), 60_000)]
-        said = b"\x02" + why.encode()[:MAX_SAID_BYTES] + b"\n"
-        return b"".join(map(_packet, [said, *(b"\x01" + part for part in parts)])) + FLUSH
+        message = b"\x02" + why.encode()[:MAX_MESSAGE_BYTES] + b"\n"
+        return b"".join(map(_packet, [message, *(b"\x01" + part for part in parts)])) + FLUSH
 
 
 FLUSH = b"0000"
@@ -102,14 +106,14 @@ def _packet(data: bytes) -> bytes:
 
 @dataclass(slots=True)
 class RefUpdateReader:
-    """Reads the command list as it comes in, in pieces of any size."""
+    """Reads the ref updates of a push in pieces of any size."""
 
     _buffer: bytes = b""
     _lines: list[bytes] = field(default_factory=list)
     _size: int = 0
 
     def feed(self, data: bytes) -> RefUpdates | Deny | None:
-        """Take more of the body; None as long as the list has not ended."""
+        """Take the next bytes of the body; returns None until the list is complete."""
         self._buffer += data
         while len(self._buffer) >= len(FLUSH):
             head = self._buffer[:4]
@@ -129,21 +133,21 @@ class RefUpdateReader:
 
     @property
     def rest(self) -> bytes:
-        """What came behind the list: the beginning of the pack."""
+        """The bytes after the list: the beginning of the pack."""
         return self._buffer[len(FLUSH) :]
 
 
 def _commands(lines: list[bytes]) -> RefUpdates | Deny:
-    """A shallow clone says first where it ends; then come the commands, the first of them with the capabilities."""
+    """Parse the lines: a shallow clone's boundary commits, then the commands, the first with the capabilities."""
     commands = list(dropwhile(SHALLOW.fullmatch, lines))
-    first, _, said = (commands[0] if commands else b"").partition(b"\0")
-    found = []
+    first, _, capabilities = (commands[0] if commands else b"").partition(b"\0")
+    updates = []
     for line in [first, *commands[1:]] if commands else []:
         match = COMMAND.fullmatch(line.decode("utf-8", "replace").removesuffix("\n"))
         if not match:
             return _refused("it is signed, or not a list of ref updates")
-        found.append(RefUpdate(*match.groups()))
-    return RefUpdates(tuple(found), frozenset(said.decode("utf-8", "replace").split()))
+        updates.append(RefUpdate(*match.groups()))
+    return RefUpdates(tuple(updates), frozenset(capabilities.decode("utf-8", "replace").split()))
 
 
 def _refused(why: str) -> Deny:

@@ -1,1 +1,1 @@
-"""The Hub: from a request to the access that it attempts."""
+"""The Hub's HTTP interface: from a request to the access that it attempts, and rewriting of responses."""

@@ -1,8 +1,7 @@
-"""What a body asks for: the repositories it names besides those of the address, and what is done to them.
+"""Derives needs from request bodies: the repositories a body names besides that of the path, and the actions on them.
 
-`organization: null` and a bare name mean the account's own user. Where a field this version does not know could name
-one more repository, or run something, unknown fields are refused. Sources: the Hub's OpenAPI document and
-docs/hub-protocol.md#create-repo and the sections after it.
+`organization: null` and a bare name mean the account's own user. Unknown fields are refused in bodies where such a
+field could name another repository or run code. Sources: the Hub's OpenAPI and hub-wire §1.5 to §1.8.
 """
 
 import re
@@ -36,7 +35,7 @@ WEBHOOK_KEYS = frozenset("watched url domains secret secrets job jobSourceId".sp
 
 
 def needs_of_create(_: Target | None, body: Object) -> tuple[Need, ...]:
-    """`POST /api/repos/create`. No `type` means a model; visibility is part of creating."""
+    """Return the needs of `POST /api/repos/create`. No `type` means a model; setting the visibility needs no more."""
     _reject_unknown(body, CREATE_KEYS)
     target = _named(body)
     if target.type is RepoType.BUCKETS:
@@ -45,20 +44,20 @@ def needs_of_create(_: Target | None, body: Object) -> tuple[Need, ...]:
 
 
 def needs_of_delete(_: Target | None, body: Object) -> tuple[Need, ...]:
-    """`DELETE /api/repos/delete`."""
+    """Return the needs of `DELETE /api/repos/delete`."""
     _reject_unknown(body, DELETE_KEYS)
     return (Need(Action.DELETE, _named(body)),)
 
 
 def needs_of_move(_: Target | None, body: Object) -> tuple[Need, ...]:
-    """`POST /api/repos/move`: away from one place and to another."""
+    """Return the needs of `POST /api/repos/move`: MOVE at both the old and the new place."""
     _reject_unknown(body, MOVE_KEYS)
     kind = _type_or_model(body.get("type"))
     return tuple(Need(Action.MOVE, _repo(kind, end, body.get(end))) for end in ("fromRepo", "toRepo"))
 
 
 def needs_of_duplicate(source: Target | None, body: Object) -> tuple[Need, ...]:
-    """`POST /api/{T}/{R}/duplicate`. Anything but private could publish what the source keeps to itself."""
+    """Return the needs of `POST /api/{T}/{R}/duplicate`; a copy that is not private could publish a private source."""
     _reject_unknown(body, DUPLICATE_KEYS)
     origin = _require_target(source)
     target = _repo(origin.type, "repository", body.get("repository"))
@@ -72,15 +71,15 @@ def needs_of_duplicate(source: Target | None, body: Object) -> tuple[Need, ...]:
 
 
 def needs_of_file_duplicate(source: Target | None, body: Object) -> tuple[Need, ...]:
-    """`POST /api/{T}/{R}/lfs-files/duplicate`: read in the path's repository, written in `target`'s."""
+    """Return the needs of `POST /api/{T}/{R}/lfs-files/duplicate`: READ of the path's repository, WRITE of `target`."""
     _reject_unknown(body, DUPLICATE_FILES_KEYS)
     target = _object("target", body.get("target"))
-    written = _repo(_type(target.get("type")), "target.name", target.get("name"))
-    return Need(Action.READ, _require_target(source)), Need(Action.WRITE, written)
+    destination = _repo(_type(target.get("type")), "target.name", target.get("name"))
+    return Need(Action.READ, _require_target(source)), Need(Action.WRITE, destination)
 
 
 def needs_of_batch(bucket: Target | None, line: Object) -> tuple[Need, ...]:
-    """One line of `POST /api/{B}/batch` (huggingface_hub 2.4, `_batch_bucket_files`)."""
+    """Return the needs of one line of `POST /api/{B}/batch` (huggingface_hub 2.4, `_batch_bucket_files`)."""
     write = Need(Action.WRITE, _require_target(bucket))
     match line.get("type"):
         case "addFile" | "deleteFile":
@@ -93,7 +92,7 @@ def needs_of_batch(bucket: Target | None, line: Object) -> tuple[Need, ...]:
 
 
 def needs_of_branch(branch: Target | None, body: Object) -> tuple[Need, ...]:
-    """`POST /api/{T}/{R}/branch/{rev}`. To overwrite a branch is to lose what was on it."""
+    """Return the needs of `POST /api/{T}/{R}/branch/{rev}`; overwriting a branch loses its commits: DELETE."""
     target = _require_target(branch)
     start = body.get("startingPoint")
     return (
@@ -104,13 +103,13 @@ def needs_of_branch(branch: Target | None, body: Object) -> tuple[Need, ...]:
 
 
 def needs_of_tag(revision: Target | None, body: Object) -> tuple[Need, ...]:
-    """`POST /api/{T}/{R}/tag/{rev}`: the tag is in the body, what it is put on in the path."""
+    """Return the needs of `POST /api/{T}/{R}/tag/{rev}`: the tag is in the body, the tagged revision in the path."""
     target = _require_target(revision)
     return Need(Action.WRITE, target.at(f"refs/tags/{_ref('tag', body.get('tag'))}")), Need(Action.READ, target)
 
 
 def needs_of_transfer(repo: Target | None, body: Object) -> tuple[Need, ...]:
-    """An LFS batch: its `operation` decides; uploaded objects belong to no ref."""
+    """Return the needs of an LFS batch, by its `operation`; uploaded objects belong to no ref."""
     target = _require_target(repo)
     match body.get("operation"):
         case "download":
@@ -122,17 +121,17 @@ def needs_of_transfer(repo: Target | None, body: Object) -> tuple[Need, ...]:
 
 
 def needs_of_setting(space: Target | None, _: Object) -> tuple[Need, ...]:
-    """A Space's secret or variable is set or deleted."""
+    """Return the need of setting or deleting a Space's secret or variable."""
     return (Need(Action.SECRETS, _require_target(space)),)
 
 
 def needs_of_mounts(space: Target | None, body: Object) -> tuple[Need, ...]:
-    """`PUT /api/spaces/{R}/volumes`: the Space's code will see what is mounted."""
+    """Return the needs of `PUT /api/spaces/{R}/volumes`: the Space's code gets access to the mounted repositories."""
     return (Need(Action.RUN, _require_target(space)), *_volumes(body.get("volumes")))
 
 
 def needs_of_job(namespace: Target | None, body: Object) -> tuple[Need, ...]:
-    """`POST /api/jobs/{ns}`: a Space's image is read, volumes are read or written."""
+    """Return the needs of `POST /api/jobs/{ns}`: JOBS, READ of a Space whose image runs, and the mounted volumes."""
     _reject_unknown(body, JOB_KEYS)
     space = body.get("spaceId")
     return (
@@ -143,32 +142,32 @@ def needs_of_job(namespace: Target | None, body: Object) -> tuple[Need, ...]:
 
 
 def needs_of_schedule(namespace: Target | None, body: Object) -> tuple[Need, ...]:
-    """`POST /api/scheduled-jobs/{ns}`: as the job that it will start."""
+    """Return the needs of `POST /api/scheduled-jobs/{ns}`: those of the job that the schedule starts."""
     _reject_unknown(body, SCHEDULE_KEYS)
     return needs_of_job(namespace, _object("jobSpec", body.get("jobSpec")))
 
 
 def needs_of_webhook(_: Target | None, body: Object) -> tuple[Need, ...]:
-    """A webhook tells what happens in what it watches, and may start a job."""
+    """Return the needs of a webhook, which reports events of the repositories it watches and may start a job."""
     _reject_unknown(body, WEBHOOK_KEYS)
     own = Target(None, None)
     job = body.get("job")
     return (
         Need(Action.WEBHOOKS, own),
-        *(_watched_repos(one) for one in _objects("watched", body.get("watched"))),
+        *(_watched_repos(entry) for entry in _objects("watched", body.get("watched"))),
         *([Need(Action.JOBS, own)] if body.get("jobSourceId") is not None else []),
         *([] if job is None else needs_of_job(own, _object("job", job))),
     )
 
 
 def needs_of_collection(_: Target | None, body: Object) -> tuple[Need, ...]:
-    """`POST /api/collections`: the namespace is in the body."""
+    """Return the need of `POST /api/collections`; the namespace is in the body."""
     namespace = body.get("namespace")
     return (Need(Action.COLLECTIONS, Target(None, None if namespace is None else _id("namespace", namespace))),)
 
 
 def _space_extras(target: Target, body: Object) -> Iterable[Need]:
-    """What may come along with a new Space: secrets, hardware that costs money, other repositories' content."""
+    """Yield the needs of the options of a new Space: secrets, paid hardware, mounted repositories."""
     if body.get("secrets") or body.get("variables"):
         yield Need(Action.SECRETS, target)
     if any(body.get(key) is not None for key in RUNS):
@@ -181,7 +180,7 @@ def _volumes(volumes: object) -> list[Need]:
 
 
 def _volume(volume: Object) -> Need:
-    """A bucket is mounted for writing unless the volume says otherwise (OpenAPI, `readOnly`)."""
+    """Return the need of one volume; a bucket is mounted for writing unless `readOnly` is true (OpenAPI)."""
     kind = _type(volume.get("type"))
     revision = volume.get("revision")
     source = _repo(kind, "source", volume.get("source"))
@@ -190,34 +189,34 @@ def _volume(volume: Object) -> Need:
     return Need(Action.READ, source if revision is None else source.at(_ref("revision", revision)))
 
 
-def _watched_repos(one: Object) -> Need:
-    kind, name = one.get("type"), one.get("name")
+def _watched_repos(entry: Object) -> Need:
+    kind, name = entry.get("type"), entry.get("name")
     if kind in ("user", "org"):
         return Need(Action.READ, everything_of(_id("name", name)))
     return Need(Action.READ, _repo(_type(kind), "name", name))
 
 
 def _named(body: Object) -> Target:
-    """`name`, `organization` and `type` (docs/hub-protocol.md#create-repo)."""
+    """Return the repository named by `name`, `organization` and `type` (hub-wire §1.5)."""
     organization = body.get("organization")
     namespace = None if organization is None else _id("organization", organization)
     return Target(_type_or_model(body.get("type")), namespace, _id("name", body.get("name")))
 
 
 def _type(value: object) -> RepoType:
-    """A type as bodies spell it."""
+    """Parse a repository type as it is spelled in bodies (singular)."""
     if not isinstance(value, str) or value not in TYPES:
         raise BodyError(f"a repository's type must be one of {', '.join(TYPES)}")
     return TYPES[value]
 
 
 def _type_or_model(value: object) -> RepoType:
-    """Where no type is given, a model is meant (docs/hub-protocol.md#create-repo)."""
+    """Parse a repository type; a missing one means a model (hub-wire §1.5)."""
     return RepoType.MODELS if value is None else _type(value)
 
 
 def _repo(kind: RepoType | None, field: str, value: object) -> Target:
-    """`NAMESPACE/NAME`, or a bare name of the account's own user."""
+    """Parse `NAMESPACE/NAME`, or the bare name of a repository of the account's own user."""
     segments = value.split("/") if isinstance(value, str) else []
     if not 1 <= len(segments) <= 2:
         raise BodyError(f"'{field}' must be NAMESPACE/NAME")
@@ -252,7 +251,7 @@ def _object(field: str, value: object) -> Object:
 def _objects(field: str, value: object) -> list[Object]:
     if not isinstance(value, list):
         raise BodyError(f"'{field}' must be a list of objects")
-    return [_object(field, one) for one in value]
+    return [_object(field, item) for item in value]
 
 
 def _reject_unknown(body: Object, known: frozenset[str]) -> None:
@@ -262,7 +261,7 @@ def _reject_unknown(body: Object, known: frozenset[str]) -> None:
 
 
 MIB = 1024 * 1024
-CREATE = BodySpec(JSON, 16 * MIB, needs_of_create)  # `files` may hold a small Space whole
+CREATE = BodySpec(JSON, 16 * MIB, needs_of_create)  # `files` may hold all files of a small Space
 DELETE = BodySpec(JSON, MIB, needs_of_delete)
 MOVE = BodySpec(JSON, MIB, needs_of_move)
 DUPLICATE = BodySpec(JSON, MIB, needs_of_duplicate)

@@ -1,8 +1,8 @@
-"""`classify`: what a request attempts, found in the table.
+"""Classifies requests: finds a request's row in the route table, and derives the access that the request attempts.
 
-What no row fits is refused; what a row fits is sent exactly as it came. A request whose meaning is in its body is
-classified in two steps: `classify` says what is needed (`NeedBody`, `NeedCommands`), and `classify_body` or
-`core.push` goes on from there.
+A request that matches no row is refused; a request that matches is forwarded byte for byte. A request that carries its
+operation in the body is classified in two steps: `classify` returns `NeedBody` or `NeedRefUpdates`, and `classify_body`
+or `hfproxy.core.git.push_commands` completes the classification from the body.
 """
 
 import re
@@ -28,20 +28,20 @@ ROUTES_BY_METHOD = {
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """A request whose meaning is known. `access` is None for a special route."""
+    """A completely classified request. `access` is None for a special route."""
 
     route: Route
     access: Access | None = None
 
 
-# Answers that are remembered, and how long an address may be for it.
-REMEMBERED: Final = 1024
-MEMORABLE: Final = 512
+# Entries in the cache of classifications, and the longest request target that is cached, in bytes.
+CACHE_ENTRIES: Final = 1024
+MAX_CACHED_TARGET: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
 class NeedBody:
-    """What the request does is in its body: read at most `limit` bytes and go on with `classify_body`."""
+    """A request that carries its operation in the body: read at most `limit` bytes, then call `classify_body`."""
 
     route: Route
     body: BodySpec
@@ -54,7 +54,7 @@ class NeedBody:
 
 @dataclass(frozen=True, slots=True)
 class NeedRefUpdates:
-    """A push: what it does is in the command list at the head of its body (`core.push`)."""
+    """A push: its operations are the ref updates at the head of its body (`hfproxy.core.git.push_commands`)."""
 
     route: Route
     target: Target
@@ -64,63 +64,68 @@ Classification = Classified | NeedBody | NeedRefUpdates | Deny
 
 
 def classify(method: str, raw_target: str, bill_to: str | None = None) -> Classification:
-    """Say what a request attempts, from its method and its raw target.
+    """Classify a request by its method and raw target. Never raises.
 
-    `bill_to` is the `X-HF-Bill-To` header: who pays is part of the access. Never raises; what it accepts is to be sent
-    exactly as it was given. The same question has the same answer, so the last ones are remembered.
+    The target of an accepted request must be forwarded byte for byte. The result depends on the arguments alone, so the
+    last CACHE_ENTRIES results are cached.
+
+    Args:
+        method: the HTTP method.
+        raw_target: the request target as received.
+        bill_to: the value of the `X-HF-Bill-To` header; the paying organisation is part of the access.
     """
-    return (_classify if len(raw_target) > MEMORABLE else _classify_cached)(method, raw_target, bill_to)
+    return (_classify if len(raw_target) > MAX_CACHED_TARGET else _classify_cached)(method, raw_target, bill_to)
 
 
 def _classify(method: str, raw_target: str, bill_to: str | None) -> Classification:
-    address = request_target.parse(raw_target)
-    if isinstance(address, Deny):
-        return _minting(method, raw_target) or address
+    target = request_target.parse(raw_target)
+    if isinstance(target, Deny):
+        return _minting(method, raw_target) or target
     for row, route in ROUTES_BY_METHOD.get(method, ()):
-        if match := row.fullmatch(address.path):
-            found = _match_path(match, address.policy)
-            return found if isinstance(found, Deny) else _apply_route(route, found, bill_to)
-    return _unknown(method, address.path)
+        if match := row.fullmatch(target.path):
+            result = _match_path(match, target.policy)
+            return result if isinstance(result, Deny) else _apply_route(route, result, bill_to)
+    return _unknown(method, target.path)
 
 
-_classify_cached = lru_cache(maxsize=REMEMBERED)(_classify)
+_classify_cached = lru_cache(maxsize=CACHE_ENTRIES)(_classify)
 
 
 def classify_body(
     need: NeedBody, raw: bytes, content_type: str, content_encoding: str, bill_to: str | None = None
 ) -> Classified | Deny:
-    """The same, once the body has been read."""
+    """Complete the classification of a request from its body."""
     needs = strict_json.parse_needs(need.body, need.target, raw, content_type, content_encoding)
     return needs if isinstance(needs, Deny) else classified(need.route, needs, bill_to)
 
 
 def classified(route: Route, needs: tuple[Need, ...], bill_to: str | None) -> Classified | Deny:
-    """A request whose needs are known, and who pays for it."""
+    """Return the classification of a request with these needs, paid for by `bill_to`."""
     if bill_to is not None and not body_needs.ID.fullmatch(bill_to):
         return Deny(Refusal.BAD_TARGET, f"X-HF-Bill-To is not a valid organisation name{SEE_AUDIT}")
     return Classified(route, Access(needs, bill_to=bill_to))
 
 
-def _apply_route(route: Route, found: PathMatch, bill_to: str | None) -> Classification:
-    """What a matched row takes."""
-    given = {key for key, _ in found.policy}
-    if not given <= route.policy:
-        return Deny(Refusal.BAD_TARGET, f"{', '.join(sorted(given))} has no meaning at this address{SEE_AUDIT}")
-    if "service" in route.policy - given:
+def _apply_route(route: Route, match: PathMatch, bill_to: str | None) -> Classification:
+    """Derive the classification from a matched row."""
+    keys = {key for key, _ in match.policy}
+    if not keys <= route.policy:
+        return Deny(Refusal.BAD_TARGET, f"{', '.join(sorted(keys))} has no meaning at this address{SEE_AUDIT}")
+    if "service" in route.policy - keys:
         return Deny(Refusal.BAD_TARGET, "git's protocol without a service is not spoken here; update: git --version")
     match route.derives:
         case SpecialRoute():
             return Classified(route)
         case BodySpec() as body:
-            return NeedBody(route, body, found.target)
+            return NeedBody(route, body, match.target)
         case ReceivePack():
-            return NeedRefUpdates(route, found.target) if found.target else _unknown("POST", route.path)
+            return NeedRefUpdates(route, match.target) if match.target else _unknown("POST", route.path)
         case needs:
-            return classified(route, needs(found), bill_to)
+            return classified(route, needs(match), bill_to)
 
 
 def _match_path(match: re.Match[str], policy: tuple[tuple[str, str], ...]) -> PathMatch | Deny:
-    """Read the named parts of a path."""
+    """Read the repository, revisions and query keys from the match of a path."""
     parts = match.groupdict()
     if "%2f" in (parts.get("path") or "").lower():
         return Deny(Refusal.BAD_TARGET, f"an encoded slash has no place in this address{SEE_AUDIT}")
@@ -140,16 +145,16 @@ def _match_path(match: re.Match[str], policy: tuple[tuple[str, str], ...]) -> Pa
 
 
 def _minting(method: str, raw_target: str) -> Classified | None:
-    """A minting route is told so whatever its query: a registry's `service` is not git's."""
-    address = request_target.parse(raw_target.partition("?")[0])
-    if isinstance(address, Deny):
+    """Match a minting route regardless of its query, since a container registry's `service` differs from git's."""
+    target = request_target.parse(raw_target.partition("?")[0])
+    if isinstance(target, Deny):
         return None
-    rows = (route for row, route in ROUTES_BY_METHOD.get(method, ()) if row.fullmatch(address.path))
+    rows = (route for row, route in ROUTES_BY_METHOD.get(method, ()) if row.fullmatch(target.path))
     return next((Classified(route) for route in rows if route.derives is SpecialRoute.MINTING), None)
 
 
 def _unknown(method: str, path: str) -> Deny:
-    """No row: refused. An address that would have one without its encoding is told so."""
+    """Refuse an address without a row; the reason is another if the address would have a row without its encoding."""
     plain = unquote(path)
     if plain != path and any(row.fullmatch(plain) for row, _ in TABLE_BY_METHOD):
         return Deny(Refusal.BAD_TARGET, f"this address is encoded where it must be plain{SEE_AUDIT}")

@@ -1,22 +1,22 @@
-"""The grammar of the Hub's addresses: what may stand in each place of a row of `core.table`.
+"""The placeholders in the paths of `hfproxy.core.hub.route_table`, and the regular expressions they stand for.
 
-    {T}     models, datasets, spaces or kernels, as the API has it    {S}  spaces only
-    {W}     the same as a web address has it: `datasets/`, or nothing for models
+    {T}     models, datasets, spaces or kernels, as in API paths      {S}  spaces only
+    {W}     the type in web addresses: `datasets/`, empty for models
     {R}     a repository id of two segments, or a legacy one          {B}  a bucket: `buckets/NAMESPACE/NAME`
-    {ns}    a namespace: a user or an organisation                    {buckets}  the word itself
+    {ns}    a namespace: a user or an organisation                    {buckets}  the word `buckets`
     {rev}   one segment, percent-encoded: a branch, a tag, a commit   {sha}  a commit id
-            (or `refs/pr/N`, `refs/convert/X` in plain, as @huggingface/hub has it; `refs/` is never a revision's end)
+            (or a plain `refs/pr/N`, `refs/convert/X`, as @huggingface/hub sends it; `refs/` alone is no revision)
     {tag}   a tag's name                                              {compare}  two revisions, `A..B`
-    {id}    a word of the Hub's: an id, a slug, a status              {num}  a number
-    {path}  the rest of the address, slashes plain                    {coded}  the same, slashes perhaps as `%2F`
-    {git}   `.git` or nothing
+    {id}    an identifier of the Hub: an id, a slug, a status         {num}  a number
+    {path}  the rest of the address, with plain slashes               {coded}  the rest, with slashes plain or as `%2F`
+    {git}   `.git` or empty
 
-Ids are read strictly: an id that two routers could cut differently fits no row.
+Ids are parsed strictly: an id that two routers could split differently matches no row.
 """
 
 import re
 
-# Words that follow a repository id (docs/hub-protocol.md#paths): in second place they end a one-segment id.
+# Words that follow a repository id (hub-wire §1.10); as a second segment they end a one-segment id.
 REPO_SUBPATHS = (
     "resolve tree blob raw refs commit commits discussions settings revision preupload paths-info branch tag"
     " super-squash lfs-files treesize compare scan notebook jwt likers like duplicate resource-group leaderboard"
@@ -24,7 +24,7 @@ REPO_SUBPATHS = (
     " xet-write-token secrets variables runtime hardware sleeptime pause restart dev-mode logs events metrics"
     " volumes storage host sql-console parquet batch info edit upload delete new git-upload-pack git-receive-pack"
 ).split()
-# Words of the Hub's own that stand where a namespace could.
+# Reserved words of the Hub in the position of a namespace.
 NOT_NAMESPACES = (
     "api models datasets spaces kernels buckets oauth settings docs papers collections organizations users join"
     " login logout new search tasks blog pricing chat posts notifications enterprise uploads resolve-cache jobs"
@@ -33,7 +33,7 @@ NOT_NAMESPACES = (
 
 
 def _none_of(words: list[str]) -> str:
-    # Whatever the case: the Hub's router may not care about it, so we must.
+    # Case-insensitive, since the Hub's router may be.
     return rf"(?!(?i:{'|'.join(map(re.escape, words))})(?:[/?]|$))"
 
 
@@ -60,26 +60,26 @@ PLACEHOLDERS = {
 
 
 class PathPattern:
-    """A row's path, and the addresses that it fits.
+    """The compiled path of a route.
 
-    The expression is made for the first address that has all its words: to make those of the whole table took longer
-    than all else that a daemon does before it serves.
+    The expression is compiled at the first address that contains all its literal parts: compiling the whole table took
+    longer than the rest of the daemon's start-up.
     """
 
-    __slots__ = ("_begin", "_expression", "_parts", "_words")
+    __slots__ = ("_expression", "_literals", "_parts", "_prefix")
 
     def __init__(self, path: str) -> None:
         self._parts = re.split(r"(\{\w+\})", path)
-        self._words = [part for part in self._parts if part and part not in PLACEHOLDERS]
-        self._begin = "" if self._parts[0] in PLACEHOLDERS else self._parts[0]
+        self._literals = [part for part in self._parts if part and part not in PLACEHOLDERS]
+        self._prefix = "" if self._parts[0] in PLACEHOLDERS else self._parts[0]
         self._expression: re.Pattern[str] | None = None
 
     def fullmatch(self, address: str) -> re.Match[str] | None:
-        """The parts of an address by name; None where it does not fit."""
-        if not address.startswith(self._begin):
+        """Match an address, and return its named parts; None if it does not match."""
+        if not address.startswith(self._prefix):
             return None
         if self._expression is None:
-            if not all(word in address for word in self._words):
+            if not all(word in address for word in self._literals):
                 return None
             self._expression = re.compile("".join(PLACEHOLDERS.get(part, re.escape(part)) for part in self._parts))
         return self._expression.fullmatch(address)

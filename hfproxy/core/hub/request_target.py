@@ -1,8 +1,8 @@
-"""The request target, read so strictly that the Hub cannot read it otherwise (docs/threat-model.md#t9).
+"""Parses request targets so strictly that the Hub cannot parse them differently (threats T9).
 
-What is classified here is sent on byte for byte. So whatever two readers might understand differently
-(dot segments, empty segments, encoded slashes, double encoding, unknown spellings of a query key that
-decides policy) is refused, never normalised.
+An accepted target is forwarded byte for byte. Forms that two parsers might understand differently (dot segments, empty
+segments, encoded slashes, double encoding, unusual spellings of a query key that changes the operation) are refused,
+never normalised.
 """
 
 import re
@@ -12,9 +12,8 @@ from urllib.parse import unquote, unquote_to_bytes
 from hfproxy.core.policy.access import SEE_AUDIT
 from hfproxy.core.policy.decision import Deny, Refusal
 
-# Query keys that change what a request does (docs/hub-protocol.md#repository-writes), with the only value each may
-# have.
-# `_method` is what some web frameworks take as another method.
+# Query keys that change what a request does (hub-wire §1.5, §5), with the only value each may have.
+# Some web frameworks take `_method` as an override of the method.
 POLICY_KEYS = {
     "create_pr": frozenset({"1"}),
     "hot_reload": frozenset({"1"}),
@@ -24,15 +23,21 @@ POLICY_KEYS = {
 
 PRINTABLE = re.compile(r"/[!\"$-\[\]-~]*")
 BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# Encoded control characters and backslash: nowhere.
+# Encoded control characters and backslashes are refused everywhere.
 BAD_BYTE = re.compile(r"%(?:[01][0-9A-Fa-f]|7[Ff]|5[Cc])")
-# An escaped escape of a character that means something in a path.
+# A doubly encoded character that is special in a path.
 DOUBLE_ENCODED = re.compile(r"%(?:25)+(?:2[EeFf]|5[Cc]|00)")
 
 
 @dataclass(frozen=True, slots=True)
 class RequestTarget:
-    """A target that passed. `raw` is what is sent; `policy` holds the query keys that decide."""
+    """An accepted target.
+
+    Attributes:
+        raw: the target as received and forwarded.
+        path: its path, still percent-encoded.
+        policy: the (key, value) pairs of the query keys that change the operation.
+    """
 
     raw: str
     path: str
@@ -40,7 +45,7 @@ class RequestTarget:
 
 
 def parse(raw: str) -> RequestTarget | Deny:
-    """Take a raw request target apart, or refuse it as `bad_target`."""
+    """Parse a raw request target, or refuse it as `bad_target`."""
     if not PRINTABLE.fullmatch(raw) or BAD_ESCAPE.search(raw) or BAD_BYTE.search(raw):
         return _refused("it holds characters that no Hub address needs")
     path, question, query = raw.partition("?")
@@ -55,7 +60,7 @@ def parse(raw: str) -> RequestTarget | Deny:
 
 
 def _is_plain(segment: str) -> bool:
-    """Whether a path segment, and every part of it once decoded, is a name and not a direction."""
+    """Return whether a path segment, and each part of it after decoding, is a name and not empty, `.` or `..`."""
     try:
         parts = unquote(segment, errors="strict").split("/")
     except UnicodeDecodeError:
@@ -64,20 +69,20 @@ def _is_plain(segment: str) -> bool:
 
 
 def _policy(query: str) -> tuple[tuple[str, str], ...] | Deny:
-    found: dict[str, str] = {}
+    policy: dict[str, str] = {}
     for pair in re.split("[&;]", query):
         key, _, value = pair.partition("=")
-        meant = _lenient_key(key)
-        if meant not in POLICY_KEYS:
+        lenient = _lenient_key(key)
+        if lenient not in POLICY_KEYS:
             continue
-        if key != meant or key in found or value not in POLICY_KEYS[key]:
-            return _refused(f"'{meant}' must appear once, spelled plainly, with a value it may have")
-        found[key] = value
-    return tuple(found.items())
+        if key != lenient or key in policy or value not in POLICY_KEYS[key]:
+            return _refused(f"'{lenient}' must appear once, spelled plainly, with a value it may have")
+        policy[key] = value
+    return tuple(policy.items())
 
 
 def _lenient_key(key: str) -> str:
-    """The key a lenient parser might take this for: decoded, without brackets, in lower case."""
+    """Return the key as a lenient parser might read it: decoded, without brackets, in lower case."""
     plain = unquote_to_bytes(key.replace("+", " ")).decode("utf-8", "replace")
     return re.split(r"[\[\].]", plain.strip().lower().lstrip("["))[0]
 

@@ -1,7 +1,7 @@
-"""Bodies that say what a request does: strict JSON, read here and forwarded as the original bytes.
+"""Parses JSON bodies that determine the operation of a request; the original bytes are forwarded.
 
-Two parsers must not disagree about a body, so anything that could make them is refused: duplicate keys, another
-content type, a content encoding. What the fields mean is in `core.asks`.
+Two parsers must not disagree about a body, so duplicate keys, an unexpected content type and a content encoding are
+refused. The fields of each body are interpreted in `hfproxy.core.hub.body_needs`.
 """
 
 import json
@@ -20,15 +20,18 @@ Object = Mapping[str, object]
 
 
 class BodyError(ValueError):
-    """A body is not what its route takes; becomes a `bad_body` refusal and goes no further."""
+    """A body that its route does not accept. Caught in `parse_needs`, which returns a `bad_body` refusal."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodySpec:
-    """How a route's body is read: its content type, its limit in bytes, and what it asks for.
+    """The specification of a route's body.
 
-    `asks` gets the target of the path (None where the path names none) and one decoded object: the body, or each of
-    its lines where the content type is NDJSON.
+    Attributes:
+        content_type: the only accepted content type.
+        limit: the largest accepted size in bytes.
+        derive: returns the needs, given the target of the path (None if the path names none) and one decoded object:
+            the body, or each of its lines if the content type is NDJSON.
     """
 
     content_type: str
@@ -39,26 +42,26 @@ class BodySpec:
 def parse_needs(
     body: BodySpec, target: Target | None, raw: bytes, content_type: str, encoding: str
 ) -> tuple[Need, ...] | Deny:
-    """What a body asks for, read strictly; `bad_body` if it could be read in two ways."""
+    """Parse a body strictly and derive its needs; returns a `bad_body` refusal if two parsers could disagree on it."""
     try:
         objects = _objects(body, raw, content_type, encoding)
-        _no_credential_in(objects)
-        found = [need for one in objects for need in body.derive(target, one)]
+        _reject_credential(objects)
+        needs = [need for item in objects for need in body.derive(target, item)]
     except BodyError as error:
         return bad_body(str(error))
     except RecursionError:
         return bad_body("it is nested too deep")
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(needs))
 
 
 def bad_body(why: str) -> Deny:
-    """No to a body, with the reason."""
+    """Return the refusal of a body, with the reason."""
     return Deny(Refusal.BAD_BODY, f"this request's body is refused: {why}{SEE_AUDIT}")
 
 
 def _objects(body: BodySpec, raw: bytes, content_type: str, encoding: str) -> list[Object]:
-    given, *parameters = (part.strip().lower() for part in content_type.split(";"))
-    if given != body.content_type or parameters not in ([], ["charset=utf-8"]):
+    media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
+    if media_type != body.content_type or parameters not in ([], ["charset=utf-8"]):
         raise BodyError(f"its Content-Type must be {body.content_type}")
     if encoding.strip().lower() not in {"", "identity"}:
         raise BodyError("it must not be compressed")
@@ -69,7 +72,9 @@ def _objects(body: BodySpec, raw: bytes, content_type: str, encoding: str) -> li
 
 def _object(raw: bytes) -> Object:
     try:
-        decoded = json.loads(raw.decode("utf-8"), object_pairs_hook=_reject_duplicate_keys, parse_constant=_no_constant)
+        decoded = json.loads(
+            raw.decode("utf-8"), object_pairs_hook=_reject_duplicate_keys, parse_constant=_reject_constant
+        )
     except BodyError:
         raise
     except ValueError:
@@ -85,13 +90,12 @@ def _reject_duplicate_keys(pairs: list[tuple[str, object]]) -> dict[str, object]
     return dict(pairs)
 
 
-def _no_constant(name: str) -> None:
+def _reject_constant(name: str) -> None:
     raise BodyError(f"{name} is not JSON")
 
 
-def _no_credential_in(objects: list[Object]) -> None:
-    """A scoped credential is worthless on the Hub's machines; sending one there is a mistake
-    (docs/hub-protocol.md#trap-14)."""
+def _reject_credential(objects: list[Object]) -> None:
+    """Reject a body that holds a credential of hf-proxy, which would be useless on the Hub's machines (trap 14)."""
     if credential.PATTERN.search(json.dumps(objects)):
         raise BodyError(
             "it holds an hf-proxy credential, which works on this machine only; give the Space or job a fine-grained"

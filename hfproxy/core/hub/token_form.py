@@ -1,5 +1,4 @@
-"""The Hub's form for a new fine-grained token, filled in with what the journal shows was used
-(docs/hub-protocol.md#permissions)."""
+"""The Hub's form for a new fine-grained token, prefilled with the rights used in the journal (hub-wire §1.1)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,15 +8,21 @@ from hfproxy.core.audit.report import Entry, TouchedPlace, touched_places
 from hfproxy.core.hub.whoami import PERMISSIONS, WRITES
 from hfproxy.core.policy.access import Action
 
-# What the form offers for everywhere at once, beside the rights in a namespace.
+# Rights that the form offers globally, besides the rights in a namespace.
 GLOBAL = frozenset({"discussion.write"})
-# Actions whose rights have no known word in the form.
+# Actions for whose rights the form has no known name.
 NOT_IN_FORM = frozenset({Action.PROFILE, Action.ORG})
 
 
 @dataclass(frozen=True, slots=True)
 class TokenForm:
-    """The form's address; what it asks for, in words; and the actions that a person has to tick by hand."""
+    """A prefilled form.
+
+    Attributes:
+        url: the address of the form with its query.
+        summary: `FIELD=VALUE` for each prefilled field.
+        not_in_form: actions that the user has to select by hand.
+    """
 
     url: str
     summary: tuple[str, ...]
@@ -25,39 +30,40 @@ class TokenForm:
 
 
 def prefilled_form(origin: str, account: str, user: str, orgs: Iterable[str], entries: Iterable[Entry]) -> TokenForm:
-    """What a token needs that is to do what this account's token did.
+    """Prefill the form with the rights that an account's token has used.
 
     Args:
-        origin: Where the form is: the Hub that the account was logged in for.
-        account: Its name here.
-        user: Whose it is there.
-        orgs: The organisations that the user is a member of.
-        entries: The journal's, as `hf-proxy audit --json` gives them.
+        origin: the origin of the Hub that the account was logged in for.
+        account: the account's name in hf-proxy.
+        user: the user's name on the Hub.
+        orgs: the organisations that the user is a member of.
+        entries: journal entries in the shape of `hf-proxy audit --json`.
     """
-    used = {touch for entry in entries if _default_owner(entry, account) for touch in touched_places(entry)}
-    spelled = {org.lower(): org for org in orgs}
-    mine = {"", user.lower()}
-    shared = {one for one in used if one.namespace in spelled}
-    elsewhere = {one for one in used if one.namespace not in mine} - shared
+    used = {place for entry in entries if _used_token_of(entry, account) for place in touched_places(entry)}
+    org_names = {org.lower(): org for org in orgs}
+    own_namespaces = {"", user.lower()}
+    own = {place for place in used if place.namespace in own_namespaces}
+    of_orgs = {place for place in used if place.namespace in org_names}
+    elsewhere = {place for place in used if place.namespace not in own_namespaces} - of_orgs
     query = [
-        *(("ownUserPermissions", right) for right in _rights(one for one in used if one.namespace in mine)),
-        *(("orgs", spelled[name]) for name in sorted({one.namespace for one in shared})),
-        *(("orgPermissions", right) for right in _rights(shared)),
+        *(("ownUserPermissions", right) for right in _rights(own)),
+        *(("orgs", org_names[name]) for name in sorted({place.namespace for place in of_orgs})),
+        *(("orgPermissions", right) for right in _rights(of_orgs)),
         *(("globalPermissions", right) for right in _rights(elsewhere) if right in GLOBAL),
-        *([("canReadGatedRepos", "true")] if any(one.action == Action.READ for one in elsewhere) else []),
+        *([("canReadGatedRepos", "true")] if any(place.action == Action.READ for place in elsewhere) else []),
     ]
     return TokenForm(
         f"{origin}/settings/tokens/new?{urlencode([('tokenType', 'fineGrained'), *query])}",
         tuple(f"{name}={value}" for name, value in query),
-        tuple(sorted({one.action for one in used} & NOT_IN_FORM)),
+        tuple(sorted({place.action for place in used} & NOT_IN_FORM)),
     )
 
 
-def _default_owner(entry: Mapping[str, object], account: str) -> bool:
-    """Whether the account's token went to the Hub for this."""
+def _used_token_of(entry: Mapping[str, object], account: str) -> bool:
+    """Return whether the account's token was sent to the Hub for this entry."""
     return entry.get("decision") == "allow" and entry.get("account") == account
 
 
 def _rights(used: Iterable[TouchedPlace]) -> list[str]:
-    known = [Action(one.action) for one in used if one.action in set(Action) - NOT_IN_FORM]
-    return sorted({right for action in known for right in PERMISSIONS.get(action, WRITES)})
+    actions = [Action(place.action) for place in used if place.action in set(Action) - NOT_IN_FORM]
+    return sorted({right for action in actions for right in PERMISSIONS.get(action, WRITES)})

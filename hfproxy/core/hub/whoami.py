@@ -1,7 +1,7 @@
-"""The answer to `whoami-v2`, made from the grant: whose it is, and what it may do, in the Hub's own shape.
+"""The response to `whoami-v2`, in the Hub's shape: the user, and the rights of the grant instead of those of the token.
 
-The Hub's own answer holds an e-mail address, billing and every organisation; tools need the name, the id and
-the organisations they may act for (docs/hub-protocol.md#whoami).
+The Hub's own response holds an e-mail address, billing and every organisation; tools need the name, the id and the
+organisations they may act for (hub-wire §7).
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from hfproxy.core.policy.scope import Scope
 
 READS = ("repo.content.read",)
 WRITES = (*READS, "repo.write")
-# The Hub has nothing finer than `repo.write` for most of our words (docs/hub-protocol.md#permissions).
+# The Hub has no finer right than `repo.write` for most actions of hf-proxy (hub-wire §1.1).
 PERMISSIONS = {
     Action.READ: READS,
     Action.DISCUSS: ("discussion.write",),
@@ -37,7 +37,7 @@ ENTITIES = {
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What a real whoami said about an account: names and ids only."""
+    """The names and ids from the Hub's whoami response for an account."""
 
     user: str
     user_id: str
@@ -46,7 +46,7 @@ class Identity:
 
 
 def whoami_json(who: Identity, grant: Grant) -> dict[str, object]:
-    """The JSON of `GET /api/whoami-v2` for a grant."""
+    """Return the JSON object of `GET /api/whoami-v2` for a grant."""
     return {
         "type": "user",
         "id": who.user_id,
@@ -92,7 +92,7 @@ def _org(name: str, org_id: str) -> dict[str, object]:
 def _scoped(scope: Scope, user: str) -> dict[str, object]:
     name = "/".join(part for part in (scope.namespace or user, scope.name) if part and part != "*")
     kind = ENTITIES.get(scope.type or "", "user") if scope.name else "user"
-    # The Hub's ids are 24 hexadecimal digits; ours say nothing but that two entities differ.
+    # The Hub's ids are 24 hexadecimal digits; these only tell entities apart.
     entity = {"_id": hashlib.sha256(str(scope).encode()).hexdigest()[:24], "type": kind, "name": name}
     return {"entity": entity, "permissions": list(PERMISSIONS.get(scope.action, WRITES))}
 

@@ -40,7 +40,7 @@ def test_a_malformed_scope_is_a_usage_error(house: House) -> None:
 
 def test_bytes_that_are_no_text_are_a_usage_error(house: House) -> None:
     for option in ("--label", "--scope", "--profile"):
-        one_line(house.cli("exec", option, os.fsdecode(b"\xff"), "--", "true"), 2, "not all text (UTF-8)")
+        one_line(house.cli("exec", option, os.fsdecode(b"\xff"), "--", "true"), 2, "not valid UTF-8 text")
 
 
 def test_a_profile_or_account_that_is_not_there_is_named(house: House) -> None:
