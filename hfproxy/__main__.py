@@ -7,7 +7,7 @@ from hfproxy.cli import run
 
 
 def main() -> int:
-    """Run the command in `sys.argv` and return its exit code (design §7)."""
+    """Run the command in `sys.argv` and return its exit code (EXIT STATUS in man/hf-proxy.1)."""
     # Python sets a stream to None if its descriptor is closed (`>&-`); output is discarded then.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115

@@ -1,6 +1,6 @@
 """The settings of `config.toml` and of project files, parsed strictly: an unknown key is an error that names the key.
 
-A missing `config.toml` means the defaults of design §7. Neither file ever holds a secret.
+A missing `config.toml` means the defaults, which man/hf-proxy.toml.5 lists. Neither file ever holds a secret.
 """
 
 import ipaddress

@@ -1,6 +1,7 @@
 """The client of the control socket: one connection per request, messages as in `hfproxy.wire`.
 
-A request may contain a token, so before the first byte is sent the client checks that (design §5):
+A request may contain a token, so before the first byte is sent the client checks that
+(docs/threat-model.md#control-socket):
 
 1. the runtime directory is a real directory, not a symbolic link to one;
 2. it belongs to the current user with mode 0700; or it is the dedicated user's with mode 0750, in a directory that

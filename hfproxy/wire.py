@@ -50,8 +50,8 @@ every scope applies. `found` lists the token-shaped strings of the caller's envi
 that are tokens of this vault. `adopt` is `login` under a free name; it returns the SHA-256 of the token as read back
 from the vault, and `there`: whether the vault held the token before. `vouch` reports which of the given MACs of journal
 lines, each line given by the SHA-256 of its text, were made with the journal's key; it never makes a MAC. A caller that
-runs inside of a grant may send fewer requests (design §5); if the daemon serves several users, each sees only their
-own objects (design §8).
+runs inside of a grant may send fewer requests (docs/threat-model.md#inside-a-grant); if the daemon serves several
+users, each sees only their own objects (docs/threat-model.md#several-users).
 
 Every `exec` imports this module, so it imports nothing heavy.
 """

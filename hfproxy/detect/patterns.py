@@ -1,8 +1,9 @@
 """Finds tokens in bytes, and tells them from texts that only look like tokens. Pure.
 
-A token is `hf_` or `api_org_` and 34 letters or digits; `hf_oauth_` and `hf_jwt_` tokens are longer (hub-wire §7).
-Tokens are random, unlike identifiers, hexadecimal digests, or placeholders in documentation: random text uses both
-cases and many different letters, and spells no words. No rule here misses more than one real token in 25,000.
+A token is `hf_` or `api_org_` and 34 letters or digits; `hf_oauth_` and `hf_jwt_` tokens are longer
+(docs/hub-protocol.md#token-shapes). Tokens are random, unlike identifiers, hexadecimal digests, or placeholders in
+documentation: random text uses both cases and many different letters, and spells no words. No rule here misses more
+than one real token in 25,000.
 """
 
 import base64

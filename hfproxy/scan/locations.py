@@ -1,4 +1,5 @@
-"""The places where tokens are known to be stored (hub-wire §7), and the directories that a scan skips."""
+"""The places where tokens are known to be stored (docs/hub-protocol.md#token-files), and the directories that a scan
+skips."""
 
 import os
 from collections.abc import Iterator, Mapping

@@ -1,8 +1,8 @@
 """One item in the keyring of the operating system, through a fixed backend for each system.
 
 The backend is never looked up: `keyring.get_keyring()` would obey a config file, an environment variable and installed
-plugins, each of which another program can plant (threats T6). The keyring library is imported only here and in
-`hfproxy.vault.secret_service`.
+plugins, each of which another program can plant (docs/threat-model.md#t6). The keyring library is imported only here
+and in `hfproxy.vault.secret_service`.
 """
 
 import sys

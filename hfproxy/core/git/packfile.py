@@ -221,7 +221,10 @@ def _skip_size(delta: bytes, at: int) -> int:
 
 
 def _copy(delta: bytes, at: int, base: bytes) -> tuple[bytes, int]:
-    """Return (copied piece, next position). Seven flags tell which bytes of offset (32 bits) and size (24 bits) follow."""
+    """Return (copied piece, next position).
+
+    Seven flags tell which bytes of offset (32 bits) and size (24 bits) follow.
+    """
     flags, at = delta[at], at + 1
     number = 0
     for bit in range(7):

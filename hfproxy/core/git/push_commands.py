@@ -2,7 +2,7 @@
 
 The list is pkt-lines up to a flush (gitprotocol-pack(5), "Reference Update Request and Packfile Transfer"):
 `OLD NEW REF`, the first followed by a NUL and the client's capabilities. A push that is signed, uses another hash, or
-names a ref that is neither branch, tag nor pull request is refused (threats T18).
+names a ref that is neither branch, tag nor pull request is refused (docs/threat-model.md#t18).
 """
 
 import re

@@ -1,7 +1,8 @@
 """Derives needs from request bodies: the repositories a body names besides that of the path, and the actions on them.
 
 `organization: null` and a bare name mean the account's own user. Unknown fields are refused in bodies where such a
-field could name another repository or run code. Sources: the Hub's OpenAPI and hub-wire §1.5 to §1.8.
+field could name another repository or run code. Sources: the Hub's OpenAPI document, and
+docs/hub-protocol.md#create-repo and the sections after it.
 """
 
 import re
@@ -197,7 +198,7 @@ def _watched_repos(entry: Object) -> Need:
 
 
 def _named(body: Object) -> Target:
-    """Return the repository named by `name`, `organization` and `type` (hub-wire §1.5)."""
+    """Return the repository named by `name`, `organization` and `type` (docs/hub-protocol.md#create-repo)."""
     organization = body.get("organization")
     namespace = None if organization is None else _id("organization", organization)
     return Target(_type_or_model(body.get("type")), namespace, _id("name", body.get("name")))
@@ -211,7 +212,7 @@ def _type(value: object) -> RepoType:
 
 
 def _type_or_model(value: object) -> RepoType:
-    """Parse a repository type; a missing one means a model (hub-wire §1.5)."""
+    """Parse a repository type; a missing one means a model (docs/hub-protocol.md#create-repo)."""
     return RepoType.MODELS if value is None else _type(value)
 
 

@@ -16,7 +16,7 @@ Ids are parsed strictly: an id that two routers could split differently matches 
 
 import re
 
-# Words that follow a repository id (hub-wire §1.10); as a second segment they end a one-segment id.
+# Words that follow a repository id (docs/hub-protocol.md#paths); as a second segment they end a one-segment id.
 REPO_SUBPATHS = (
     "resolve tree blob raw refs commit commits discussions settings revision preupload paths-info branch tag"
     " super-squash lfs-files treesize compare scan notebook jwt likers like duplicate resource-group leaderboard"

@@ -1,4 +1,4 @@
-"""Parses request targets so strictly that the Hub cannot parse them differently (threats T9).
+"""Parses request targets so strictly that the Hub cannot parse them differently (docs/threat-model.md#t9).
 
 An accepted target is forwarded byte for byte. Forms that two parsers might understand differently (dot segments, empty
 segments, encoded slashes, double encoding, unusual spellings of a query key that changes the operation) are refused,
@@ -12,7 +12,8 @@ from urllib.parse import unquote, unquote_to_bytes
 from hfproxy.core.policy.access import SEE_AUDIT
 from hfproxy.core.policy.decision import Deny, Refusal
 
-# Query keys that change what a request does (hub-wire §1.5, §5), with the only value each may have.
+# Query keys that change what a request does (docs/hub-protocol.md#repository-writes), with the only value each may
+# have.
 # Some web frameworks take `_method` as an override of the method.
 POLICY_KEYS = {
     "create_pr": frozenset({"1"}),

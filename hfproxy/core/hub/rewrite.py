@@ -1,4 +1,4 @@
-"""Rewrites URLs of the Hub in its responses to URLs of the proxy (hub-wire §2).
+"""Rewrites URLs of the Hub in its responses to URLs of the proxy (docs/hub-protocol.md#rewriting).
 
 `Location` becomes relative and `Link` absolute: opposite forms, each required by real clients. The only bodies changed
 are the LFS batch response and the xet-fileinfo response. URLs of other hosts pass byte for byte, since a change breaks
@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from hfproxy.core.http.headers import Headers
 
-# The names under which the Hub refers to itself in responses, whatever the requested origin (hub-wire §2).
+# The names under which the Hub refers to itself in responses, whatever the requested origin
+# (docs/hub-protocol.md#rewriting).
 HUB_HOSTS = frozenset({"huggingface.co", "hub-ci.huggingface.co", "hf.co"})
 URL_HEADERS = frozenset({"location", "link", "x-xet-refresh-route"})
 DEFAULT_PORTS = {"http": 80, "https": 443}

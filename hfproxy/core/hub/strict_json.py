@@ -95,7 +95,8 @@ def _reject_constant(name: str) -> None:
 
 
 def _reject_credential(objects: list[Object]) -> None:
-    """Reject a body that holds a credential of hf-proxy, which would be useless on the Hub's machines (trap 14)."""
+    """Reject a body that holds a credential of hf-proxy, which would be useless on the Hub's machines
+    (docs/hub-protocol.md#trap-14)."""
     if credential.PATTERN.search(json.dumps(objects)):
         raise BodyError(
             "it holds an hf-proxy credential, which works on this machine only; give the Space or job a fine-grained"

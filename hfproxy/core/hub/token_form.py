@@ -1,4 +1,5 @@
-"""The Hub's form for a new fine-grained token, prefilled with the rights used in the journal (hub-wire §1.1)."""
+"""The Hub's form for a new fine-grained token, prefilled with the rights used in the journal
+(docs/hub-protocol.md#permissions)."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

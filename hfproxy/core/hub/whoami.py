@@ -1,7 +1,7 @@
 """The response to `whoami-v2`, in the Hub's shape: the user, and the rights of the grant instead of those of the token.
 
 The Hub's own response holds an e-mail address, billing and every organisation; tools need the name, the id and the
-organisations they may act for (hub-wire §7).
+organisations they may act for (docs/hub-protocol.md#whoami).
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from hfproxy.core.policy.scope import Scope
 
 READS = ("repo.content.read",)
 WRITES = (*READS, "repo.write")
-# The Hub has no finer right than `repo.write` for most actions of hf-proxy (hub-wire §1.1).
+# The Hub has no finer right than `repo.write` for most actions of hf-proxy (docs/hub-protocol.md#permissions).
 PERMISSIONS = {
     Action.READ: READS,
     Action.DISCUSS: ("discussion.write",),
