@@ -1,7 +1,7 @@
-"""The command line: thin and synchronous; it asks the daemon (`client`) and shows what it says.
+"""The command line: thin and synchronous; it sends requests to the daemon (`control_client`) and prints the replies.
 
-The module of a command (`cli.commands`) is imported when the command runs. A failure is an `HFProxyError`; here it
-becomes one line on stderr and an exit code.
+The module of a command (`hfproxy.cli.commands`) is imported when the command runs. A failure is an `HFProxyError`;
+`run` turns it into one line on stderr and an exit code.
 """
 
 import os
@@ -14,7 +14,7 @@ from hfproxy.errors import HFProxyError, UsageError
 
 
 def run(words: list[str]) -> int:
-    """Do what was typed; returns the exit code: 0 done, 1 failed, 2 usage, 130 interrupted (`exec`: more)."""
+    """Run a command line; return the exit code: 0 done, 1 failed, 2 usage, 130 interrupted (`exec` has more)."""
     try:
         code = _dispatch(words)
         sys.stdout.flush()
@@ -27,13 +27,13 @@ def run(words: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        return _cannot_write(error)
+        return _report_write_error(error)
     return code
 
 
-def _cannot_write(error: OSError) -> int:
-    """Whoever read our output has enough (as a shell says it: 141), or there is no room for it."""
-    # Python would try again when it closes stdout.
+def _report_write_error(error: OSError) -> int:
+    """Return 141 if the reader of stdout has closed it (as a shell reports SIGPIPE), else print the error."""
+    # Otherwise Python would try to flush again when it closes stdout.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if isinstance(error, BrokenPipeError):
         return 141
@@ -74,7 +74,7 @@ def _version() -> str:
 
 
 def _unknown(word: str) -> UsageError:
-    from difflib import get_close_matches  # noqa: PLC0415  (only a mistake pays for it)
+    from difflib import get_close_matches  # noqa: PLC0415  (needed for mistakes only)
 
     near = get_close_matches(word, COMMANDS, n=1)
     hint = f"; did you mean: hf-proxy {near[0]}" if near else "; see: hf-proxy --help"

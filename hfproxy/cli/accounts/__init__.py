@@ -1,1 +1,1 @@
-"""Commands on accounts, their tokens and the vault."""
+"""Commands on accounts, tokens and the vault."""

@@ -1,4 +1,4 @@
-"""`accounts`: the tokens of the vault: whose they are, and what is to be said about them."""
+"""`accounts`: list the tokens of the vault with their users, and print the warnings about them."""
 
 from hfproxy.cli.ui.arguments import CommandSpec
 from hfproxy.cli.ui.render import join_list, show, show_json, show_table
@@ -9,7 +9,7 @@ SYNTAX = CommandSpec("accounts", "List the accounts of the vault.", ("--json", "
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`."""
+    """List the accounts. Raises HFProxyError if the daemon cannot be reached or refuses."""
     arguments = SYNTAX.read(words)
     accounts = rows(request({"do": "accounts"}), "accounts")
     if arguments.switch("--json"):

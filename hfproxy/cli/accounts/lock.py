@@ -8,7 +8,7 @@ SYNTAX = CommandSpec("lock", "Close the vault: no token can be used until it is 
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`."""
+    """Lock the vault. Raises HFProxyError if the daemon cannot be reached or refuses."""
     SYNTAX.read(words)
     request({"do": "lock"})
     show("the vault is locked; open it with: hf-proxy unlock")

@@ -1,4 +1,4 @@
-"""`login`: hand a token to the daemon, which asks the Hub whose it is and keeps it in the vault."""
+"""`login`: send a token to the daemon, which identifies its user at the Hub and stores it in the vault."""
 
 from hfproxy.cli.ui import prompt
 from hfproxy.cli.ui.arguments import Arguments, CommandSpec
@@ -12,39 +12,44 @@ HUB = "https://huggingface.co"
 
 SYNTAX = CommandSpec(
     "login",
-    "Put a token into the vault. Asks for it on the terminal, unless told where it is.",
-    ("--account", "NAME", "under which name; without it: default"),
+    "Put a token into the vault. Asks for it on the terminal, unless an option names its source.",
+    ("--account", "NAME", "the account's name; without it: default"),
     ("--token-stdin", "", "read the token from stdin"),
     ("--token-file", "FILE", "read the token from a file"),
 )
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`; UsageError also for a token among the words."""
+    """Log in.
+
+    Raises:
+        UsageError: an argument is malformed, or may be a token.
+        HFProxyError: there is no token to read, or the daemon cannot be reached or refuses.
+    """
     _refuse_token_in(words)
     arguments = SYNTAX.read(words)
     name = arguments.text("--account") or "default"
     token = _token(arguments, name)
-    with waiting("asking the Hub whose token it is"):
+    with waiting("asking the Hub for the token's user"):
         account = request({"do": "login", "account": name, "token": token}, wait=True)
-    _tell(account)
+    _show_account(account)
     file = arguments.text("--token-file")
     if file is not None:
-        print_error(f"warning: the token still stands in the clear in {file}; delete it with: rm -- {file}")
+        print_error(f"warning: the token is still in {file} as plaintext; delete it with: rm -- {file}")
     return 0
 
 
 def _refuse_token_in(words: list[str]) -> None:
-    """Whatever stands where a token might: it is not repeated."""
-    valued = False
+    """Raise UsageError for an argument in a token's place. The message does not repeat it."""
+    is_value = False
     for word in words:
         option = word.partition("=")[0]
-        if option == "--token" or not (valued or word.startswith("-")):
+        if option == "--token" or not (is_value or word.startswith("-")):
             raise UsageError(
-                "a token in the command line is there for every process and in the shell's history to see; "
-                "if you typed one, replace it; then use: hf-proxy login, and give it at the prompt"
+                "a token in the command line is visible to every process and in the shell's history; "
+                "if you typed one, replace it; then use: hf-proxy login, and enter it at the prompt"
             )
-        valued = word in {"--account", "--token-file"}
+        is_value = word in {"--account", "--token-file"}
 
 
 def _token(arguments: Arguments, name: str) -> str:
@@ -56,17 +61,17 @@ def _token(arguments: Arguments, name: str) -> str:
     if arguments.switch("--token-stdin"):
         return prompt.from_stdin().strip()
     prompt.needs_terminal("hf-proxy login --token-stdin")
-    # A changed config may name another Hub; who types sees where the token goes, before it is typed.
+    # A changed config may name another Hub: show the user where the token will be sent, before it is typed.
     hub = text(request({"do": "status"}), "hub")
     question = f"Token for account '{name}' at {hub}" + ("" if hub == HUB else ", which is not Hugging Face's")
     return prompt.read_hidden(printable(question), instead="hf-proxy login --token-stdin").strip()
 
 
-def _tell(account: Message) -> None:
+def _show_account(account: Message) -> None:
     name, user, role = (text(account, member) for member in ("name", "user", "role"))
     show(f"account {name}: {user}, {role}, at {account.get('origin')}")
-    for what in ("orgs", "scopes"):
-        if account.get(what):
-            show(f"{what}: {join_list(account[what])}")
+    for member in ("orgs", "scopes"):
+        if account.get(member):
+            show(f"{member}: {join_list(account[member])}")
     for warning in texts(account, "warnings"):
         print_error(f"warning: {warning}")

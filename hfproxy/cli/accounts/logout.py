@@ -7,12 +7,12 @@ from hfproxy.control_client import request, text, texts
 SYNTAX = CommandSpec(
     "logout",
     "Forget the token of an account. Its grants end.",
-    ("--account", "NAME", "whose; without it: default, or the only one"),
+    ("--account", "NAME", "the account; without it: default, or the only one"),
 )
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`."""
+    """Log out. Raises HFProxyError if the daemon cannot be reached or refuses."""
     name = SYNTAX.read(words).text("--account")
     answer = request({"do": "logout"} if name is None else {"do": "logout", "account": name}, wait=True)
     for warning in texts(answer, "warnings") if "warnings" in answer else []:

@@ -1,7 +1,7 @@
-"""`rotate`: a new token in an account's place, made with the Hub's own form, which comes filled in.
+"""`rotate`: replace an account's token by a new one, made with the Hub's form, which is prefilled.
 
-The form's address asks for what the journal shows was used, and no more. The daemon asks the Hub whose the new token
-is, puts it in the old one's place, and asks whether the old one is dead.
+The form is prefilled with the rights that the journal shows were used, and no others. The daemon identifies the new
+token at the Hub, replaces the old one with it, and asks the Hub whether the old one is revoked.
 """
 
 import os
@@ -21,8 +21,8 @@ from hfproxy.wire import Message
 
 SYNTAX = CommandSpec(
     "rotate",
-    "Replace an account's token. Shows the Hub's form, filled in with what was used, then asks for the new token.",
-    ("--account", "NAME", "whose; without it: default, or the only one"),
+    "Replace an account's token. Shows the Hub's form, prefilled with the rights used, then asks for the new token.",
+    ("--account", "NAME", "the account; without it: default, or the only one"),
     ("--token-stdin", "", "read the new token from stdin"),
     ("--no-browser", "", "only print the form's address"),
 )
@@ -31,56 +31,57 @@ TOKENS_PAGE = "/settings/tokens"
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`."""
+    """Rotate a token.
+
+    Raises:
+        AccountError: there is no such account, or several to choose from.
+        HFProxyError: there is no token to read, or the daemon cannot be reached or refuses.
+    """
     arguments = SYNTAX.read(words)
-    account = _chosen(arguments.text("--account"))
+    account = _select_account(arguments.text("--account"))
     name = text(account, "name")
-    wanted, piped = _form(account), arguments.switch("--token-stdin")
+    form, piped = _form(account), arguments.switch("--token-stdin")
     if not arguments.switch("--no-browser"):
-        _open(wanted.url)
+        _open(form.url)
     if not piped:
-        _tell_form(wanted)
+        _show_form(form)
     token = _token(name, from_stdin=piped)
     with waiting("asking the Hub about the new token and the old one"):
-        done = request({"do": "rotate", "account": name, "token": token}, wait=True)
-    if piped:  # whoever pipes it may read stdout, where nothing is said by what fails
-        _tell_form(wanted)
-    _tell(done, text(account, "origin") + TOKENS_PAGE)
+        result = request({"do": "rotate", "account": name, "token": token}, wait=True)
+    if piped:  # a script may read stdout, so the form is printed on success only
+        _show_form(form)
+    _show_result(result, text(account, "origin") + TOKENS_PAGE)
     return 0
 
 
-def _chosen(name: str | None) -> Message:
-    """As the daemon chooses where no name is given."""
-    accounts = {text(one, "name"): one for one in rows(request({"do": "accounts"}, wait=True), "accounts")}
+def _select_account(name: str | None) -> Message:
+    """Select an account by the daemon's rule: without a name, `default` or the only one."""
+    accounts = {text(account, "name"): account for account in rows(request({"do": "accounts"}, wait=True), "accounts")}
     if not accounts:
         raise AccountError("there is no account yet; run: hf-proxy login")
     if name is None and "default" not in accounts and len(accounts) > 1:
         raise AccountError(f"there are several accounts; choose one: --account {'|'.join(sorted(accounts))}")
-    found = accounts.get(name or "default") or (next(iter(accounts.values())) if name is None else None)
-    if found is None:
+    account = accounts.get(name or "default") or (next(iter(accounts.values())) if name is None else None)
+    if account is None:
         raise AccountError("there is no such account; see: hf-proxy accounts")
-    return found
+    return account
 
 
 def _form(account: Message) -> TokenForm:
-    used = all_entries()
-    return prefilled_form(
-        text(account, "origin"), text(account, "name"), text(account, "user"), frozenset(texts(account, "orgs")), used
-    )
+    origin, name, user = (text(account, member) for member in ("origin", "name", "user"))
+    return prefilled_form(origin, name, user, frozenset(texts(account, "orgs")), all_entries())
 
 
-def _tell_form(wanted: TokenForm) -> None:
-    show(f"make the new token here: {wanted.url}")
-    show(
-        f"filled in, from what the journal shows was used: {join_list(list(wanted.summary)) or 'nothing was used yet'}"
-    )
-    if wanted.not_in_form:
-        show(f"tick by hand, if it is still needed: {join_list(list(wanted.not_in_form))}")
+def _show_form(form: TokenForm) -> None:
+    show(f"make the new token here: {form.url}")
+    show(f"prefilled with the rights used in the journal: {join_list(list(form.summary)) or 'none were used yet'}")
+    if form.not_in_form:
+        show(f"select by hand, if still needed: {join_list(list(form.not_in_form))}")
     sys.stdout.flush()
 
 
 def _open(url: str) -> None:
-    """In the desktop's browser, where there is a desktop: a browser in this terminal would get in the prompt's way."""
+    """Open a page in the desktop's browser, if there is a desktop; a browser in the terminal would hide the prompt."""
     opener = shutil.which("open" if sys.platform == "darwin" else "xdg-open")
     if opener is None or not (sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)):
         return
@@ -94,11 +95,11 @@ def _token(name: str, *, from_stdin: bool) -> str:
     return prompt.read_hidden(f"The new token for account '{name}'", instead="hf-proxy rotate --token-stdin").strip()
 
 
-def _tell(done: Message, page: str) -> None:
-    show(f"account {done.get('account')} ({done.get('user')}) has its new token; its grants live on")
-    if done.get("dead") is True:
-        show("the old token is dead: the Hub was asked and does not accept it any more")
-    elif done.get("dead") is False:
-        print_error(f"warning: the old token is NOT dead: the Hub accepts it still; delete it now at {page}")
+def _show_result(result: Message, page: str) -> None:
+    show(f"account {result.get('account')} ({result.get('user')}) has its new token; its grants stay valid")
+    if result.get("dead") is True:
+        show("the old token is dead: the Hub was asked and no longer accepts it")
+    elif result.get("dead") is False:
+        print_error(f"warning: the old token is NOT dead: the Hub still accepts it; delete it now at {page}")
     else:
-        print_error(f"warning: whether the old token is dead is not known ({done.get('why')}); delete it at {page}")
+        print_error(f"warning: it is unknown whether the old token is dead ({result.get('why')}); delete it at {page}")

@@ -1,4 +1,4 @@
-"""`unlock`: open a sealed vault, or make its first passphrase."""
+"""`unlock`: open a sealed vault, or set its first passphrase."""
 
 from hfproxy.cli.ui import passphrase
 from hfproxy.cli.ui.arguments import Arguments, CommandSpec
@@ -9,37 +9,42 @@ from hfproxy.wire import Message
 
 SYNTAX = CommandSpec(
     "unlock",
-    "Open the vault. Asks for the passphrase on the terminal, unless told where it is.",
+    "Open the vault. Asks for the passphrase on the terminal, unless an option names its source.",
     *passphrase.OPTIONS,
     (
         "--keep",
         "D",
-        "let the kernel keep the key so long (8h), for the next daemon; other programs of yours can read it",
+        "keep the key in the kernel for that long (8h), for the next daemon; your other programs can read it there",
     ),
 )
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`."""
+    """Unlock the vault.
+
+    Raises:
+        UsageError: an argument is malformed, or there is no terminal.
+        HFProxyError: there is no passphrase to read, or the daemon cannot be reached or refuses.
+    """
     arguments = SYNTAX.read(words)
-    place = passphrase.source_of(arguments, "unlock")
-    state = _ask(arguments)
+    source = passphrase.source_of(arguments, "unlock")
+    state = _unlock(arguments)
     if not state.get("locked"):
-        return _told("the vault is open", state)
-    typed = passphrase.read_passphrase(place, "unlock", new=state.get("exists") is False)
-    state = _ask(arguments, passphrase=typed)
+        return _show_result("the vault is open", state)
+    secret = passphrase.read_passphrase(source, "unlock", new=state.get("exists") is False)
+    state = _unlock(arguments, passphrase=secret)
     if state.get("locked"):
         raise RefusedError("the vault is still locked; look at the daemon's log, then try again: hf-proxy unlock")
-    return _told("the vault is open now", state)
+    return _show_result("the vault is open now", state)
 
 
-def _ask(arguments: Arguments, **more: str) -> Message:
+def _unlock(arguments: Arguments, **members: str) -> Message:
     keep = arguments.text("--keep")
-    wanted: Message = {"do": "unlock", **more}
-    return request(wanted if keep is None else {**wanted, "keep": keep}, wait=True)
+    message: Message = {"do": "unlock", **members}
+    return request(message if keep is None else {**message, "keep": keep}, wait=True)
 
 
-def _told(what: str, state: Message) -> int:
-    show(what)
+def _show_result(summary: str, state: Message) -> int:
+    show(summary)
     tell_recalled(state)
     return 0

@@ -1,4 +1,4 @@
-"""`vault`: seal what lies in the keyring under a passphrase, or put it in the clear again."""
+"""`vault`: seal the tokens in the keyring under a passphrase, or store them as plaintext again."""
 
 from hfproxy.cli.ui import passphrase
 from hfproxy.cli.ui.arguments import CommandSpec
@@ -8,7 +8,7 @@ from hfproxy.wire import Message
 
 SYNTAX = CommandSpec(
     "vault",
-    "seal: whatever reads the keyring finds ciphertext; after a restart: hf-proxy unlock. unseal: the way back.",
+    "seal: encrypt the tokens in the keyring; after a restart: hf-proxy unlock. unseal: store them as plaintext again.",
     *passphrase.OPTIONS,
     rest="seal|unseal",
     max_positional=1,
@@ -16,17 +16,22 @@ SYNTAX = CommandSpec(
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`."""
+    """Seal or unseal the vault.
+
+    Raises:
+        UsageError: an argument is malformed, or there is no terminal.
+        HFProxyError: there is no passphrase to read, or the daemon cannot be reached or refuses.
+    """
     arguments = SYNTAX.read(words)
     if arguments.rest not in (["seal"], ["unseal"]):
         raise SYNTAX.usage_error("it takes seal or unseal")
-    (what,) = arguments.rest
-    place = passphrase.source_of(arguments, f"vault {what}")
-    typed = passphrase.read_passphrase(place, f"vault {what}", new=what == "seal")
-    wanted: Message = {"do": "seal", "passphrase": typed} | ({"undo": True} if what == "unseal" else {})
-    vault = request(wanted, wait=True).get("vault")
-    if what == "seal":
-        show(f"{vault}: nothing opens it but the passphrase; after a restart of the daemon: hf-proxy unlock")
+    (action,) = arguments.rest
+    source = passphrase.source_of(arguments, f"vault {action}")
+    secret = passphrase.read_passphrase(source, f"vault {action}", new=action == "seal")
+    message: Message = {"do": "seal", "passphrase": secret} | ({"undo": True} if action == "unseal" else {})
+    vault = request(message, wait=True).get("vault")
+    if action == "seal":
+        show(f"{vault}: only the passphrase opens it; after a restart of the daemon: hf-proxy unlock")
     else:
-        show(f"{vault}: whatever may open the keyring reads the tokens; to seal them again: hf-proxy vault seal")
+        show(f"{vault}: programs that can open the keyring can read the tokens; to seal again: hf-proxy vault seal")
     return 0

@@ -1,1 +1,1 @@
-"""Commands on grants, and on the state of the daemon."""
+"""Commands on grants and on the state of the daemon."""

@@ -1,4 +1,4 @@
-"""`metrics`: what the daemon has counted since its start, as Prometheus reads it."""
+"""`metrics`: print the daemon's counters since its start, in the text format of Prometheus."""
 
 import sys
 
@@ -9,7 +9,7 @@ SYNTAX = CommandSpec("metrics", "Print the daemon's counters in the text format 
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`."""
+    """Print the metrics. Raises HFProxyError if the daemon cannot be reached or refuses."""
     SYNTAX.read(words)
     sys.stdout.write(text(request({"do": "metrics"}), "text"))
     return 0

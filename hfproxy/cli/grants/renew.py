@@ -1,4 +1,4 @@
-"""`renew`: let a grant live on. Its credential stays the same, so that nothing that holds it has to know."""
+"""`renew`: extend a grant. Its credential stays the same, so the programs that use it need no change."""
 
 from hfproxy.cli.ui.arguments import CommandSpec
 from hfproxy.cli.ui.render import local_time, show
@@ -6,15 +6,15 @@ from hfproxy.control_client import request, text
 
 SYNTAX = CommandSpec(
     "renew",
-    "Let a grant live on, with the credential it has.",
-    ("--ttl", "TIME", "how long from now: 90s, 15m, 1h, 2d; never longer than the config's max_ttl in all"),
+    "Extend the life of a grant; its credential stays the same.",
+    ("--ttl", "TIME", "how long from now: 90s, 15m, 1h, 2d; in total never longer than the config's max_ttl"),
     rest="ID",
     max_positional=1,
 )
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`."""
+    """Renew a grant. Raises HFProxyError if the daemon cannot be reached or refuses."""
     arguments = SYNTAX.read(words)
     ttl = arguments.text("--ttl")
     if not arguments.rest or ttl is None:

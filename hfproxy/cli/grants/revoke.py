@@ -6,7 +6,7 @@ from hfproxy.control_client import request, texts
 
 SYNTAX = CommandSpec(
     "revoke",
-    "End grants now; transfers that are under way are cut.",
+    "End grants now; transfers in progress are aborted.",
     ("--all", "", "every grant"),
     rest="ID...",
     max_positional=1000,
@@ -14,12 +14,12 @@ SYNTAX = CommandSpec(
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`."""
+    """Revoke grants. Raises HFProxyError if the daemon cannot be reached or refuses."""
     arguments = SYNTAX.read(words)
-    every = arguments.switch("--all")
-    if every == bool(arguments.rest):
+    revoke_all = arguments.switch("--all")
+    if revoke_all == bool(arguments.rest):
         raise SYNTAX.usage_error("name grants or give --all")
-    answer = request({"do": "revoke", "all": True} if every else {"do": "revoke", "ids": arguments.rest})
+    answer = request({"do": "revoke", "all": True} if revoke_all else {"do": "revoke", "ids": arguments.rest})
     for grant in texts(answer, "revoked"):
         show(f"revoked: {grant}")
     return 0

@@ -1,4 +1,4 @@
-"""`status`: is the daemon up, and what does it hold? With `--watch`, again every second."""
+"""`status`: show whether the daemon is running, and its state; with `--watch`, repeatedly every second."""
 
 from hfproxy.cli.grants.status_view import status_lines
 from hfproxy.cli.ui.arguments import CommandSpec
@@ -7,17 +7,17 @@ from hfproxy.control_client import request
 
 SYNTAX = CommandSpec(
     "status",
-    "Is the daemon up? The exit code is 0 if it is.",
-    ("--watch", "", "go on: requests, refusals and grants, every second"),
+    "Show whether the daemon is running. The exit code is 0 if it is.",
+    ("--watch", "", "show requests, refusals and grants every second"),
     ("--json", "", "as one object; with --watch one a line"),
 )
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`: no answer is not ready."""
+    """Show the status. Raises HFProxyError if the daemon cannot be reached or is not ready."""
     arguments = SYNTAX.read(words)
     if arguments.switch("--watch"):
-        from hfproxy.cli.grants.watch import watch  # noqa: PLC0415  (only this pays for it)
+        from hfproxy.cli.grants.watch import watch  # noqa: PLC0415  (needed with --watch only)
 
         return watch(as_json=arguments.switch("--json"))
     status = request({"do": "status"})

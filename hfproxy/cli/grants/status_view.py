@@ -6,10 +6,12 @@ from hfproxy.wire import Message
 
 
 def status_lines(status: Message) -> list[str]:
-    """What there is to say to a person."""
-    accounts = [f"{a.get('name')} ({a.get('user')}, {a.get('role')})" for a in rows(status, "accounts")]
+    """Return the lines that show a reply to `status` to the user."""
+    accounts = [
+        f"{account.get('name')} ({account.get('user')}, {account.get('role')})" for account in rows(status, "accounts")
+    ]
     since = local_time(status.get("started_at"))
-    vault = "not asked yet" if status.get("opened") is False else "open"
+    vault = "not opened yet" if status.get("opened") is False else "open"
     if status.get("locked"):
         vault = "locked; open it with: hf-proxy unlock"
     if status.get("lockdown"):
@@ -25,7 +27,7 @@ def status_lines(status: Message) -> list[str]:
 
 def _why_none(status: Message) -> str:
     if status.get("locked"):
-        return "not to be seen while it is locked"
+        return "unknown while the vault is locked"
     if status.get("opened") is False:
-        return "not to be seen yet, it was not opened since the start; open it with: hf-proxy unlock"
+        return "unknown, the vault was not opened since the start; open it with: hf-proxy unlock"
     return "none; add one with: hf-proxy login"

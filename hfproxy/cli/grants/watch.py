@@ -1,7 +1,8 @@
-"""`status --watch`: what is going on, every second until Ctrl-C.
+"""`status --watch`: show the daemon's activity every second until Ctrl-C.
 
-On a terminal a view that is drawn over the one before; else a line a second; with `--json` an object a line: `status`
-with `granted`, the grants as `grants --json` has them, and `per_second` and `denied_per_second` since the one before.
+On a terminal each view replaces the one before; otherwise a line a second is printed; with `--json` an object a line:
+that of `status` with `granted` (the grants in the shape of `grants --json`), and with `per_second` and
+`denied_per_second` since the previous line.
 """
 
 import shutil
@@ -21,14 +22,18 @@ UNITS = ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s"))
 
 
 def watch(*, as_json: bool) -> int:
-    """Ends by Ctrl-C, which is no failure. Raises as `client.ask`; on a terminal only if it fails at once."""
-    redrawn = not as_json and sys.stdout.isatty()
+    """Watch until Ctrl-C, which is not a failure.
+
+    Raises:
+        HFProxyError: the daemon cannot be reached or refuses; on a terminal only if the first request fails.
+    """
+    redraw = not as_json and sys.stdout.isatty()
     before = View({}, [], time.monotonic())
     drawn = 0
     try:
         while True:
-            view = _poll(before, patient=drawn > 0)
-            if redrawn:
+            view = _poll(before, tolerate_failure=drawn > 0)
+            if redraw:
                 drawn = _draw(view.frame(before), drawn)
             elif as_json:
                 show_json(view.plain(before))
@@ -43,7 +48,7 @@ def watch(*, as_json: bool) -> int:
 
 @dataclass(frozen=True)
 class View:
-    """What the daemon said at a moment of the monotonic clock; `trouble`: why it did not."""
+    """The daemon's state at a time of the monotonic clock; `trouble` is the reason why the daemon did not answer."""
 
     status: Message
     granted: list[Message]
@@ -51,25 +56,25 @@ class View:
     trouble: str = ""
 
     def rate(self, name: str, before: "View") -> float:
-        """A counter's growth since another view, a second; a daemon that was started anew began at nought."""
+        """Return a counter's growth per second since another view; the counters of a restarted daemon begin at 0."""
         now, then = self.status.get(name), before.status.get(name)
         if not (isinstance(now, int) and isinstance(then, int)) or self.at <= before.at:
             return 0.0
         return (now - then if now >= then else now) / (self.at - before.at)
 
     def plain(self, before: "View") -> Message:
-        """For a program."""
+        """Return the view as a JSON object for a program."""
         rates = {"per_second": self.rate("requests", before), "denied_per_second": self.rate("denied", before)}
         return {**self.status, "granted": self.granted, **{name: round(rate, 2) for name, rate in rates.items()}}
 
     def line(self, before: "View") -> str:
-        """For a log."""
+        """Return the view as a line for a log."""
         return f"{local_time(time.time())} {self._traffic(before)}; {len(self.granted)} grants"
 
     def frame(self, before: "View") -> list[str]:
-        """For a terminal."""
+        """Return the view as the lines of a terminal screen."""
         if self.trouble:
-            return [self.trouble, "looking again every second; Ctrl-C ends it"]
+            return [self.trouble, "retrying every second; end with Ctrl-C"]
         table = columns(HEADINGS, [_row(grant) for grant in self.granted]) if self.granted else []
         return [*status_lines(self.status), self._traffic(before), "", *table]
 
@@ -78,36 +83,39 @@ class View:
         return f"{rates} (since the start: {self.status.get('requests')}, {self.status.get('denied')})"
 
 
-def _poll(before: View, *, patient: bool) -> View:
-    """`patient`: a daemon that is not there may come back."""
+def _poll(before: View, *, tolerate_failure: bool) -> View:
+    """Ask the daemon for its state; with `tolerate_failure` return a view of the failure instead of raising."""
     try:
         return View(request({"do": "status"}), list(stream({"do": "grants"})), time.monotonic())
     except DaemonError as error:
-        if not patient:
+        if not tolerate_failure:
             raise
         return View(before.status, [], before.at, str(error))
 
 
 def _draw(frame: list[str], drawn: int) -> int:
-    """Write over the frame before, of `drawn` lines; nothing wraps or scrolls, or the next could not find its place."""
+    """Draw a frame over the previous one of `drawn` lines, and return its number of lines.
+
+    Lines are cut to the terminal's size, since wrapping or scrolling would misplace the next frame.
+    """
     width, height = shutil.get_terminal_size()
-    shown = [encodable(line)[: width - 1] for line in frame[: height - 1]]
-    back = f"\x1b[{drawn}F" if drawn else ""
-    sys.stdout.write(f"{back}\x1b[J" + "".join(f"{line}\n" for line in shown))
-    return len(shown)
+    lines = [encodable(line)[: width - 1] for line in frame[: height - 1]]
+    move_up = f"\x1b[{drawn}F" if drawn else ""
+    sys.stdout.write(f"{move_up}\x1b[J" + "".join(f"{line}\n" for line in lines))
+    return len(lines)
 
 
 def _row(grant: Message) -> tuple[object, ...]:
     uses, program, label = (grant.get(name) for name in ("uses", "program", "label"))
-    return grant.get("id"), _left(grant.get("expires_at")), uses, program, label, join_list(grant.get("scopes"))
+    return grant.get("id"), _time_left(grant.get("expires_at")), uses, program, label, join_list(grant.get("scopes"))
 
 
-def _left(until: object) -> str:
-    """How long that is from now, in its two largest units."""
+def _time_left(until: object) -> str:
+    """Format the time from now until a time in seconds since the epoch, in its two largest units."""
     if not isinstance(until, int):
         return ""
-    left = max(0, until - int(time.time()))
-    for size, unit, smaller, its_unit in UNITS:
-        if left >= size:
-            return f"{left // size}{unit} {left % size // smaller}{its_unit}"
-    return f"{left}s"
+    seconds = max(0, until - int(time.time()))
+    for size, unit, smaller_size, smaller_unit in UNITS:
+        if seconds >= size:
+            return f"{seconds // size}{unit} {seconds % size // smaller_size}{smaller_unit}"
+    return f"{seconds}s"

@@ -1,1 +1,1 @@
-"""The `allow` command, and a project's own configuration file."""
+"""The `allow` command, and the project file."""

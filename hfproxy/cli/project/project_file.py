@@ -1,7 +1,7 @@
-"""A project's file, `.hf-proxy.toml`: found and handed to the daemon as it is.
+"""Finds a project file, `.hf-proxy.toml`, and sends its content to the daemon.
 
-On the way of every `exec` that names no scopes, so nothing is understood here: the daemon reads what it says, and
-whether a person has allowed it (`daemon.projects`).
+Every `exec` without scopes runs this, so the file is not parsed here: the daemon parses it, and checks whether the user
+has allowed it (`hfproxy.daemon.control.projects`).
 """
 
 import os
@@ -12,49 +12,53 @@ from hfproxy.wire import Message
 
 FILE = ".hf-proxy.toml"
 LIMIT_BYTES = 64 * 1024
-INSTEAD = "to do without it, name what is needed: hf-proxy exec --scope SCOPE -- CMD"
+INSTEAD = "to run without it, name the scopes: hf-proxy exec --scope SCOPE -- CMD"
 
 
-def with_project(wanted: Message) -> Message:
-    """A `mint` request with the file that speaks for it, where nobody typed scopes and there is one.
+def with_project(message: Message) -> Message:
+    """Add the project file, if there is one, to a `mint` request that names neither scopes nor a profile.
 
     Raises:
-        ConfigError: there is one, and it cannot be read; it is not passed over.
+        ConfigError: there is a project file, and it cannot be read; it is never ignored.
     """
-    if "scopes" in wanted or "profile" in wanted:
-        return wanted
+    if "scopes" in message or "profile" in message:
+        return message
     path = find_project_file()
-    return wanted if path is None else {**wanted, "project": read(path)}
+    return message if path is None else {**message, "project": read(path)}
 
 
 def find_project_file() -> str | None:
-    """The file of the working directory, or of the nearest above it that has one.
+    """Return the project file in the working directory, or in the nearest directory above that has one.
 
-    Directories of other users are passed over: who owns /tmp, or a share, does not choose our scopes.
+    Directories of other users are skipped: the owner of /tmp, or of a share, must not choose this user's scopes.
     """
     try:
         directory = os.getcwd()
-    except OSError:  # it was removed
+    except OSError:  # the working directory was removed
         return None
     while True:
         path = os.path.join(directory, FILE)
         if os.path.lexists(path) and is_ours(directory):
             return path
-        above = os.path.dirname(directory)
-        if above == directory:
+        parent = os.path.dirname(directory)
+        if parent == directory:
             return None
-        directory = above
+        directory = parent
 
 
 def is_ours(directory: str) -> bool:
-    """Whether a directory belongs to us."""
+    """Return whether a directory belongs to the current user."""
     return os.stat(directory).st_uid == os.geteuid()
 
 
 def read(path: str) -> Message:
-    """A file as the daemon takes it: where it is, and what it says; raises as `with_project`."""
+    """Return the `project` member of a request: the file's path and content.
+
+    Raises:
+        ConfigError: the file cannot be read, is not UTF-8, or is larger than LIMIT_BYTES.
+    """
     try:
-        # Not to wait for a pipe that somebody put there.
+        # O_NONBLOCK, so as not to wait for a named pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(descriptor, "rb") as file:
             regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
@@ -70,5 +74,5 @@ def read(path: str) -> Message:
 
 
 def printable_path(path: str) -> str:
-    """A path as a message can hold it: it may be no text at all."""
+    """Return a path as valid Unicode text, with undecodable bytes escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")

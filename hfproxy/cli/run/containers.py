@@ -1,6 +1,6 @@
-"""What a container is given: the variables by name, since a value in a command line is there for everybody to read.
+"""Passes the credential's variables to a container by name, since values in a command line are visible to all users.
 
-An engine's `--env NAME` takes the value from its own environment, which is the one that `exec` made.
+With `--env NAME` a container engine takes the value from its own environment, which `exec` has set.
 """
 
 import os
@@ -12,19 +12,19 @@ NAMES = ("HF_ENDPOINT", "HF_TOKEN", "NO_PROXY", "no_proxy", "GIT_CONFIG_COUNT")
 
 
 def for_container(child: Mapping[str, str]) -> dict[str, str]:
-    """Of the environment that `exec` would give a command, what a container needs of it."""
-    git = [
-        f"GIT_CONFIG_{what}_{number}" for number in range(int(child["GIT_CONFIG_COUNT"])) for what in ("KEY", "VALUE")
+    """Return the variables for a container, from the environment that `exec` would give a command."""
+    git_names = [
+        f"GIT_CONFIG_{part}_{number}" for number in range(int(child["GIT_CONFIG_COUNT"])) for part in ("KEY", "VALUE")
     ]
-    return {name: child[name] for name in (*NAMES, *git)}
+    return {name: child[name] for name in (*NAMES, *git_names)}
 
 
 def with_variables(command: list[str], child: Mapping[str, str]) -> list[str]:
-    """`docker run IMAGE` as `docker run --env HF_TOKEN ... IMAGE`; any other command as it is."""
+    """Turn `docker run IMAGE` into `docker run --env HF_TOKEN ... IMAGE`; return any other command unchanged."""
     if os.path.basename(command[0]) not in ENGINES:
         return command
-    begin = 2 if command[1:2] == ["container"] else 1
-    if command[begin : begin + 1] == [] or command[begin] not in STARTS:
+    index = 2 if command[1:2] == ["container"] else 1
+    if command[index : index + 1] == [] or command[index] not in STARTS:
         return command
     flags = [word for name in for_container(child) for word in ("--env", name)]
-    return [*command[: begin + 1], *flags, *command[begin + 1 :]]
+    return [*command[: index + 1], *flags, *command[index + 1 :]]

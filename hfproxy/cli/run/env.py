@@ -1,8 +1,8 @@
-"""`env`: a credential as lines that a shell evaluates: `eval "$(hf-proxy env)"`.
+"""`env`: print a credential as lines for a shell to evaluate: `eval "$(hf-proxy env)"`.
 
-The result is the environment `exec` gives its command. For a shell every outranking variable is unset, set or
-not, so that the lines may be kept; `--shell json` is one object to merge, with null for what is to be unset, and
-`--shell docker` a file for `docker run --env-file`.
+The result is the environment that `exec` gives its command. For a shell, every variable that takes precedence is unset,
+whether it is set now or not, so that the lines can be stored; `--shell json` prints one object to merge, with null for
+variables to unset, and `--shell docker` prints a file for `docker run --env-file`.
 """
 
 import json
@@ -24,30 +24,34 @@ SYNTAX = CommandSpec(
     "env",
     'Print a credential as lines to evaluate: eval "$(hf-proxy env)"',
     *GRANT_OPTIONS,
-    ("--shell", "|".join(SHELLS), "for which shell; without it: sh; docker is an --env-file, and needs --container"),
+    (
+        "--shell",
+        "|".join(SHELLS),
+        "the output's syntax; without it: sh; docker is an --env-file, and needs --container",
+    ),
 )
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`."""
+    """Mint a credential and print its environment. Raises HFProxyError if the daemon cannot be reached or refuses."""
     arguments = SYNTAX.read(words)
     shell = arguments.choice("--shell", SHELLS, default="sh")
     if shell == "docker" and not arguments.switch("--container"):
         raise SYNTAX.usage_error("--shell docker needs --container")
-    wanted = with_project(mint_request(arguments, bind="none", of="parent"))
-    minted = mint({**wanted, "found": token_candidates(os.environ)})
+    message = with_project(mint_request(arguments, bind="none", of="parent"))
+    minted = mint({**message, "found": token_candidates(os.environ)})
     child = for_child(os.environ, minted)
     lines = _env_file(child) if shell == "docker" else _lines(shell, _changed(child))
-    # As bytes: a value that is not valid in this locale goes back as it came.
+    # As bytes, so that a value that is not valid in this locale is preserved.
     sys.stdout.buffer.write(os.fsencode(lines))
     return 0
 
 
 def _changed(child: dict[str, str]) -> dict[str, str]:
-    """What has to be set. Names no shell can export (bash keeps functions under such) are left out."""
+    """Return the variables to set, without names that no shell can export (such as those of bash functions)."""
     changed = {name: value for name, value in child.items() if os.environ.get(name) != value}
-    odd = [name for name in changed if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)]
-    for name in odd:
+    unexportable = [name for name in changed if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)]
+    for name in unexportable:
         print_error(f"the variable '{name}' holds a token and cannot be set from here; remove it yourself")
         del changed[name]
     return changed
@@ -64,10 +68,10 @@ def _lines(shell: str, changed: dict[str, str]) -> str:
 
 
 def _env_file(child: dict[str, str]) -> str:
-    """A variable a line, as it is: neither engine knows quotes there."""
+    """Return one variable a line, unquoted: neither docker nor podman supports quotes in an env-file."""
     return "".join(f"{name}={value}\n" for name, value in for_container(child).items())
 
 
 def _fish_quoted(value: str) -> str:
-    r"""Between single quotes fish knows `\\` and `\'` (fish, "Quotes")."""
+    r"""Quote for fish, which knows the escapes `\\` and `\'` between single quotes (fish, "Quotes")."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

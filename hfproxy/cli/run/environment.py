@@ -1,7 +1,7 @@
 """The environment of a process that gets a credential in place of the token
 (docs/hub-protocol.md#environment, docs/hub-protocol.md#token-shapes).
 
-Pure but for the look at the user's netrc: dictionaries in, dictionaries out.
+Dictionaries in, dictionaries out; the only side input is the user's netrc.
 """
 
 import os
@@ -15,12 +15,12 @@ from hfproxy.wire import Message
 
 CREDENTIAL_PREFIX = "hf_px_"
 
-# A prefix and a run of what tokens are made of (docs/hub-protocol.md#token-shapes); a short run will do, since the
-# daemon decides.
+# A prefix and a run of the characters of tokens (docs/hub-protocol.md#token-shapes). A short run is enough, since the
+# daemon decides which candidates are tokens.
 CANDIDATE = r"(?:hf_|api_org_)[A-Za-z0-9._-]{8,}"
 
 REMOVED_VARIABLES = (
-    # These hold a token, under the names that libraries have read or still read it from.
+    # Variables from which libraries read, or have read, a token.
     "HUGGING_FACE_HUB_TOKEN",  # huggingface_hub, legacy
     "HUGGINGFACE_HUB_TOKEN",
     "HF_ACCESS_TOKEN",  # transformers.js
@@ -32,7 +32,8 @@ REMOVED_VARIABLES = (
     "HF_API_TOKEN",
     "HF_API_KEY",
     "HF_OIDC_ID_TOKEN",
-    # These come before HF_TOKEN and HF_ENDPOINT, or keep HF_TOKEN from being sent (huggingface_hub 2.4).
+    # Variables that take precedence over HF_TOKEN or HF_ENDPOINT, or keep HF_TOKEN from being sent
+    # (huggingface_hub 2.4).
     "HF_OIDC_RESOURCE",
     "HUGGINGFACE_CO_STAGING",
     "HF_INFERENCE_ENDPOINT",
@@ -43,7 +44,7 @@ LOOPBACK = ("127.0.0.1", "localhost")
 
 
 def token_candidates(environment: Mapping[str, str]) -> list[str]:
-    """All that could be a token in the values, for the daemon to say which are."""
+    """Return all substrings of the values that could be tokens, sorted; the daemon decides which are."""
     candidates: set[str] = set()
     for value in environment.values():
         if "hf_" in value or "api_org_" in value:
@@ -53,7 +54,7 @@ def token_candidates(environment: Mapping[str, str]) -> list[str]:
 
 
 def _candidates_in(run: str) -> Iterator[str]:
-    """Where a token begins and ends in a run is not certain: a name may come before, a suffix after."""
+    """Yield the possible tokens in a run of token characters; a name may precede a token, and a suffix follow it."""
     last = max(run.rfind("hf_"), run.rfind("api_org_"))
     for start in (run, run[last:]):
         if start.startswith(CREDENTIAL_PREFIX):
@@ -67,10 +68,14 @@ def _candidates_in(run: str) -> Iterator[str]:
 
 
 def for_child(environment: Mapping[str, str], minted: Message) -> dict[str, str]:
-    """The environment with the answer to a `mint` put in: all clients that read it go to the daemon.
+    """Return the environment changed so that all clients use the daemon with the minted credential.
+
+    Args:
+        environment: the caller's environment.
+        minted: the reply to a `mint` request.
 
     Raises:
-        DaemonError: the answer lacks what is needed.
+        DaemonError: a member of the reply is missing.
     """
     credential = text(minted, "credential")
     child = _without_tokens(environment, texts(minted, "replace"), credential)
@@ -78,21 +83,21 @@ def for_child(environment: Mapping[str, str], minted: Message) -> dict[str, str]
         child.pop(name, None)
     child["HF_ENDPOINT"] = endpoint = text(minted, "endpoint")
     child["HF_TOKEN"] = credential
-    # There is nothing there; the user's own token file is not looked for beside it either.
+    # A path that does not exist, so that clients find neither the user's token file nor one beside it.
     child["HF_TOKEN_PATH"] = os.path.join(paths.daemon_dir(), "no-token")
     child.update(_no_proxy(environment, endpoint))
     in_container = minted.get("container") is True
     child.update(
         git_environment({} if in_container else child, endpoint, text(minted, "hub"), in_container=in_container)
     )
-    if _netrc_speaks_for_loopback(environment):
+    if _netrc_covers_loopback(environment):
         child["NETRC"] = os.devnull
     return child
 
 
 def _without_tokens(environment: Mapping[str, str], tokens: list[str], credential: str) -> dict[str, str]:
     child = dict(environment)
-    # The longest first: one may be the beginning of another.
+    # The longest first, since one may be a prefix of another.
     for token in sorted(filter(None, tokens), key=len, reverse=True):
         for name, value in child.items():
             if token in value:
@@ -101,9 +106,10 @@ def _without_tokens(environment: Mapping[str, str], tokens: list[str], credentia
 
 
 def _no_proxy(environment: Mapping[str, str], endpoint: str) -> dict[str, str]:
-    """`NO_PROXY` in both spellings (some clients read one, some the other), else a proxy gets the credential.
+    """Return `NO_PROXY` and `no_proxy` with the daemon's hosts, so that no proxy gets the credential.
 
-    Each keeps its entries; one that is missing takes those of the other, as it did before for who reads both.
+    Some clients read only one of the two. Each keeps its entries; a missing one gets those of the other, which clients
+    that read both have used so far.
     """
     upper = environment.get("NO_PROXY", "")
     lower = environment.get("no_proxy", "")
@@ -112,7 +118,7 @@ def _no_proxy(environment: Mapping[str, str], endpoint: str) -> dict[str, str]:
 
 
 def _extended(no_proxy: str, hosts: Iterable[str]) -> str:
-    # A star means every host only where it stands alone.
+    # A star means every host only if it is the whole value.
     if no_proxy.strip() == "*":
         return no_proxy
     entries = [entry for entry in no_proxy.split(",") if entry.strip()]
@@ -120,22 +126,23 @@ def _extended(no_proxy: str, hosts: Iterable[str]) -> str:
     return ",".join([*entries, *(host for host in hosts if host not in present)])
 
 
-def _netrc_speaks_for_loopback(environment: Mapping[str, str]) -> bool:
-    """Would `requests` (huggingface_hub 0.x) send a netrc's password instead (docs/hub-protocol.md#netrc)?"""
-    named = environment.get("NETRC")
-    files = (named,) if named else (os.path.expanduser("~/.netrc"), os.path.expanduser("~/_netrc"))
+def _netrc_covers_loopback(environment: Mapping[str, str]) -> bool:
+    """Return whether `requests` (huggingface_hub 0.x) would send a password from netrc to the daemon instead
+    (docs/hub-protocol.md#netrc)."""
+    override = environment.get("NETRC")
+    files = (override,) if override else (os.path.expanduser("~/.netrc"), os.path.expanduser("~/_netrc"))
     file = next(filter(os.path.isfile, files), None)
     return file is not None and bool({"default", *LOOPBACK} & machines(file))
 
 
 def machines(file: str) -> set[str]:
-    """The hosts that a netrc names."""
-    from netrc import NetrcParseError, netrc  # noqa: PLC0415  (few have the file, only they pay)
+    """Return the hosts that a netrc names; of an unparsable file, all words, since any may be a host."""
+    from netrc import NetrcParseError, netrc  # noqa: PLC0415  (needed only if the file exists)
 
     try:
         return set(netrc(file).hosts)
     except (NetrcParseError, UnicodeDecodeError):
-        # Others may read what Python cannot: any of its words may be a host.
+        # Other clients may be able to parse the file.
         with open(file, "rb") as content:
             return set(content.read().decode("utf-8", "replace").split())
     except OSError:

@@ -1,7 +1,7 @@
-"""`exec`: become the command, with a credential in its environment.
+"""`exec`: replace this process by a command with a credential in its environment.
 
-No process of ours is left: the process id stays, so signals, terminal and exit code are the command's own,
-and the daemon, which holds the grant to this process id, ends it with the command.
+There is no wrapper process: the process id stays the same, so signals, terminal and exit code are the command's own,
+and the daemon ends the grant, which is bound to this process id, when the command ends.
 """
 
 import os
@@ -29,19 +29,19 @@ PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h; it survives execve(2)
 
 
 def run(words: list[str]) -> int:
-    """Returns only if the command could not be run: 125, 126 or 127.
+    """Run the command; returns only if it could not be run: 125, 126 or 127.
 
     Raises:
-        UsageError: what was typed cannot mean anything.
+        UsageError: an argument is malformed.
     """
     arguments = SYNTAX.read(words)
     command = arguments.rest
     if not command or not command[0]:
         raise SYNTAX.usage_error("there is no command to run")
-    wanted = mint_request(arguments, bind="pid", of="caller")
+    message = mint_request(arguments, bind="pid", of="caller")
     try:
         program = printable_path(os.path.basename(command[0]))
-        minted = mint({**with_project(wanted), "program": program, "found": token_candidates(os.environ)})
+        minted = mint({**with_project(message), "program": program, "found": token_candidates(os.environ)})
         environment = for_child(os.environ, minted)
     except UsageError:
         raise
@@ -49,10 +49,10 @@ def run(words: list[str]) -> int:
         print_error(str(error))
         return NO_DAEMON
     if minted.get("container") is True:
-        from hfproxy.cli.run.containers import with_variables  # noqa: PLC0415  (only this pays for it)
+        from hfproxy.cli.run.containers import with_variables  # noqa: PLC0415  (needed with --container only)
 
         command = with_variables(command, environment)
-    if wanted["bind"] == "tree":
+    if message["bind"] == "tree":
         _become_subreaper()
     return _exec(command, environment, minted)
 
@@ -62,31 +62,31 @@ def _exec(command: list[str], environment: dict[str, str], minted: Message) -> i
         _set_pipe_signals(signal.SIG_DFL)
         os.execvpe(command[0], command, environment)
     except (FileNotFoundError, NotADirectoryError):
-        code, what = NOT_FOUND, "command not found"
+        code, reason = NOT_FOUND, "command not found"
     except OSError as error:
-        code, what = NOT_EXECUTABLE, str(error.strerror)
+        code, reason = NOT_EXECUTABLE, str(error.strerror)
     _set_pipe_signals(signal.SIG_IGN)
     _revoke_unused(minted)
-    print_error(f"{command[0]}: {what}; it was not run and its grant is revoked")
+    print_error(f"{command[0]}: {reason}; it was not run and its grant is revoked")
     return code
 
 
 def _become_subreaper() -> None:
-    """What the command's children leave behind is handed to the command, so that the daemon sees it in the tree."""
-    from ctypes import CDLL  # noqa: PLC0415  (only this pays for it)
+    """Make orphans of the command's children children of the command, so that the daemon finds them in its tree."""
+    from ctypes import CDLL  # noqa: PLC0415  (needed with --bind tree only)
 
     CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _set_pipe_signals(handler: signal.Handlers) -> None:
-    """Python ignores these, and a command would inherit that: `yes | head` would not end as it does."""
+    """Set the handler of two signals that Python ignores; the command would inherit that, and `yes | head` not end."""
     signal.signal(signal.SIGPIPE, handler)
     signal.signal(signal.SIGXFSZ, handler)
 
 
 def _revoke_unused(minted: Message) -> None:
-    """Revoke what is not used. Where that fails it still ends with this process, or with its time."""
-    try:  # noqa: SIM105  (as in client)
+    """Revoke the unused grant. If that fails, the grant ends with this process or when it expires."""
+    try:  # noqa: SIM105  (contextlib is slow to import)
         request({"do": "revoke", "ids": [text(minted, "id")]})
     except HFProxyError:
         pass

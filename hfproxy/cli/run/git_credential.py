@@ -1,9 +1,9 @@
-"""`git-credential`: git's helper protocol (gitcredentials(7)): what to answer when git asks for a password.
+"""`git-credential`: a credential helper for git (gitcredentials(7)).
 
-Under `exec` and `env` the credential is in the environment, and is told to the daemon's own address only. Set up in
-git's config, where there is none, it asks the daemon for one, for that address and for the Hub's. Whatever git was led
-to ask for else (a submodule's host, a redirect) gets no answer (docs/threat-model.md#t17). It stores nothing, so there
-is nothing to erase.
+Under `exec` and `env` the credential is in the environment, and is returned for the daemon's own address only. As a
+helper in git's config, without such a credential, it asks the daemon for one, for the daemon's address and the Hub's.
+Any other address that git is led to (a submodule's host, a redirect) gets no answer (docs/threat-model.md#t17). The
+helper stores nothing, so there is nothing to erase.
 """
 
 import os
@@ -31,61 +31,66 @@ SYNTAX = CommandSpec(
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`; UsageError for what git would not have asked."""
+    """Answer git.
+
+    Raises:
+        UsageError: an argument or git's request is malformed.
+        HFProxyError: the daemon cannot be reached or refuses.
+    """
     arguments = SYNTAX.read(words)
     if not arguments.rest:
         raise SYNTAX.usage_error("it takes get, store or erase")
-    asked = sys.stdin.buffer.read(LIMIT_BYTES + 1)
-    if arguments.rest != ["get"]:  # git adds words of its own from time to time: they are to be ignored
+    description = sys.stdin.buffer.read(LIMIT_BYTES + 1)
+    if arguments.rest != ["get"]:  # a helper must ignore operations it does not know (gitcredentials(7))
         return 0
-    wanted = _attributes(asked)
-    answer = _answer(arguments, wanted)
+    answer = _answer(arguments, _attributes(description))
     sys.stdout.write("".join(f"{name}={value}\n" for name, value in answer.items()))
     return 0
 
 
-def _attributes(asked: bytes) -> dict[str, str]:
-    """What git asks about, one `name=value` a line.
+def _attributes(description: bytes) -> dict[str, str]:
+    """Parse git's description of the credential, one `name=value` a line.
 
     Raises:
-        UsageError: it could be read in two ways.
+        UsageError: the description is malformed or ambiguous.
     """
-    lines = asked.decode("utf-8", "replace").split("\n")
+    lines = description.decode("utf-8", "replace").split("\n")
     pairs = [line.partition("=") for line in lines if line]
-    if len(asked) > LIMIT_BYTES or not all(line.isprintable() for line in lines):
-        raise UsageError("this is not what git asks: it holds control characters; see: hf-proxy git-credential --help")
+    if len(description) > LIMIT_BYTES or not all(line.isprintable() for line in lines):
+        raise UsageError("this is not git's protocol: it holds control characters; see: hf-proxy git-credential --help")
     single = [name for name, _, _ in pairs if not name.endswith("[]")]
     if len(set(single)) != len(single) or not all(equals for _, equals, _ in pairs):
-        raise UsageError("this is not what git asks: one name=value a line; see: hf-proxy git-credential --help")
+        raise UsageError("this is not git's protocol: one name=value a line; see: hf-proxy git-credential --help")
     return {name: value for name, _, value in pairs}
 
 
-def _answer(arguments: Arguments, wanted: Mapping[str, str]) -> dict[str, str]:
-    place = (wanted.get("protocol", ""), wanted.get("host", "").lower())
+def _answer(arguments: Arguments, attributes: Mapping[str, str]) -> dict[str, str]:
+    place = (attributes.get("protocol", ""), attributes.get("host", "").lower())
     credential = os.environ.get("HF_TOKEN", "")
     if credential.startswith(CREDENTIAL_PREFIX):
-        here = place in _is_our_endpoint(os.environ.get("HF_ENDPOINT", ""))
-        return _format_reply(wanted, credential) if here else {}
-    if place not in HUB | _is_our_endpoint(text(request({"do": "status"}), "endpoint")):
+        is_daemon = place in _endpoint_places(os.environ.get("HF_ENDPOINT", ""))
+        return _format_reply(attributes, credential) if is_daemon else {}
+    if place not in HUB | _endpoint_places(text(request({"do": "status"}), "endpoint")):
         return {}
-    minted = mint(_request(arguments))
+    minted = mint(_mint_request(arguments))
     return {
-        **_format_reply(wanted, text(minted, "credential")),
+        **_format_reply(attributes, text(minted, "credential")),
         "password_expiry_utc": str(minted.get("expires_at", 0)),
     }
 
 
-def _request(arguments: Arguments) -> Message:
-    """Bound to nothing: the shell that git runs us in is gone with us."""
-    wanted = mint_request(arguments, bind="none", of="parent")
-    return {"label": "git", "program": "git", **wanted}
+def _mint_request(arguments: Arguments) -> Message:
+    """Return the request for a grant that is bound to no process: the shell that git starts for the helper ends."""
+    message = mint_request(arguments, bind="none", of="parent")
+    return {"label": "git", "program": "git", **message}
 
 
-def _is_our_endpoint(endpoint: str) -> frozenset[tuple[str, str]]:
+def _endpoint_places(endpoint: str) -> frozenset[tuple[str, str]]:
+    """Return (protocol, host) of the daemon, with its host in both spellings."""
     protocol, _, host = endpoint.partition("://")
     return frozenset({(protocol, host), (protocol, host.replace("127.0.0.1:", "localhost:"))})
 
 
-def _format_reply(wanted: Mapping[str, str], credential: str) -> dict[str, str]:
-    """`ephemeral`: not to be kept by other helpers (git 2.46)."""
-    return {"username": wanted.get("username") or GIT_USERNAME, "password": credential, "ephemeral": "1"}
+def _format_reply(attributes: Mapping[str, str], credential: str) -> dict[str, str]:
+    """Return the attributes of the answer; `ephemeral` tells other helpers not to store it (git 2.46)."""
+    return {"username": attributes.get("username") or GIT_USERNAME, "password": credential, "ephemeral": "1"}

@@ -1,4 +1,4 @@
-"""What `exec`, `mint` and `env` have in common: which grant to ask for, and asking."""
+"""The options and the `mint` request shared by `exec`, `mint`, `env` and `git-credential`."""
 
 from hfproxy.cli.ui.arguments import Arguments, Option
 from hfproxy.control_client import request
@@ -7,38 +7,38 @@ from hfproxy.wire import Message
 BINDS = ("pid", "tree", "none")
 
 GRANT_OPTIONS: tuple[Option, ...] = (
-    ("--scope", "SCOPE", "what it may do, like read:meta-llama/* or write:spaces/me/demo; can be repeated"),
+    ("--scope", "SCOPE", "an allowed scope, like read:meta-llama/* or write:spaces/me/demo; can be repeated"),
     (
         "--profile",
         "NAME",
         "the scopes of a profile of the config file, besides those of --scope; without both: default",
     ),
-    ("--ttl", "TIME", "how long at most: 90s, 15m, 1h, 2d"),
-    ("--account", "NAME", "whose token stands behind it; without it: default, or the only one"),
-    ("--label", "TEXT", "a name for it in 'grants' and 'audit'"),
-    ("--bind", "pid|tree|none", "ends with the process; only for its process tree; neither"),
-    ("--ambient", "", "the tree may also ask without a credential (needs --bind tree)"),
-    ("--container", "", "for a container: at listen.bridge of the config file, and there only"),
+    ("--ttl", "TIME", "the longest lifetime: 90s, 15m, 1h, 2d"),
+    ("--account", "NAME", "the account of the token; without it: default, or the only one"),
+    ("--label", "TEXT", "a name for the grant in 'grants' and 'audit'"),
+    ("--bind", "pid|tree|none", "end with the process; serve its process tree only; neither"),
+    ("--ambient", "", "serve the tree's requests without a credential, too (needs --bind tree)"),
+    ("--container", "", "for a container: served at listen.bridge of the config file only"),
     ("--strict", "", "no anonymous reads outside of the scope"),
-    ("--max-uses", "N", "how many requests at most"),
-    ("--max-rate", "N", "how many requests a minute at most"),
-    ("--max-up", "SIZE", "how much it may send at most: 500k, 20M, 3G"),
-    ("--max-down", "SIZE", "how much it may fetch at most"),
+    ("--max-uses", "N", "the largest number of requests"),
+    ("--max-rate", "N", "the largest number of requests a minute"),
+    ("--max-up", "SIZE", "the most bytes to send: 500k, 20M, 3G"),
+    ("--max-down", "SIZE", "the most bytes to fetch"),
 )
 
 
 def mint_request(arguments: Arguments, *, bind: str, of: str) -> Message:
-    """The `mint` request for what was typed, without what was not.
+    """Return the `mint` request for the arguments, without members for absent options.
 
     Args:
-        arguments: what was typed.
-        bind: the command's default.
-        of: whose end that means: `caller` the process that asks, `parent` the one that called it.
+        arguments: the parsed arguments.
+        bind: the default of `--bind`.
+        of: the process to bind to: `caller`, the process that sends the request, or `parent`, its parent.
 
     Raises:
-        UsageError: a value that no daemon need be asked about.
+        UsageError: the value of an option is malformed.
     """
-    wanted: Message = {
+    members: Message = {
         "scopes": arguments.all("--scope"),
         "profile": arguments.text("--profile"),
         "ttl": arguments.text("--ttl"),
@@ -52,12 +52,16 @@ def mint_request(arguments: Arguments, *, bind: str, of: str) -> Message:
         "max_up": arguments.text("--max-up"),
         "max_down": arguments.text("--max-down"),
     }
-    bound = arguments.choice("--bind", BINDS, default=bind)
+    binding = arguments.choice("--bind", BINDS, default=bind)
     # Compared by identity: `--max-uses 0` is a mistake for the daemon to refuse, and `0 == False`.
-    typed = {key: value for key, value in wanted.items() if value is not None and value is not False and value != []}
-    return {"do": "mint", "bind": bound, **({"of": of} if bound != "none" else {}), **typed}
+    present = {key: value for key, value in members.items() if value is not None and value is not False and value != []}
+    return {"do": "mint", "bind": binding, **({"of": of} if binding != "none" else {}), **present}
 
 
-def mint(wanted: Message) -> Message:
-    """Ask for the grant; raises as `client.ask`. Waits without limit: the vault may be asking a person."""
-    return request(wanted, wait=True)
+def mint(message: Message) -> Message:
+    """Send a `mint` request and return the reply. Waits without limit, since the vault may be prompting the user.
+
+    Raises:
+        HFProxyError: the daemon cannot be reached or refuses.
+    """
+    return request(message, wait=True)

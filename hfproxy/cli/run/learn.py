@@ -1,6 +1,6 @@
-"""`learn`: run a command with all that may be granted, and say with how little it would have run.
+"""`learn`: run a command with all the rights that can be granted, and print the smallest scopes that it needed.
 
-The command is a child of ours, so the grant is bound to us, and what the journal has of it is ours to read.
+The command is a child of this process, which the grant is bound to, and which may read the grant's journal entries.
 """
 
 import os
@@ -24,20 +24,20 @@ from hfproxy.wire import Message
 SYNTAX = CommandSpec(
     "learn",
     "Run a command with everything that may be granted, and print the smallest profile that it needed, on stderr.",
-    ("--yes", "", "without asking"),
-    ("--write", "", f"write it to {project_file.FILE} in this directory as well"),
-    ("--account", "NAME", "whose token stands behind it; without it: default, or the only one"),
+    ("--yes", "", "do not ask"),
+    ("--write", "", f"also write it to {project_file.FILE} in this directory"),
+    ("--account", "NAME", "the account of the token; without it: default, or the only one"),
     rest="[--] CMD...",
     starts_command=True,
 )
-QUESTION = "This command will be able to do all that your token may do, so that what it needs is seen. Run it?"
+QUESTION = "To learn its needs, this command gets all the rights of your token. Run it?"
 
 
 def run(words: list[str]) -> int:
-    """The exit code is the command's own; 125, 126 and 127 as with `exec`.
+    """Run the command, and return its exit code; 125, 126 and 127 as for `exec`.
 
     Raises:
-        UsageError: there is no command, no terminal to ask on, or a file in the way of `--write`.
+        UsageError: there is no command, no terminal to ask on, or the file of `--write` exists.
         HFProxyError: the answer is no.
     """
     arguments = SYNTAX.read(words)
@@ -46,7 +46,7 @@ def run(words: list[str]) -> int:
         raise SYNTAX.usage_error("there is no command to run")
     if arguments.switch("--write") and os.path.lexists(project_file.FILE):
         raise UsageError(
-            f"{project_file.FILE} is there already; remove it, or learn without --write: hf-proxy learn -- CMD"
+            f"{project_file.FILE} exists already; remove it, or learn without --write: hf-proxy learn -- CMD"
         )
     if not arguments.switch("--yes"):
         prompt.needs_terminal("hf-proxy learn --yes -- CMD")
@@ -56,10 +56,17 @@ def run(words: list[str]) -> int:
 
 
 def _run(command: list[str], account: str | None, *, write: bool) -> int:
-    program, began = project_file.printable_path(os.path.basename(command[0])), time.monotonic()
-    wanted: Message = {"do": "mint", "learn": True, "bind": "pid", "of": "caller", "label": "learn", "program": program}
+    program, started_at = project_file.printable_path(os.path.basename(command[0])), time.monotonic()
+    message: Message = {
+        "do": "mint",
+        "learn": True,
+        "bind": "pid",
+        "of": "caller",
+        "label": "learn",
+        "program": program,
+    }
     try:
-        minted = mint({**wanted, **({"account": account} if account else {}), "found": token_candidates(os.environ)})
+        minted = mint({**message, **({"account": account} if account else {}), "found": token_candidates(os.environ)})
         environment = for_child(os.environ, minted)
     except UsageError:
         raise
@@ -75,43 +82,43 @@ def _run(command: list[str], account: str | None, *, write: bool) -> int:
         print_error(f"{command[0]}: {error.strerror}; it was not run")
         return NOT_EXECUTABLE
     try:
-        # Entries are stamped in whole seconds.
-        _tell(_entries_of_run(int(time.monotonic() - began) + 2), failed=status != 0, write=write)
+        # The times of journal entries are whole seconds.
+        _report(_entries_of_run(int(time.monotonic() - started_at) + 2), failed=status != 0, write=write)
     except HFProxyError as error:
         print_error(str(error))
     return child.exit_like(status)
 
 
 def _entries_of_run(seconds: int) -> LeastScopes:
-    """From inside of the grant, so of this grant alone."""
+    """Compute the scopes from the grant's entries; inside of a grant the daemon returns no others."""
     return from_entries(stream({"do": "audit", "since": f"{seconds}s"}))
 
 
-def _tell(profile: LeastScopes, *, failed: bool, write: bool) -> None:
-    said = _remarks(profile, failed=failed)
+def _report(profile: LeastScopes, *, failed: bool, write: bool) -> None:
+    remarks = _remarks(profile, failed=failed)
     if not profile.scopes:
-        said.append("# It needs no scope.")
-        _print(said)
+        remarks.append("# It needs no scope.")
+        _print(remarks)
         return
     table = ["scopes = [", *(f'  "{scope}",' for scope in profile.scopes), "]"]
     options = " ".join(f"--scope {shlex.quote(str(scope))}" for scope in profile.scopes)
-    _print([*said, "[profiles.learned]", *table, "", f"hf-proxy exec {options} -- CMD"])
+    _print([*remarks, "[profiles.learned]", *table, "", f"hf-proxy exec {options} -- CMD"])
     if write:
-        _write([*said, *table])
+        _write([*remarks, *table])
         _print([f"written: {project_file.FILE}; to use it: hf-proxy allow"])
 
 
 def _remarks(profile: LeastScopes, *, failed: bool) -> list[str]:
-    """What there is to know beside the scopes, as comments. The command's words are not: they may hold a secret."""
+    """Return remarks on the result as comments. They omit the command's arguments, which may hold a secret."""
     lines = [f"Learned from {profile.requests} requests."]
-    lines += [f"For {count} of these one could stand: {scope}" for scope, count in profile.wider.items()]
+    lines += [f"{count} of these could be replaced by one: {scope}" for scope, count in profile.wider.items()]
     if profile.searches:
-        lines.append("It searches among all repositories, and finds the public ones; to find all it needs: read")
-    lines += [f"Refused, and no scope allows it: {what}" for what in profile.beyond]
+        lines.append("It searches all repositories, and finds the public ones; to find private ones it needs: read")
+    lines += [f"Refused, and no scope allows it: {request}" for request in profile.beyond]
     if profile.unrecorded:
-        lines.append(f"{profile.unrecorded} more needs are not in the journal: this is not all of it.")
+        lines.append(f"{profile.unrecorded} more needs are not in the journal: this list is incomplete.")
     if failed:
-        lines.append("The command failed: this may not be all that it needs.")
+        lines.append("The command failed: it may need more than this.")
     return [f"# {printable(line)}" for line in lines]
 
 
@@ -126,5 +133,5 @@ def _write(lines: list[str]) -> None:
             file.write("\n".join(lines) + "\n")
     except OSError as error:
         raise HFProxyError(
-            f"{project_file.FILE} cannot be written ({error.strerror}); copy it, or once more: hf-proxy learn -- CMD"
+            f"{project_file.FILE} cannot be written ({error.strerror}); copy it, or try again: hf-proxy learn -- CMD"
         ) from None

@@ -1,4 +1,4 @@
-"""`mint`: a credential on stdout, for what cannot be run by `exec`."""
+"""`mint`: print a credential, for programs that `exec` cannot run."""
 
 import sys
 
@@ -11,7 +11,7 @@ from hfproxy.wire import Message
 
 SYNTAX = CommandSpec(
     "mint",
-    "Print a credential, for what cannot be run by exec.",
+    "Print a credential, for programs that exec cannot run.",
     *GRANT_OPTIONS,
     ("--json", "", "with its id, endpoint, expiry and scopes"),
 )
@@ -20,7 +20,7 @@ MEMBERS = ("id", "credential", "endpoint", "expires_at", "scopes")
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`."""
+    """Mint and print a credential. Raises HFProxyError if the daemon cannot be reached or refuses."""
     arguments = SYNTAX.read(words)
     minted = mint(with_project(mint_request(arguments, bind="none", of="parent")))
     if arguments.switch("--json"):

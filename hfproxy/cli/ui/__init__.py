@@ -1,1 +1,1 @@
-"""Reading arguments, asking, and printing, for every command."""
+"""Parsing of arguments, prompts and output, shared by all commands."""

@@ -1,9 +1,9 @@
-"""Reads the words of a command.
+"""Parses the arguments of a command.
 
-Our own, since `argparse` costs `exec` half the start of a bare interpreter (5 of 11 ms), repeats what was
-typed in its errors, which may be a token, and takes abbreviations, whose meaning changes as options come.
-The rules: `--name VALUE` or `--name=VALUE`; a value that begins with `--` needs the second form; the last of
-several wins, but for those asked for with `texts`; `--` ends the options.
+`argparse` is not used: it would cost `exec` half the start-up time of a bare interpreter (5 of 11 ms), it repeats the
+arguments in its errors (one may be a token), and it accepts abbreviations, whose meaning changes when options are
+added. The syntax: `--name VALUE` or `--name=VALUE`; a value that begins with `--` needs the second form; of a repeated
+option the last value counts, unless it is read with `Arguments.all`; `--` ends the options.
 """
 
 import sys
@@ -11,62 +11,62 @@ from collections.abc import Iterator
 
 from hfproxy.errors import UsageError
 
-# As typed; what its value is called ("" for a switch); what it does.
+# The option, the name of its value ("" for a switch), and its description.
 Option = tuple[str, str, str]
 
 DIGITS = 9
 
 
 class Arguments:
-    """What was typed: options by name, and the rest in order."""
+    """Parsed arguments: the options by name, and the positional arguments (`rest`) in order."""
 
-    __slots__ = ("_given", "rest")
+    __slots__ = ("_options", "rest")
 
-    def __init__(self, given: dict[str, list[str]], rest: list[str]) -> None:
-        self._given = given
+    def __init__(self, options: dict[str, list[str]], rest: list[str]) -> None:
+        self._options = options
         self.rest = rest
 
     def switch(self, name: str) -> bool:
-        """Was it given?"""
-        return name in self._given
+        """Return whether an option is present."""
+        return name in self._options
 
     def all(self, name: str) -> list[str]:
-        """Every value of an option, in order."""
-        return self._given.get(name, [])
+        """Return every value of an option, in order."""
+        return self._options.get(name, [])
 
     def text(self, name: str) -> str | None:
-        """The value of an option; None: not given."""
-        return self._given[name][-1] if name in self._given else None
+        """Return the value of an option; None if it is absent."""
+        return self._options[name][-1] if name in self._options else None
 
     def number(self, name: str) -> int | None:
-        """The value of an option that counts something.
+        """Return the value of a numeric option; None if it is absent.
 
         Raises:
-            UsageError: it is none, or has more than nine digits.
+            UsageError: the value is not a whole number, or has more than nine digits.
         """
-        typed = self.text(name)
-        if typed is None:
+        value = self.text(name)
+        if value is None:
             return None
-        if not (typed.isascii() and typed.isdigit() and len(typed) <= DIGITS):
+        if not (value.isascii() and value.isdigit() and len(value) <= DIGITS):
             raise UsageError(f"{name} needs a whole number, like {name} 3")
-        return int(typed)
+        return int(value)
 
     def choice(self, name: str, choices: tuple[str, ...], *, default: str) -> str:
-        """The value of an option that is one of a few words.
+        """Return the value of an option that must be one of `choices`.
 
         Raises:
-            UsageError: it is another; says which there are.
+            UsageError: the value is not one of the choices; the message lists them.
         """
-        typed = self.text(name)
-        if typed is not None and typed not in choices:
+        value = self.text(name)
+        if value is not None and value not in choices:
             raise UsageError(f"{name} must be one of: {', '.join(choices)}")
-        return default if typed is None else typed
+        return default if value is None else value
 
 
 class CommandSpec:
-    """What a command takes: its options, and what may stand beside them."""
+    """The syntax of a command: its purpose, options and positional arguments."""
 
-    __slots__ = ("_most", "command", "options", "purpose", "rest", "starts_command")
+    __slots__ = ("_max_positional", "command", "options", "purpose", "rest", "starts_command")
 
     def __init__(
         self,
@@ -77,41 +77,51 @@ class CommandSpec:
         max_positional: int = 0,
         starts_command: bool = False,
     ) -> None:
-        """`rest` and `most`: what else it takes and how many; with `starts_command` the first begins CMD."""
+        """Describe a command.
+
+        Args:
+            command: its name, and that of the subcommand.
+            purpose: one line for its help.
+            options: its options.
+            rest: the positional arguments, as shown in the help.
+            max_positional: the largest number of positional arguments.
+            starts_command: the first positional argument begins CMD, which may have any options.
+        """
         self.command = command
         self.purpose = purpose
         self.options = options
         self.rest = rest
-        self._most = max_positional
+        self._max_positional = max_positional
         self.starts_command = starts_command
 
     def read(self, words: list[str]) -> Arguments:
-        """Take the words apart. `--help` shows the help and ends the program.
+        """Parse the arguments. `--help` prints the help and exits.
 
         Raises:
-            UsageError: an unknown option, one without its value, or too many words. No value is repeated.
+            UsageError: an option is unknown or lacks its value, or there are too many arguments. The message repeats no
+                value.
         """
-        given: dict[str, list[str]] = {}
+        options: dict[str, list[str]] = {}
         rest: list[str] = []
-        coming = iter(words)
-        for word in coming:
+        remaining = iter(words)
+        for word in remaining:
             if word == "--":
-                rest.extend(coming)
+                rest.extend(remaining)
             elif word.startswith("-") and word != "-":
-                self._take(word, coming, given)
+                self._parse_option(word, remaining, options)
             else:
                 rest.append(word)
                 if self.starts_command:
-                    rest.extend(coming)
-        if len(rest) > self._most and not self.starts_command:
-            raise self.usage_error("more was typed than it takes")
-        return Arguments(given, rest)
+                    rest.extend(remaining)
+        if len(rest) > self._max_positional and not self.starts_command:
+            raise self.usage_error("too many arguments")
+        return Arguments(options, rest)
 
-    def usage_error(self, what: str) -> UsageError:
-        """A failure to understand, which points to the help."""
-        return UsageError(f"{what}; see: hf-proxy {self.command} --help")
+    def usage_error(self, problem: str) -> UsageError:
+        """Return an error that points to the command's help."""
+        return UsageError(f"{problem}; see: hf-proxy {self.command} --help")
 
-    def _take(self, word: str, coming: Iterator[str], given: dict[str, list[str]]) -> None:
+    def _parse_option(self, word: str, remaining: Iterator[str], options: dict[str, list[str]]) -> None:
         name, equals, value = word.partition("=")
         if name in {"--help", "-h"}:
             sys.stdout.write(self._help())
@@ -122,14 +132,14 @@ class CommandSpec:
         if not kind and equals:
             raise self.usage_error(f"{name} takes no value")
         if kind and not equals:
-            value = next(coming, "--")
+            value = next(remaining, "--")
             if value.startswith("--"):
                 raise self.usage_error(f"{name} needs a value: {name} {kind}")
-        given.setdefault(name, []).append(value)
+        options.setdefault(name, []).append(value)
 
     def _help(self) -> str:
         usage = " ".join(filter(None, ("usage: hf-proxy", self.command, "[OPTION...]" * bool(self.options), self.rest)))
-        shown = [(f"{name} {kind}".rstrip(), what) for name, kind, what in self.options]
-        width = max((len(form) for form, _ in shown), default=0)
-        lines = "".join(f"  {form:<{width}}  {what}\n" for form, what in shown)
+        rows = [(f"{name} {kind}".rstrip(), description) for name, kind, description in self.options]
+        width = max((len(form) for form, _ in rows), default=0)
+        lines = "".join(f"  {form:<{width}}  {description}\n" for form, description in rows)
         return f"{usage}\n\n{self.purpose}\n" + (f"\n{lines}" if lines else "")

@@ -7,8 +7,8 @@ from hfproxy.cli.ui.arguments import CommandSpec
 
 
 def pages(command: str) -> dict[str, CommandSpec]:
-    """The syntax of a command and of its subcommands, by the words that are typed; the command itself comes first."""
+    """Return the syntax of a command and of its subcommands, by name; the command itself comes first."""
     names = [command, *(name for name in SUBCOMMANDS if name.split()[0] == command)]
     values = [value for module in map(module_of, names) for value in vars(import_module(module)).values()]
-    found = {spec.command: spec for spec in values if isinstance(spec, CommandSpec) and spec.command in names}
-    return dict(sorted(found.items()))
+    specs = {spec.command: spec for spec in values if isinstance(spec, CommandSpec) and spec.command in names}
+    return dict(sorted(specs.items()))

@@ -1,4 +1,4 @@
-"""Where the passphrase of a sealed vault comes from: an open descriptor, a file of ours alone, or the terminal."""
+"""Reads the passphrase of a sealed vault from an open descriptor, a private file or the terminal."""
 
 from hfproxy import private_file
 from hfproxy.cli.ui import prompt
@@ -15,10 +15,10 @@ Place = tuple[int | None, str | None]
 
 
 def source_of(arguments: Arguments, command: str) -> Place:
-    """The descriptor or the file; neither: the terminal.
+    """Return the named descriptor or file; (None, None) means the terminal.
 
     Raises:
-        UsageError: two places were named, or it is no number.
+        UsageError: both are named, or the descriptor is not a number.
     """
     descriptor, file = arguments.number("--passphrase-fd"), arguments.text("--passphrase-file")
     if descriptor is not None and file is not None:
@@ -26,14 +26,14 @@ def source_of(arguments: Arguments, command: str) -> Place:
     return descriptor, file
 
 
-def read_passphrase(place: Place, command: str, *, new: bool) -> str:
-    """The passphrase. On the terminal one that is to seal something is asked for twice.
+def read_passphrase(source: Place, command: str, *, new: bool) -> str:
+    """Read the passphrase. On the terminal a new one is asked for twice.
 
     Raises:
         UsageError: there is no terminal, or the descriptor is not open.
-        HFProxyError: there is none in it, or the two that were typed differ.
+        HFProxyError: the source holds no passphrase, or the two typed passphrases differ.
     """
-    descriptor, file = place
+    descriptor, file = source
     if descriptor is not None:
         return prompt.from_descriptor(descriptor, "--passphrase-fd")
     if file is not None:
@@ -41,5 +41,5 @@ def read_passphrase(place: Place, command: str, *, new: bool) -> str:
     instead = f"hf-proxy {command} --passphrase-fd 3 3<FILE"
     typed = prompt.read_hidden("Passphrase for a new vault" if new else "Passphrase of the vault", instead=instead)
     if new and prompt.read_hidden("The same again", instead=instead) != typed:
-        raise HFProxyError(f"the two differ, nothing was changed; try again: hf-proxy {command}")
+        raise HFProxyError(f"the two passphrases differ, nothing was changed; try again: hf-proxy {command}")
     return typed

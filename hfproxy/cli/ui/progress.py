@@ -1,4 +1,4 @@
-"""A word to a person who waits: on a terminal only, and only from the second second on. It leaves nothing behind."""
+"""A progress line for a waiting user: on a terminal only, from the first full second on, and erased at the end."""
 
 import sys
 import threading
@@ -12,7 +12,7 @@ CLEARED = "\r\x1b[K"
 
 
 class CountingIterator(Iterator[Item]):
-    """Items as they come, and how many have come."""
+    """An iterator that counts the items it has yielded."""
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._items = iter(items)
@@ -25,26 +25,26 @@ class CountingIterator(Iterator[Item]):
 
 
 @contextmanager
-def waiting(doing: str, so_far: Callable[[], str] = lambda: "") -> Iterator[None]:
-    """Say every second what is being done, and how far it is."""
+def waiting(activity: str, progress: Callable[[], str] = lambda: "") -> Iterator[None]:
+    """Print every second the activity, its progress and the elapsed time."""
     if not sys.stderr.isatty():
         yield
         return
     ended = threading.Event()
-    teller = threading.Thread(target=_tell, args=(doing, so_far, ended), daemon=True)
-    teller.start()
+    printer = threading.Thread(target=_print_progress, args=(activity, progress, ended), daemon=True)
+    printer.start()
     try:
         yield
     finally:
         ended.set()
-        teller.join()
+        printer.join()
 
 
-def _tell(doing: str, so_far: Callable[[], str], ended: threading.Event) -> None:
+def _print_progress(activity: str, progress: Callable[[], str], ended: threading.Event) -> None:
     seconds = 0
     while not ended.wait(1):
         seconds += 1
-        sys.stderr.write(f"{CLEARED}{doing}: {', '.join(filter(None, (so_far(), f'{seconds} s')))}")
+        sys.stderr.write(f"{CLEARED}{activity}: {', '.join(filter(None, (progress(), f'{seconds} s')))}")
         sys.stderr.flush()
     if seconds:
         sys.stderr.write(CLEARED)

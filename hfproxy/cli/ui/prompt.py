@@ -1,4 +1,4 @@
-"""Secrets come in by a prompt, a pipe or an open descriptor, never in the command line."""
+"""Reads secrets from a prompt, a pipe, a file or an open descriptor, never from the command line."""
 
 import getpass
 import os
@@ -7,23 +7,23 @@ import warnings
 
 from hfproxy.errors import HFProxyError, UsageError
 
-# More than any token or passphrase; a mistaken `< /dev/zero` ends here.
+# More than any token or passphrase; also bounds the read of a mistaken `< /dev/zero`.
 LIMIT_BYTES = 64 * 1024
 
 
 def read_hidden(question: str, *, instead: str) -> str:
-    """Ask on the terminal without showing what is typed.
+    """Prompt on the terminal without echo.
 
     Args:
-        question: what to ask for.
-        instead: the command for where there is no terminal.
+        question: the text of the prompt.
+        instead: the command to use without a terminal, for messages.
 
     Raises:
-        UsageError: there is no terminal to ask on.
-        HFProxyError: nothing was typed.
+        UsageError: there is no terminal.
+        HFProxyError: the answer is empty.
     """
     with warnings.catch_warnings():
-        # Without a terminal getpass reads stdin and shows what is typed; it only warns of it.
+        # Without a terminal getpass would read stdin with echo, and only warn of it.
         warnings.simplefilter("error", getpass.GetPassWarning)
         try:
             typed = getpass.getpass(f"{question}: ")
@@ -35,24 +35,24 @@ def read_hidden(question: str, *, instead: str) -> str:
 
 
 def needs_terminal(instead: str) -> None:
-    """Raises UsageError: there is no terminal to ask on."""
+    """Raise UsageError if stdin is not a terminal; `instead` is the command to use then."""
     if not sys.stdin.isatty():
         raise UsageError(f"there is no terminal to ask on; use: {instead}")
 
 
 def confirm(question: str) -> bool:
-    """Ask a person on the terminal for a yes; anything else is a no."""
+    """Ask the user on the terminal; any answer but `y` or `yes` counts as no."""
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def from_descriptor(number: int, option: str) -> str:
-    """What an open file descriptor holds, without one newline at its end.
+    """Read a secret from an open file descriptor, without one trailing newline.
 
     Raises:
-        UsageError: it is not open for reading.
-        HFProxyError: it is empty, too long, or no text.
+        UsageError: the descriptor is not open for reading.
+        HFProxyError: the content is empty, too long, or not UTF-8.
     """
     try:
         with os.fdopen(number, "rb", closefd=False) as file:
@@ -63,12 +63,20 @@ def from_descriptor(number: int, option: str) -> str:
 
 
 def from_stdin() -> str:
-    """What stdin holds; raises as `decoded`."""
+    """Read a secret from stdin.
+
+    Raises:
+        HFProxyError: the content is empty, too long, or not UTF-8.
+    """
     return decoded(sys.stdin.buffer.read(LIMIT_BYTES + 1), "stdin")
 
 
 def from_file(path: str) -> str:
-    """What a file holds; raises as `decoded`, or because it cannot be read."""
+    """Read a secret from a file.
+
+    Raises:
+        HFProxyError: the file cannot be read, or its content is empty, too long, or not UTF-8.
+    """
     try:
         with open(path, "rb") as file:
             content = file.read(LIMIT_BYTES + 1)
@@ -78,10 +86,10 @@ def from_file(path: str) -> str:
 
 
 def decoded(content: bytes, source: str) -> str:
-    """The text of what was read.
+    """Decode a secret; `source` is for messages.
 
     Raises:
-        HFProxyError: it is empty, too long, or no text. It is not repeated.
+        HFProxyError: the content is empty, too long, or not UTF-8. The message does not contain it.
     """
     try:
         text = content.decode("utf-8")

@@ -1,7 +1,8 @@
-"""What is written for a person: lines, tables and moments.
+"""Output for the user: lines, tables and times.
 
-Labels, paths and the like were chosen by others, and a terminal obeys what it is shown. So all that cannot be
-printed (control characters, text direction marks) is shown as an escape. JSON does that by itself.
+Labels, paths and other texts may be chosen by an attacker, and a terminal interprets control characters. So all
+characters that are not printable (control characters, text direction marks) are shown as escapes. JSON escapes them by
+itself.
 """
 
 import json
@@ -12,53 +13,53 @@ import time
 from hfproxy.control_client import rows
 from hfproxy.wire import Message
 
-# docs/hub-protocol.md#token-shapes; shorter than a real token, since a mistyped one is still one.
+# See docs/hub-protocol.md#token-shapes; also matches shorter texts than a real token, since it may be mistyped.
 SECRETS = r"(?:hf_|api_org_)[A-Za-z0-9._-]{20,}"
 
 
 def printable(text: object) -> str:
-    """Text that a terminal only shows; nothing for None."""
+    """Return a text with unprintable characters escaped; "" for None."""
     if text is None:
         return ""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in str(text))
 
 
 def print_error(text: str) -> None:
-    """One line on stderr. What has the shape of a token is left out: it may have been typed by mistake."""
+    """Print one line on stderr, with token-shaped texts hidden: one may be in the arguments by mistake."""
     sys.stderr.write(f"hf-proxy: {re.sub(SECRETS, '<hidden>', printable(text))}\n")
 
 
 def show(text: str) -> None:
-    """One line on stdout."""
+    """Print one line on stdout."""
     sys.stdout.write(encodable(text) + "\n")
 
 
 def encodable(text: str) -> str:
-    """Printable text, with what the encoding of stdout cannot say as escapes."""
+    """Return a printable text, with characters outside of stdout's encoding escaped as well."""
     encoding = sys.stdout.encoding or "utf-8"
     return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def show_json(value: object) -> None:
-    """One JSON value on one line of stdout."""
+    """Print a JSON value on one line of stdout."""
     sys.stdout.write(json.dumps(value) + "\n")
 
 
 def show_table(headings: tuple[str, ...], rows: list[tuple[object, ...]]) -> None:
-    """A table on stdout."""
+    """Print a table on stdout."""
     for line in columns(headings, rows):
         show(line)
 
 
 def columns(headings: tuple[str, ...], rows: list[tuple[object, ...]]) -> list[str]:
-    """The lines of a table, its columns as wide as their widest cell; an empty cell is a dash."""
+    """Return the lines of a table; each column is as wide as its widest cell, an empty cell is a dash."""
     lines = [headings, *(tuple(printable(cell) or "-" for cell in row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
 
 
 def local_time(at: object) -> str:
-    """A moment in local time, ISO 8601; nothing for what is none."""
+    """Format a time in seconds since the epoch as local time in ISO 8601; "" for other values."""
     if not isinstance(at, int | float):
         return ""
     try:
@@ -68,19 +69,17 @@ def local_time(at: object) -> str:
 
 
 def join_list(items: object) -> str:
-    """A list as a person reads it."""
+    """Format a list for the user; "" for other values."""
     return ", ".join(map(str, items)) if isinstance(items, list) else ""
 
 
 def tell_recalled(answer: Message) -> None:
-    """What became of tokens that were to be revoked at the Hub; nothing if none was."""
-    for one in rows(answer, "recalled") if "recalled" in answer else []:
-        name, why = one.get("account"), one.get("why")
-        match one.get("state"):
+    """Print the outcome of each token that was to be revoked at the Hub, if there are any."""
+    for outcome in rows(answer, "recalled") if "recalled" in answer else []:
+        name, why = outcome.get("account"), outcome.get("why")
+        match outcome.get("state"):
             case "revoked":
-                show(
-                    f"revoked at the Hub: the token of account {name}; the Hub was asked and does not know it any more"
-                )
+                show(f"revoked at the Hub: the token of account {name}; the Hub was asked and no longer knows it")
             case "waiting":
                 print_error(f"NOT yet revoked: the token of {name}: {why}; it will be tried again at the next unlock")
             case _:

@@ -1,1 +1,1 @@
-"""The journal: its hash chain, and reports on its entries."""
+"""The journal's hash chain, reports on its entries, and the metrics of the data plane."""

@@ -1,17 +1,17 @@
-"""The journal's lines and the chain that holds them together.
+"""The lines of the journal and their hash chain.
 
-A line is one JSON object: `seq`, `at`, `kind`, what there is to say, and at its end `prev`, `mac` and `hash`.
-`hash` is the SHA-256 of the line's bytes up to (not with) `,"hash":`; `prev` is the `hash` of the line before,
-64 zeros for the first. So anyone can check it with a JSON parser and SHA-256, without key or daemon:
-a changed, dropped, added or swapped line breaks the chain; a cut-off tail is found by comparing the
-last hash with one that was written down elsewhere (the running daemon's, or an anchor).
+A line is one JSON object: `seq`, `at`, `kind`, the fields of the event, and at its end `prev`, `mac` and `hash`. `hash`
+is the SHA-256 of the line's bytes before `,"hash":`; `prev` is the `hash` of the previous line, 64 zeros for the first.
+So anyone can check the chain with a JSON parser and SHA-256, without key or daemon: a changed, dropped, added or
+swapped line breaks it; a truncated journal is found by comparing the last hash with one recorded elsewhere (by the
+running daemon, or in an anchor).
 
-Who can write the file can make a chain of their own. For that there is `mac`, `KEY:MAC` in hexadecimal: an
-HMAC-SHA256 over the SHA-256 of the line's bytes up to `,"mac":`, and a name of the key it was made with, so that
-a lost key is not taken for a forgery. As the line holds `prev`, it vouches for all lines before as well. A line
-that was written while there was no key has none.
+An attacker who can write the file can make a consistent chain. This is what `mac` is for, `KEY:MAC` in hexadecimal: an
+id of the key, so that a lost key is not mistaken for a forgery, and an HMAC-SHA256 over the SHA-256 of the line's bytes
+before `,"mac":`. As the line contains `prev`, the MAC authenticates all previous lines as well. A line that was written
+while there was no key has no `mac`.
 
-Nothing in here is used by `audit verify`, which would else only find that we agree with ourselves.
+`audit verify` uses nothing of this module: it would only confirm that the module agrees with itself.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from hfproxy.errors import JournalError
 
 START: Final = "0" * 64
 HASH_KEY: Final = b',"hash":"'
-# `,"hash":"` + 64 hex digits + `"}`
+# The length of `,"hash":"`, 64 hexadecimal digits and `"}`.
 SEAL_BYTES: Final = len(HASH_KEY) + 64 + 2
 
 ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True)
@@ -35,7 +35,7 @@ Event = Mapping[str, object]
 
 
 class EventKind(StrEnum):
-    """What can happen. New kinds may come; these keep their meaning."""
+    """The kinds of events. Later versions may add kinds; the existing ones keep their meaning."""
 
     MINTED = "minted"
     DECIDED = "decided"
@@ -56,64 +56,70 @@ class EventKind(StrEnum):
 
 
 class ChainHead(NamedTuple):
-    """Where the chain stands: the number of lines and the hash of the last."""
+    """The head of the chain: the number of lines, and the hash of the last line."""
 
     seq: int = 0
     hash: str = START
 
 
 def encode_fields(event: Event) -> str:
-    """What there is to say of an event, in JSON without the braces; None is left out."""
+    """Return the fields of an event as JSON without the braces; fields that are None are left out."""
     return ENCODER.encode({name: value for name, value in event.items() if value is not None})[1:-1]
 
 
 def append_link(event: Event | str, head: ChainHead, key: bytes | None = None) -> tuple[bytes, ChainHead]:
-    """Write an event as the line that follows `head`; returns the line with its newline, and the new head.
+    """Encode an event as the line that follows `head`; returns the line with its newline, and the new head.
 
-    The event may be given as its `members`. `key` is what the line is MACed with; None: there is none.
+    Args:
+        event: the fields, or the result of `encode_fields`.
+        head: the head of the chain so far.
+        key: the key for the line's MAC; None: the line gets no MAC.
     """
-    seq, said = head.seq + 1, event if isinstance(event, str) else encode_fields(event)
-    body = f'{{"seq":{seq}{"," if said else ""}{said},"prev":"{head.hash}"'.encode("ascii")
-    hashed = hashlib.sha256(body)
-    vouched = b"" if key is None else f',"mac":"{mac(hashed.digest(), key)}"'.encode("ascii")
-    hashed.update(vouched)
-    digest = hashed.hexdigest()
-    return b'%b%b,"hash":"%b"}\n' % (body, vouched, digest.encode("ascii")), ChainHead(seq, digest)
+    seq, fields = head.seq + 1, event if isinstance(event, str) else encode_fields(event)
+    body = f'{{"seq":{seq}{"," if fields else ""}{fields},"prev":"{head.hash}"'.encode("ascii")
+    sha256 = hashlib.sha256(body)
+    mac_field = b"" if key is None else f',"mac":"{mac(sha256.digest(), key)}"'.encode("ascii")
+    sha256.update(mac_field)
+    digest = sha256.hexdigest()
+    return b'%b%b,"hash":"%b"}\n' % (body, mac_field, digest.encode("ascii")), ChainHead(seq, digest)
 
 
 def mac(digest: bytes, key: bytes) -> str:
-    """What a line is MACed with; `digest` is the SHA-256 of what it says."""
-    begun = _keyed_mac(key).copy()
-    begun.update(digest)
-    return f"{key_id(key)}:{begun.hexdigest()}"
+    """Return the value of a line's `mac`; `digest` is the SHA-256 of the line's bytes before `,"mac":`."""
+    hmac_state = _keyed_mac(key).copy()
+    hmac_state.update(digest)
+    return f"{key_id(key)}:{hmac_state.hexdigest()}"
 
 
 def mac_matches(digest: str, claimed: str, key: bytes) -> bool:
-    """Whether a line, given by the hexadecimal digest of what it says, was MACed so with this key."""
+    """Return whether `claimed` is the `mac` under this key of the line with this digest (in hexadecimal)."""
     return hmac.compare_digest(mac(bytes.fromhex(digest), key).encode(), claimed.encode())
 
 
 @lru_cache(maxsize=1)
 def _keyed_mac(key: bytes) -> hmac.HMAC:
-    """What every MAC with a key begins with; half of the work."""
+    """Return the initial HMAC state of a key; computing it is half of the work of a MAC."""
     return hmac.new(key, digestmod="sha256")
 
 
 @lru_cache(maxsize=1)
 def key_id(key: bytes) -> str:
-    """16 hexadecimal digits that tell keys apart and say nothing about them. No digest has this length of input."""
+    """Return 16 hexadecimal digits that identify a key without revealing it.
+
+    The MACed text differs in length from a SHA-256 digest, so it can never be a line's.
+    """
     return hmac.digest(key, b"the key of a journal", "sha256").hex()[:16]
 
 
 def verify_link(line: bytes) -> dict[str, object]:
-    """Check that a line is as it was sealed, and read it.
+    """Verify the hash of a line, and return its fields.
 
     Raises:
-        JournalError: it is not; says what is wrong with it.
+        JournalError: the line is not valid; the message tells why.
     """
-    body, its_seal = line[:-SEAL_BYTES], line[-SEAL_BYTES:]
+    body, hash_field = line[:-SEAL_BYTES], line[-SEAL_BYTES:]
     digest = hashlib.sha256(body).hexdigest()
-    if its_seal != HASH_KEY + digest.encode() + b'"}':
+    if hash_field != HASH_KEY + digest.encode() + b'"}':
         raise JournalError("its hash does not fit its content")
     try:
         event = json.loads(line)
@@ -125,10 +131,10 @@ def verify_link(line: bytes) -> dict[str, object]:
 
 
 def head_after(line: bytes) -> ChainHead:
-    """Where the chain stands after a line, judged by that line alone.
+    """Return the head of the chain after a line, judged by that line alone.
 
     Raises:
-        JournalError: it is not a sealed line.
+        JournalError: the line is not valid, or has no number.
     """
     event = verify_link(line)
     seq, digest = event.get("seq"), event.get("hash")

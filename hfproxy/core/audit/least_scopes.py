@@ -1,8 +1,8 @@
-"""The smallest profile that covers what a command did, by the journal's entries.
+"""The smallest set of scopes that covers the requests of a command, computed from journal entries.
 
-Refs are left out, since few think in them, but for one: opening a pull request is a write to a ref of its own, and
-`discuss` is enough for it. Who searches a catalogue asks for everything at once; that goes without the token where no
-scope covers it, so it is told and not granted.
+The scopes name no refs, since few users think in refs, with one exception: opening a pull request is a write to a ref
+of its own, for which `discuss` is enough. A search of a catalogue would need a scope for everything; it is forwarded
+without the token if no scope covers it, so it is reported but not granted.
 """
 
 from collections import Counter
@@ -17,16 +17,20 @@ from hfproxy.core.policy.scope import Scope, scope_for
 from hfproxy.errors import UsageError
 
 Entry = Mapping[str, object]
-# From so many repositories of one namespace on, a wider scope is offered as well.
+# The number of scopes in one namespace from which on a scope for the whole namespace is offered as well.
 MANY: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
 class LeastScopes:
-    """Scopes, sorted, none of which could be left out; and what they leave open.
+    """The minimal scopes of a command, and the requests that they do not cover.
 
-    `requests` counts what was decided, `searches` those that asked for everything of a kind. `beyond` is what was
-    refused and no scope allows, as `METHOD target (refusal)`; for `unrecorded` needs the journal had no room.
+    Attributes:
+        scopes: sorted; none can be left out.
+        requests: the number of decided requests.
+        searches: the number of requests that list a whole catalogue.
+        beyond: refused requests that no scope allows, as `METHOD target (refusal)`.
+        unrecorded: the number of needs that the journal entries had no room for.
     """
 
     scopes: tuple[Scope, ...]
@@ -37,13 +41,13 @@ class LeastScopes:
 
     @property
     def wider(self) -> dict[Scope, int]:
-        """What could stand for many of one namespace, and for how many."""
-        named = Counter(Scope(one.action, one.type, one.namespace) for one in self.scopes if one.name is not None)
-        return {one: count for one, count in named.items() if count >= MANY}
+        """Scopes for a whole namespace, each with the number of scopes (at least MANY) that it would replace."""
+        counts = Counter(Scope(item.action, item.type, item.namespace) for item in self.scopes if item.name is not None)
+        return {namespace: count for namespace, count in counts.items() if count >= MANY}
 
 
 def from_entries(entries: Iterable[Entry]) -> LeastScopes:
-    """What the entries of one grant, and of those that were made from it, add up to."""
+    """Compute the minimal scopes from the journal entries of a grant and its descendants."""
     decided = [entry for entry in entries if entry.get("kind") == EventKind.DECIDED]
     needs = [need for entry in decided for need in _needs(entry)]
     beyond = [
@@ -51,39 +55,41 @@ def from_entries(entries: Iterable[Entry]) -> LeastScopes:
         for entry in decided
         if entry.get("decision") == "deny" and not entry.get("action")
     ]
-    more = [entry.get("more_needs") for entry in decided]
+    unrecorded = [entry.get("more_needs") for entry in decided]
     return LeastScopes(
-        minimal_scopes(need for need in needs if not _searches(need)),
+        minimal_scopes(need for need in needs if not _is_search(need)),
         len(decided),
-        sum(map(_searches, needs)),
+        sum(map(_is_search, needs)),
         tuple(dict.fromkeys(beyond)),
-        sum(count for count in more if isinstance(count, int)),
+        sum(count for count in unrecorded if isinstance(count, int)),
     )
 
 
 def minimal_scopes(needs: Iterable[Need]) -> tuple[Scope, ...]:
-    """The scopes that admit all of these needs and no more than has to be; without any of them one need is lost."""
-    wanted = set(needs)
-    offered = sorted({_without_redundant(need) for need in wanted}, key=str)
-    admitted_by = {need: {one for one in offered if one.admits(need)} for need in wanted}
-    for one in offered:
-        resting_on_it = [by for by in admitted_by.values() if one in by]
-        if all(len(by) > 1 for by in resting_on_it):
-            for by in resting_on_it:
-                by.discard(one)
+    """Return scopes that admit all of the needs and as little else as possible; none of them can be left out."""
+    unique_needs = set(needs)
+    candidates = sorted({_narrowest_scope(need) for need in unique_needs}, key=str)
+    admitted_by = {need: {scope for scope in candidates if scope.admits(need)} for need in unique_needs}
+    for candidate in candidates:
+        dependents = [admitting for admitting in admitted_by.values() if candidate in admitting]
+        if all(len(admitting) > 1 for admitting in dependents):
+            for admitting in dependents:
+                admitting.discard(candidate)
     return tuple(sorted(set().union(*admitted_by.values()), key=str))
 
 
-def _without_redundant(need: Need) -> Scope:
-    opens = need.action is Action.WRITE and need.target.ref == NEW_PULL_REQUEST
-    found = scope_for(need)
-    return Scope(Action.DISCUSS, found.type, found.namespace, found.name) if opens else found
+def _narrowest_scope(need: Need) -> Scope:
+    opens_pull_request = need.action is Action.WRITE and need.target.ref == NEW_PULL_REQUEST
+    narrowest = scope_for(need)
+    if opens_pull_request:
+        return Scope(Action.DISCUSS, narrowest.type, narrowest.namespace, narrowest.name)
+    return narrowest
 
 
 def _needs(entry: Entry) -> Iterator[Need]:
-    """What a request needed: `needs` where the journal has them, else `action` and `repo`.
+    """Yield the needs of a request: `needs` if the entry has them, else `action` and `repo`.
 
-    What was forwarded without the token needed nothing that could be granted.
+    A request that was forwarded without the token has no needs.
     """
     if entry.get("decision") == "anonymous" or not entry.get("action"):
         return
@@ -91,13 +97,13 @@ def _needs(entry: Entry) -> Iterator[Need]:
     single = ":".join(str(entry[key]) for key in ("action", "repo") if entry.get(key))
     for text in texts if isinstance(texts, list) else [single]:
         try:
-            found = scope.parse(str(text))
-        except UsageError:  # an id that nobody could grant
+            parsed = scope.parse(str(text))
+        except UsageError:  # an id that no scope can name
             continue
-        changes = found.action is not Action.READ and isinstance(ref, str)
-        target = Target(found.type, found.namespace or "", found.name, str(ref) if changes else None)
-        yield Need(found.action, target)
+        has_ref = parsed.action is not Action.READ and isinstance(ref, str)
+        target = Target(parsed.type, parsed.namespace or "", parsed.name, str(ref) if has_ref else None)
+        yield Need(parsed.action, target)
 
 
-def _searches(need: Need) -> bool:
+def _is_search(need: Need) -> bool:
     return need.action is Action.READ and not need.target.namespace

@@ -1,7 +1,7 @@
-"""What is counted of the data plane, and how Prometheus reads it (text exposition format 0.0.4).
+"""Metrics of the data plane in Prometheus' text exposition format 0.0.4.
 
-Labels are words of closed lists: decisions, actions, refusals, classes of HTTP status. No repository, account, grant or
-address is ever one: whoever may read a metric need not know what is worked on
+Labels are words from closed lists: decisions, actions, refusals, classes of HTTP status. A repository, account, grant
+or address is never a label: permission to read metrics does not include permission to see the user's work
 (docs/threat-model.md#t23).
 """
 
@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-# Upper ends in seconds: a file's metadata is at the one end, a large transfer at the other.
+# Upper bounds in seconds, from requests for a file's metadata to large transfers.
 BUCKETS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, float("inf"))
-# What a request needs that was refused before it was known, or needs no scope.
+# The action of requests that were refused before classification, or need no scope.
 NO_ACTION: Final = "none"
 DENY: Final = "deny"
 
@@ -23,7 +23,18 @@ Sample = tuple[str, Labels, float]
 
 @dataclass(slots=True)
 class Counters:
-    """Since the daemon's start. `requests`: by decision and action; `answers`: of the Hub, by class of status."""
+    """Counters since the daemon's start.
+
+    Attributes:
+        requests: requests by (decision, action).
+        refusals: refused requests by refusal.
+        answers: ended responses of the Hub by class of status, such as `2xx`; `none`: cut before the response.
+        upstream_errors: forwarded requests that failed upstream.
+        bytes_up: bytes of request bodies.
+        bytes_down: bytes of response bodies.
+        seconds: the sum of the durations.
+        within: durations by the bucket's upper bound in seconds.
+    """
 
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
@@ -36,25 +47,25 @@ class Counters:
 
     @property
     def total(self) -> int:
-        """Requests, whatever became of them."""
+        """The number of all requests."""
         return sum(self.requests.values())
 
     @property
     def denied(self) -> int:
-        """Requests that were refused."""
+        """The number of refused requests."""
         return sum(count for (decision, _), count in self.requests.items() if decision == DENY)
 
     def decided(self, decision: str, action: str | None) -> None:
-        """One more request; `decision` as in the journal."""
+        """Count a request; `decision` is a word of the journal."""
         self.requests[decision, action or NO_ACTION] += 1
 
     def denied_for(self, refusal: str, action: str | None = None) -> None:
-        """One more that was refused."""
+        """Count a refused request."""
         self.decided(DENY, action)
         self.refusals[refusal] += 1
 
     def completed(self, status: int, up: int, down: int, seconds: float) -> None:
-        """One more that went to the Hub has ended; status 0: cut before the answer."""
+        """Count the end of a forwarded request; status 0: cut before the response."""
         self.answers[f"{status // 100}xx" if status else "none"] += 1
         self.bytes_up += up
         self.bytes_down += down
@@ -62,29 +73,31 @@ class Counters:
         self.within[BUCKETS[bisect_left(BUCKETS, seconds)]] += 1
 
     def families(self) -> Iterator["Family"]:
-        """All of it as metrics."""
-        by_decision = [(labels(decision=one, action=action), count) for (one, action), count in self.requests.items()]
-        yield counter("requests", "Requests, by what was decided and by what they needed first", by_decision)
+        """Yield all counters as metrics."""
+        by_decision = [
+            (labels(decision=decision, action=action), count) for (decision, action), count in self.requests.items()
+        ]
+        yield counter("requests", "Requests, by decision and by the action they needed first", by_decision)
         yield counter("refusals", "Refused requests, by reason", _labelled("refusal", self.refusals))
         yield counter(
             "answers", "Forwarded requests, by the class of status they ended with", _labelled("status", self.answers)
         )
         yield counter(
             "upstream_errors",
-            "Forwarded requests that the Hub did not answer as it should",
+            "Forwarded requests that the Hub did not answer properly",
             [((), self.upstream_errors)],
         )
-        both = [(labels(direction="up"), self.bytes_up), (labels(direction="down"), self.bytes_down)]
-        yield counter("body_bytes", "Bytes of bodies, to the Hub and from it", both)
+        by_direction = [(labels(direction="up"), self.bytes_up), (labels(direction="down"), self.bytes_down)]
+        yield counter("body_bytes", "Bytes of bodies, to the Hub and from it", by_direction)
         yield self._durations()
 
     def _durations(self) -> "Family":
         samples: list[Sample] = []
-        seen = 0
+        cumulative = 0
         for end in BUCKETS:
-            seen += self.within[end]
-            samples.append(("_bucket", labels(le="+Inf" if end == float("inf") else f"{end:g}"), seen))
-        samples += [("_sum", (), self.seconds), ("_count", (), seen)]
+            cumulative += self.within[end]
+            samples.append(("_bucket", labels(le="+Inf" if end == float("inf") else f"{end:g}"), cumulative))
+        samples += [("_sum", (), self.seconds), ("_count", (), cumulative)]
         return Family(
             "hf_proxy_request_duration_seconds", "histogram", "How long forwarded requests took", tuple(samples)
         )
@@ -92,7 +105,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """One metric and its samples; a sample's first member is what its name ends in."""
+    """A metric and its samples; a sample is (suffix of the name, labels, value)."""
 
     name: str
     kind: str
@@ -101,34 +114,34 @@ class Family:
 
 
 def labels(**values: str) -> Labels:
-    """Labels by name."""
+    """Return the labels as pairs of name and value."""
     return tuple(values.items())
 
 
 def counter(name: str, about: str, samples: Iterable[tuple[Labels, float]]) -> Family:
-    """What only grows, from the daemon's start."""
-    return Family(f"hf_proxy_{name}_total", "counter", about, tuple(("", found, value) for found, value in samples))
+    """Return a metric that only grows, counted from the daemon's start."""
+    return Family(f"hf_proxy_{name}_total", "counter", about, tuple(("", pairs, value) for pairs, value in samples))
 
 
 def gauge(name: str, about: str, value: float, **labelled: str) -> Family:
-    """What is so now."""
+    """Return a metric of the present state."""
     return Family(f"hf_proxy_{name}", "gauge", about, (("", labels(**labelled), value),))
 
 
 def exposition(families: Iterable[Family]) -> str:
-    """As Prometheus reads it."""
+    """Return the metrics in Prometheus' text format."""
     return "".join(line + "\n" for family in families for line in _lines(family))
 
 
 def _lines(family: Family) -> Iterator[str]:
     yield f"# HELP {family.name} {family.help}."
     yield f"# TYPE {family.name} {family.kind}"
-    for ending, found, value in family.samples:
-        inner = ",".join(f'{name}="{_escaped(text)}"' for name, text in found)
-        yield f"{family.name}{ending}{'{' + inner + '}' if inner else ''} {value:.10g}"
+    for suffix, pairs, value in family.samples:
+        inner = ",".join(f'{name}="{_escape(text)}"' for name, text in pairs)
+        yield f"{family.name}{suffix}{'{' + inner + '}' if inner else ''} {value:.10g}"
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 

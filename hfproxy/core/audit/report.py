@@ -1,8 +1,8 @@
-"""What was accessed, and what could have been: the journal's entries summed up, for each account and each grant.
+"""Summarizes the journal: the places accessed by each account and each grant, and the access that was granted.
 
-A request is counted when it was decided and its bytes when it was completed. `read` and `changed` went to the Hub with
-the account's token, `anonymous` went without, `refused` did not go. A request that needed several things counts at each
-place it touched.
+A request is counted when it was decided, its bytes when it was completed. `read` and `changed` were forwarded with the
+account's token, `anonymous` without it, `refused` not at all. A request with several needs counts at each place it
+touched.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from hfproxy.core.policy.access import Action, RepoType
 
 Entry = Mapping[str, object]
 SAFE: Final = frozenset({"GET", "HEAD"})
-# What happened to accounts as a whole.
+# Events that concern an account as a whole.
 EVENTS: Final = frozenset(
     {EventKind.LOGIN, EventKind.LOGOUT, EventKind.ROTATED, EventKind.LOCKDOWN, EventKind.REVOKED_UPSTREAM}
 )
@@ -25,41 +25,41 @@ MINUTE: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class TouchedPlace:
-    """One action on one place: `TYPE/ns/name`, a namespace, or "" where none is named."""
+    """One action on one place: `TYPE/ns/name`, a namespace, or "" if the request names no place."""
 
     action: str
     place: str
 
     @property
     def namespace(self) -> str:
-        """Whose it is, in lower case; "" where that is not said."""
+        """The place's namespace in lower case; "" if there is none."""
         first, *rest = self.place.lower().split("/")
         return (rest[0] if rest else "") if first in set(RepoType) else first
 
 
 @dataclass(slots=True)
 class Tally:
-    """How often, when and how much. Times in seconds since the epoch; None: never."""
+    """Numbers of requests and bytes, and the times of the first and last request in seconds since the epoch."""
 
     read: int = 0
     changed: int = 0
     secrets_set: int = 0
     anonymous: int = 0
     refused: int = 0
-    failed: int = 0  # went to the Hub, and was refused there or broken off
+    failed: int = 0  # forwarded, and then refused by the Hub or aborted
     bytes_up: int = 0
     bytes_down: int = 0
     first: int | None = None
     last: int | None = None
 
-    def count(self, what: str, at: int) -> None:
-        """One more of `read`, `changed`, `secrets_set`, `anonymous` or `refused`."""
-        setattr(self, what, getattr(self, what) + 1)
+    def count(self, column: str, at: int) -> None:
+        """Count a request in `read`, `changed`, `secrets_set`, `anonymous` or `refused`."""
+        setattr(self, column, getattr(self, column) + 1)
         self.first = at if self.first is None else min(self.first, at)
         self.last = at if self.last is None else max(self.last, at)
 
     def complete(self, entry: Entry) -> None:
-        """How a forwarded request ended."""
+        """Add the bytes and the status of a completed request."""
         self.bytes_up += _number(entry.get("bytes_up"))
         self.bytes_down += _number(entry.get("bytes_down"))
         self.failed += not 0 < _number(entry.get("status")) < 400
@@ -67,7 +67,15 @@ class Tally:
 
 @dataclass(slots=True)
 class Subject:
-    """A grant, or an account with all its grants: in sum, at each place, and what happened in each minute."""
+    """The activity of a grant, or of an account with all its grants.
+
+    Attributes:
+        total: the sum.
+        places: the tally of each place.
+        actions: requests by action.
+        minutes: requests by (minute since the epoch, column of the tally).
+        grants: the ids of the grants.
+    """
 
     total: Tally = field(default_factory=Tally)
     places: dict[str, Tally] = field(default_factory=dict)
@@ -77,16 +85,16 @@ class Subject:
 
     def decided(self, entry: Entry) -> None:
         """Count a request that was allowed or refused."""
-        at, met = _at(entry), touched_places(entry)
+        at, touches = _at(entry), touched_places(entry)
         self.grants.add(_text(entry.get("grant")))
-        self.total.count(_tally_column(entry, met[0].action), at)
-        self.minutes[at // MINUTE, _tally_column(entry, met[0].action)] += 1
-        for touch in met:
+        self.total.count(_tally_column(entry, touches[0].action), at)
+        self.minutes[at // MINUTE, _tally_column(entry, touches[0].action)] += 1
+        for touch in touches:
             self.actions[touch.action] += 1
             self._place(touch).count(_tally_column(entry, touch.action), at)
 
     def completed(self, entry: Entry) -> None:
-        """Add what passed, once, at the first place."""
+        """Add a completed request's bytes to the total, and to the first place it touched."""
         self.total.complete(entry)
         self._place(touched_places(entry)[0]).complete(entry)
 
@@ -96,7 +104,7 @@ class Subject:
 
 @dataclass(slots=True)
 class GrantActivity:
-    """What the journal says of a grant, and what was done by it. `ended` is how."""
+    """The journal's record of a grant: its terms, its life and its activity (`did`); `ended` is the kind of its end."""
 
     id: str
     account: str = ""
@@ -112,7 +120,17 @@ class GrantActivity:
 
 @dataclass(slots=True)
 class JournalReport:
-    """All of it, between two moments."""
+    """The summary of the journal over a period.
+
+    Attributes:
+        since: the start of the period; None: the start of the journal.
+        first: the time of the first event in the period.
+        last: the time of the last event.
+        grants: the grants by id.
+        accounts: the activity of each account by name.
+        events: (time, kind, account) of events that concern an account as a whole.
+        strangers: requests refused without a known credential, by refusal.
+    """
 
     since: int | None
     first: int | None = None
@@ -123,45 +141,45 @@ class JournalReport:
     strangers: Counter[str] = field(default_factory=Counter)
 
     def programs(self, account: str) -> list[str]:
-        """What was run with credentials of an account and sent something."""
+        """Return the programs that sent requests with credentials of the account, sorted."""
         using = (self.grants[grant].program for grant in self.accounts[account].grants if grant in self.grants)
         return sorted({program for program in using if program})
 
 
 def summarize(entries: Iterable[Entry], since: int | None = None) -> JournalReport:
-    """Sum up the journal, as `hf-proxy audit --json` gives it, oldest first.
+    """Summarize journal entries in the shape of `hf-proxy audit --json`, oldest first.
 
-    With `since` requests before that moment are left out, and grants that had ended by then; of those that had not, all
-    of the journal is needed to know what they are.
+    With `since` (seconds since the epoch), requests before that time are left out, and grants that had ended by then.
+    The entries must be those of the whole journal all the same, since the terms of a grant are in its first entry.
     """
     report = JournalReport(since)
     for entry in entries:
-        _take(report, entry)
+        _add(report, entry)
     if since is not None:
-        over = [one.id for one in report.grants.values() if one.ended_at is not None and one.ended_at < since]
-        for grant_id in over:
+        ended = [grant.id for grant in report.grants.values() if grant.ended_at is not None and grant.ended_at < since]
+        for grant_id in ended:
             del report.grants[grant_id]
     return report
 
 
 def touched_places(entry: Entry) -> tuple[TouchedPlace, ...]:
-    """What a request needed, at least one: `needs` where the journal has them, else `action` and `repo`."""
+    """Return the places a request touched, at least one: from `needs` if present, else from `action` and `repo`."""
     needs = entry.get("needs")
     if isinstance(needs, list) and needs:
         return tuple(TouchedPlace(*str(need).partition(":")[::2]) for need in needs)
     return (TouchedPlace(_text(entry.get("action")), _text(entry.get("repo"))),)
 
 
-def _take(report: JournalReport, entry: Entry) -> None:
+def _add(report: JournalReport, entry: Entry) -> None:
     kind, at = _text(entry.get("kind")), _at(entry)
     if kind == EventKind.MINTED:
-        _minted(report, entry)
+        _add_minted(report, entry)
     elif kind in ENDS:
         grant = _grant(report, entry)
         grant.ended_at, grant.ended = at, kind
     if report.since is not None and at < report.since:
         return
-    # A clock that was set back is no reason to end before the beginning.
+    # Minimum and maximum, since the clock may have been set back.
     report.first = at if report.first is None else min(report.first, at)
     report.last = at if report.last is None else max(report.last, at)
     if kind in EVENTS:
@@ -170,13 +188,13 @@ def _take(report: JournalReport, entry: Entry) -> None:
         report.strangers[_text(entry.get("refusal"))] += _number(entry.get("count"))
     elif kind in {EventKind.DECIDED, EventKind.COMPLETED} and entry.get("grant"):
         grant = _grant(report, entry)
-        # Another account's token may be spent than the grant's own.
+        # The request may have used the token of another account than the grant's own.
         name = _text(entry.get("account")) or grant.account
-        for holder in (grant.did, report.accounts.setdefault(name, Subject())):
-            (holder.decided if kind == EventKind.DECIDED else holder.completed)(entry)
+        for subject in (grant.did, report.accounts.setdefault(name, Subject())):
+            (subject.decided if kind == EventKind.DECIDED else subject.completed)(entry)
 
 
-def _minted(report: JournalReport, entry: Entry) -> None:
+def _add_minted(report: JournalReport, entry: Entry) -> None:
     grant = _grant(report, entry)
     grant.account = _text(entry.get("account"))
     scopes = entry.get("scopes")
@@ -191,7 +209,7 @@ def _grant(report: JournalReport, entry: Entry) -> GrantActivity:
 
 
 def _tally_column(entry: Entry, action: str) -> str:
-    """Which of a tally's counts. To look at settings, or at the names of secrets, is to read."""
+    """Return the column of the tally to count in. Reading settings, or the names of secrets, counts as `read`."""
     decision = _text(entry.get("decision"))
     if decision in {"deny", "anonymous"}:
         return "refused" if decision == "deny" else "anonymous"

@@ -1,7 +1,7 @@
-"""The report as one page that needs nothing else: no script, nothing loaded from anywhere, every text escaped.
+"""Renders the journal report as a self-contained HTML page: no scripts, no external resources, all texts escaped.
 
-Labels, programs and repositories were named by whoever the report is about, so the page's own policy forbids scripts as
-well: a mistake in the escaping would be ugly, and no more.
+The names of labels, programs and repositories are chosen by the programs under report, so the page's
+Content-Security-Policy forbids scripts as well: a mistake in the escaping would affect the layout only.
 """
 
 from html import escape
@@ -27,13 +27,13 @@ HEADINGS: Final = {"secrets_set": "secrets set", "anonymous": "without token", "
 
 
 def render_html(report: JournalReport) -> str:
-    """The whole HTML document."""
+    """Return the whole HTML document."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><meta name="referrer" content="no-referrer">'
         f"<title>hf-proxy: what was accessed</title><style>{STYLE}</style></head><body>"
         f"<h1>What was accessed</h1><p>{_span(report)}</p>{_picture(report)}"
-        f"<h2>Accounts</h2>{''.join(_account(report, name, did) for name, did in sorted(report.accounts.items()))}"
+        f"<h2>Accounts</h2>{''.join(_account(report, *account) for account in sorted(report.accounts.items()))}"
         f"<h2>Grants</h2>{''.join(map(_grant, report.grants.values()))}"
         f"<h2>Other events</h2>{_events(report)}{_unidentified(report)}</body></html>\n"
     )
@@ -41,7 +41,7 @@ def render_html(report: JournalReport) -> str:
 
 def _span(report: JournalReport) -> str:
     if report.first is None:
-        return "The journal holds nothing of this time."
+        return "The journal holds no entries of this period."
     return f"From {_moment(report.first)} to {_moment(report.last)}, all times UTC."
 
 
@@ -53,14 +53,14 @@ def _picture(report: JournalReport) -> str:
         f'<span><i class="dot" style="background:{colour}"></i>{_heading(what)}</span>'
         for what, colour in COLOURS.items()
     )
-    left = len(report.grants) - len(chart_rows(report))
-    more = f'<p class="quiet">{left} grants that did less are not drawn.</p>' if left else ""
+    undrawn = len(report.grants) - len(chart_rows(report))
+    more = f'<p class="quiet">{undrawn} grants that did less are not drawn.</p>' if undrawn else ""
     return f'<p class="key">{key}</p>{picture}{more}'
 
 
-def _account(report: JournalReport, name: str, did: Subject) -> str:
+def _account(report: JournalReport, name: str, activity: Subject) -> str:
     programs = ", ".join(report.programs(name)) or "unknown programs"
-    return f"<h3>{escape(name)}</h3><p>Used by {escape(programs)}.</p>{_places(did)}"
+    return f"<h3>{escape(name)}</h3><p>Used by {escape(programs)}.</p>{_places(activity)}"
 
 
 def _grant(grant: GrantActivity) -> str:
@@ -78,12 +78,13 @@ def _grant(grant: GrantActivity) -> str:
     )
 
 
-def _places(did: Subject) -> str:
-    if not did.places:
-        return '<p class="quiet">It sent nothing.</p>'
+def _places(activity: Subject) -> str:
+    if not activity.places:
+        return '<p class="quiet">It sent no requests.</p>'
     head = "".join(f'<th class="n">{_heading(count)}</th>' for count in COUNTS)
-    rows = "".join(_line(place, tally) for place, tally in sorted(did.places.items()))
-    return f"<table><tr><th>where</th>{head}<th>first</th><th>last</th></tr>{rows}{_line('in all', did.total)}</table>"
+    rows = "".join(_line(place, tally) for place, tally in sorted(activity.places.items()))
+    total = _line("total", activity.total)
+    return f"<table><tr><th>where</th>{head}<th>first</th><th>last</th></tr>{rows}{total}</table>"
 
 
 def _line(place: str, tally: Tally) -> str:
@@ -92,7 +93,7 @@ def _line(place: str, tally: Tally) -> str:
 
 
 def _count(what: str, number: int) -> str:
-    """Nothing for zero; bytes in thousands and millions, as far as a person reads them."""
+    """Format a number: zero as an empty text, bytes with a decimal unit prefix."""
     if not what.startswith("bytes") or number < 1000:
         return str(number or "")
     power = min((len(str(number)) - 1) // 3, 4)
@@ -108,8 +109,8 @@ def _events(report: JournalReport) -> str:
 
 
 def _unidentified(report: JournalReport) -> str:
-    said = ", ".join(f"{count} {escape(refusal)}" for refusal, count in sorted(report.strangers.items()))
-    return f"<p>Refused without a known credential: {said}.</p>" if said else ""
+    counts = ", ".join(f"{count} {escape(refusal)}" for refusal, count in sorted(report.strangers.items()))
+    return f"<p>Refused without a known credential: {counts}.</p>" if counts else ""
 
 
 def _heading(what: str) -> str:

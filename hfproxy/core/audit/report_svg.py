@@ -1,6 +1,6 @@
-"""A picture of when what was done: one row a grant, its life as a bar, and what it did as marks on it.
+"""Renders the journal report as a chart: one row per grant, with a bar for its lifetime and marks for its requests.
 
-SVG, to stand inside of a page: no script, no style from elsewhere, and every text in it escaped.
+The SVG is meant for embedding in a page: no scripts, no external styles, all texts escaped.
 """
 
 from collections import Counter
@@ -14,11 +14,11 @@ WIDTH: Final = 1100
 LEFT: Final = 260
 ROW: Final = 22
 HEAD: Final = 34
-# More rows are not looked at: those that did most are drawn.
-MOST_ROWS: Final = 60
+# Only the grants with the most requests are drawn.
+MAX_ROWS: Final = 60
 SLOTS: Final = 160
 TICKS: Final = 6
-# In the order in which they are drawn: what matters most lies on top.
+# In drawing order: the most important marks are on top.
 COLOURS: Final = {
     "anonymous": "#a8b3bf",
     "read": "#3b82c4",
@@ -29,13 +29,13 @@ COLOURS: Final = {
 
 
 def render_svg(report: JournalReport) -> str:
-    """The picture; "" where nothing happened."""
-    shown = chart_rows(report)
-    if report.first is None or report.last is None or not shown:
+    """Return the SVG; "" if there is nothing to draw."""
+    grants = chart_rows(report)
+    if report.first is None or report.last is None or not grants:
         return ""
     scale = _Scale(report.first, report.last)
-    height = HEAD + ROW * len(shown) + 8
-    rows = "".join(_row(grant, HEAD + ROW * number, scale) for number, grant in enumerate(shown))
+    height = HEAD + ROW * len(grants) + 8
+    rows = "".join(_row(grant, HEAD + ROW * number, scale) for number, grant in enumerate(grants))
     events = "".join(_event(*event, scale, height) for event in report.events)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img"'
@@ -45,13 +45,13 @@ def render_svg(report: JournalReport) -> str:
 
 
 def chart_rows(report: JournalReport) -> list[GrantActivity]:
-    """The grants that get a row, the oldest first."""
-    busiest = sorted(report.grants.values(), key=lambda grant: -sum(grant.did.minutes.values()))[:MOST_ROWS]
+    """Return the grants that are drawn, the oldest first."""
+    busiest = sorted(report.grants.values(), key=lambda grant: -sum(grant.did.minutes.values()))[:MAX_ROWS]
     return sorted(busiest, key=lambda grant: grant.minted_at or 0)
 
 
 class _Scale:
-    """From moments to places on the paper."""
+    """Maps times to x coordinates."""
 
     def __init__(self, first: int, last: int) -> None:
         self.first, self.last = first, max(last, first + MINUTE)
@@ -73,7 +73,7 @@ def _row(grant: GrantActivity, y: int, scale: _Scale) -> str:
 
 
 def _marks(grant: GrantActivity, y: float, scale: _Scale) -> str:
-    """At most one mark a slot and kind, larger the more there was."""
+    """Draw at most one mark per slot and column, larger for more requests."""
     slots: Counter[tuple[int, str]] = Counter()
     width = (scale.last - scale.first) / SLOTS
     for (minute, what), count in grant.did.minutes.items():
@@ -82,7 +82,7 @@ def _marks(grant: GrantActivity, y: float, scale: _Scale) -> str:
     return "".join(
         f'<circle cx="{scale.x(scale.first + int(slot * width))}" cy="{y}" r="{2.5 + min(len(str(count)), 4)}"'
         f' fill="{COLOURS[what]}"><title>{count} {what.replace("_", " ")}</title></circle>'
-        for (slot, what), count in sorted(slots.items(), key=lambda one: order.index(one[0][1]))
+        for (slot, what), count in sorted(slots.items(), key=lambda item: order.index(item[0][1]))
     )
 
 
@@ -107,12 +107,12 @@ def _ticks(scale: _Scale, height: int) -> str:
 
 
 def utc(at: int, form: str) -> str:
-    """A moment in words; in a damaged journal there are also such that no calendar has."""
+    """Format a time in UTC; a time outside the calendar, as in a damaged journal, is returned as a number."""
     try:
         return datetime.fromtimestamp(at, UTC).strftime(form)
     except (ValueError, OverflowError, OSError):
         return str(at)
 
 
-def _short(text: str, most: int) -> str:
-    return escape(text if len(text) <= most else text[: most - 1] + "…")
+def _short(text: str, limit: int) -> str:
+    return escape(text if len(text) <= limit else text[: limit - 1] + "…")

@@ -1,1 +1,1 @@
-"""HTTP messages: headers, size limits, and the search for an echoed token."""
+"""HTTP messages: forwarding of headers, size limits, and detection of an echoed token."""

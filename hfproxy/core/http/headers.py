@@ -1,7 +1,7 @@
-"""Which headers cross the proxy, each way.
+"""Filters the headers that the proxy forwards in each direction.
 
-Everything passes but for what this page names: what belongs to one connection (RFC 9110 §7.6.1),
-what identifies somebody, and what would let the upstream speak for us.
+All headers pass except those listed here: hop-by-hop headers (RFC 9110 §7.6.1), headers that identify the user, and
+response headers that would act in the name of the proxy's origin.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,7 +11,7 @@ from hfproxy.core.policy.access import SEE_AUDIT
 from hfproxy.errors import UpstreamError
 
 Headers = tuple[tuple[str, str], ...]
-WIRE_CODEC = ("utf-8", "surrogateescape")  # how aiohttp reads header bytes, so that they leave as they came
+WIRE_CODEC = ("utf-8", "surrogateescape")  # aiohttp decodes header bytes this way, so encoding restores them
 
 HOP_BY_HOP = frozenset(
     {
@@ -42,7 +42,7 @@ DROPPED_UPSTREAM = HOP_BY_HOP | {
     "x-rewrite-url",
 }
 NEVER_UP_PREFIXES = ("x-forwarded-", "x-hf-proxy-", "sec-fetch-")
-# Cookies would give a session to whoever reads the reply; CORS headers would open us to web pages.
+# Cookies would give a session to the client; CORS headers would open the proxy to web pages.
 DROPPED_DOWNSTREAM = HOP_BY_HOP | {
     "set-cookie",
     "set-cookie2",
@@ -51,26 +51,34 @@ DROPPED_DOWNSTREAM = HOP_BY_HOP | {
     "clear-site-data",
 }
 NEVER_DOWN_PREFIXES = ("access-control-", "x-hf-proxy-")
-# Where an answer's body ends is said, whatever its `Connection` names; a request's is put into words anew.
+# Kept in responses even if `Connection` names them: they delimit the body. The framing of requests is written anew.
 FRAMING = frozenset({"content-length"})
-REMEMBERED = 256
+CACHED_NAMES = 256
 
 
 class UpstreamHeaders:
-    """What of a client's headers goes to the Hub, never an `Authorization`; `lines` is how it looks on the wire.
+    """The client's headers that are forwarded upstream, without `Authorization`.
 
-    The same ones come all the time, so one object is made for all requests with them (`daemon.plain`), and what is made
-    of it is made once.
+    Clients send identical headers with many requests, so one object is shared by all of them
+    (`hfproxy.daemon.listen.fast_http`), and each derived value is computed once.
+
+    Attributes:
+        pairs: (name, value) in order.
+        serialize: the headers as sent, each with its CRLF.
     """
 
     def __init__(self, pairs: Headers) -> None:
-        """Raises as `lines`."""
+        """Filter and serialize the headers.
+
+        Raises:
+            UpstreamError: a name or value holds a line break.
+        """
         self.pairs = tuple(pair for pair in pairs if pair[0].lower() != "authorization")
         self.serialize = serialize(self.pairs)
 
     @cached_property
     def inspectable(self) -> "UpstreamHeaders":
-        """The same, asking for no compression but the one that we can look into (`core.leak`)."""
+        """The headers with Accept-Encoding reduced to an encoding that can be searched for a token (`token_echo`)."""
         return UpstreamHeaders(
             tuple(
                 (name, _readable(value) if name.lower() == "accept-encoding" else value) for name, value in self.pairs
@@ -79,22 +87,26 @@ class UpstreamHeaders:
 
     @cached_property
     def uncompressed(self) -> "UpstreamHeaders":
-        """The same, asking for no compression at all."""
+        """The headers with `Accept-Encoding: identity`."""
         return UpstreamHeaders(with_header(self.pairs, "Accept-Encoding", "identity"))
 
 
 def to_upstream(headers: Iterable[tuple[str, str]]) -> UpstreamHeaders:
-    """What of a client's request goes to the Hub. The token is not added here but in `daemon.upstream`."""
-    return UpstreamHeaders(_one_spelling(_forwardable(headers, _may_go_up)))
+    """Return the request headers to forward to the Hub. The token is added later, in `hfproxy.daemon.upstream`.
+
+    Raises:
+        UpstreamError: a name or value holds a line break.
+    """
+    return UpstreamHeaders(_unify_spelling(_forwardable(headers, _may_go_up)))
 
 
 def to_client(headers: Iterable[tuple[str, str]]) -> Headers:
-    """What of the Hub's answer goes to the client."""
+    """Return the response headers to forward to the client."""
     return _forwardable(headers, may_come_down, FRAMING)
 
 
 def merged(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Every field by its lower-case name, where several are one list (RFC 9110 §5.3)."""
+    """Return the value of each field by its lower-case name; repeated fields are joined by `, ` (RFC 9110 §5.3)."""
     fields: dict[str, str] = {}
     for name, value in headers:
         lowered = name.lower()
@@ -103,16 +115,16 @@ def merged(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def with_header(headers: Iterable[tuple[str, str]], name: str, value: str) -> Headers:
-    """The same headers with one of them set to this value only."""
+    """Return the headers with one field set to a single value, at the end."""
     lowered = name.lower()
     return (*[pair for pair in headers if pair[0].lower() != lowered], (name, value))
 
 
 def serialize(headers: Headers) -> str:
-    """Headers as they are sent, each with the end of its line.
+    """Return the headers as sent, each line with its CRLF.
 
     Raises:
-        UpstreamError: one would be more than one line.
+        UpstreamError: a name or value holds a line break.
     """
     text = "".join([f"{name}: {value}\r\n" for name, value in headers])
     if text.count("\n") != len(headers) or text.count("\r") != len(headers):
@@ -124,36 +136,36 @@ def _readable(accept_encoding: str) -> str:
     return "gzip" if "gzip" in accept_encoding.lower() else "identity"
 
 
-def _one_spelling(headers: Headers) -> Headers:
-    """A name that comes again is spelled as it was first: of two spellings the client library sends only the last."""
-    spelled: dict[str, str] = {}
-    return tuple((spelled.setdefault(name.lower(), name), value) for name, value in headers)
+def _unify_spelling(headers: Headers) -> Headers:
+    """Spell a repeated name as at its first occurrence: the client library sends only the last of two spellings."""
+    spellings: dict[str, str] = {}
+    return tuple((spellings.setdefault(name.lower(), name), value) for name, value in headers)
 
 
 def _forwardable(
-    headers: Iterable[tuple[str, str]], may: Callable[[str], bool], anyway: frozenset[str] = frozenset()
+    headers: Iterable[tuple[str, str]], may_pass: Callable[[str], bool], always: frozenset[str] = frozenset()
 ) -> Headers:
-    """Those whose names may cross, and that are not named as belonging to the connection, or cross `anyway`."""
-    given = tuple(headers)
-    named = {token.strip().lower() for key, value in given if _is_connection(key) for token in value.split(",")}
-    crossing = [pair for pair in given if may(pair[0])]
-    if named <= HOP_BY_HOP:  # which never cross
-        return tuple(crossing)
-    return tuple(pair for pair in crossing if pair[0].lower() not in named - anyway)
+    """Return the headers whose names may pass, without those that `Connection` names, except for `always`."""
+    pairs = tuple(headers)
+    hop_by_hop = {token.strip().lower() for key, value in pairs if _is_connection(key) for token in value.split(",")}
+    passing = [pair for pair in pairs if may_pass(pair[0])]
+    if hop_by_hop <= HOP_BY_HOP:  # the usual case: these are dropped already
+        return tuple(passing)
+    return tuple(pair for pair in passing if pair[0].lower() not in hop_by_hop - always)
 
 
-# The same names come all the time.
-@lru_cache(maxsize=REMEMBERED)
+# Cached, since clients and the Hub send the same few names all the time.
+@lru_cache(maxsize=CACHED_NAMES)
 def _is_connection(name: str) -> bool:
     return name.lower() == "connection"
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHED_NAMES)
 def _may_go_up(name: str) -> bool:
     return name.lower() not in DROPPED_UPSTREAM and not name.lower().startswith(NEVER_UP_PREFIXES)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHED_NAMES)
 def may_come_down(name: str) -> bool:
-    """Whether a header of an answer goes to the client, unless its `Connection` names it."""
+    """Return whether a response header is forwarded to the client, unless `Connection` names it."""
     return name.lower() not in DROPPED_DOWNSTREAM and not name.lower().startswith(NEVER_DOWN_PREFIXES)

@@ -1,4 +1,4 @@
-"""Limits on HTTP messages that both sides of the proxy keep."""
+"""Limits on HTTP messages, enforced on both sides of the proxy."""
 
 from typing import Final
 

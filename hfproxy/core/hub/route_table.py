@@ -1,9 +1,10 @@
-"""What each route of the Hub does: the table.
+"""The table of the Hub's routes, and the needs of each.
 
-The method says nothing about what a request does: a POST may read, a GET may mint a write token
-(docs/hub-protocol.md#methods). So every route has a row of its own, and a request that no row fits is refused
-(`core.routes`). The table is ordered for reading, not for matching: at most one row of a method fits a path. To add a
-route, add a line: its methods, its path in the grammar of `core.address`, what it takes, and where it was seen:
+The HTTP method does not tell the operation: a POST may read, and a GET may mint a write token
+(docs/hub-protocol.md#methods). So every route has its own row, and a request that matches no row is refused
+(`hfproxy.core.hub.classify`). The rows are ordered for reading, not for matching: at most one row of a method matches a
+path. To add a route, add a row: its methods, its path with the placeholders of `hfproxy.core.hub.path_pattern`, the
+derivation of its needs, and its source:
 
     api     the Hub's own OpenAPI document, the dump of 2026-08-18; `make drift` compares it with another
     #…      the section of docs/hub-protocol.md with this anchor, which names client, file and version
@@ -20,33 +21,39 @@ from hfproxy.core.policy.access import Action, Need, Target, catalogue, everythi
 
 
 class ResponseKind(Enum):
-    """How a route answers, for what may be rewritten in it, and how a refusal is worded to its clients."""
+    """The kind of a route's response: it determines possible rewrites, and the form of a refusal."""
 
     API = auto()  # JSON or text
-    FILE = auto()  # the content of a repository, or the way to it
+    FILE = auto()  # the content of a repository, or a redirect to it
     LFS = auto()  # LFS JSON
-    EVENTS = auto()  # server-sent events, without end
+    EVENTS = auto()  # an endless stream of server-sent events
     GIT = auto()  # git's own protocol
 
 
 class SpecialRoute(Enum):
-    """Routes that no scope decides."""
+    """Routes that are decided without scopes."""
 
-    WHOAMI = auto()  # answered here, from the grant
-    TELEMETRY = auto()  # answered here, with nothing
-    UNAUTHENTICATED = auto()  # clients call it without a credential; forwarded without token
-    MINTING = auto()  # its answer holds a live credential, or it changes tokens
+    WHOAMI = auto()  # answered by the daemon, from the grant
+    TELEMETRY = auto()  # answered by the daemon with an empty response
+    UNAUTHENTICATED = auto()  # clients call it without a credential; forwarded without the token
+    MINTING = auto()  # the response holds a live credential, or the request changes tokens
 
 
 class ReceivePack(Enum):
-    """What a push does is in its command list, and in the pack behind it: `core.push`."""
+    """A push: its needs are derived from the ref updates and the pack (`hfproxy.core.git.push_commands`)."""
 
     COMMANDS = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class PathMatch:
-    """What an address says: whose or which repository at which ref, a second ref, and its query's policy keys."""
+    """The parts of a matched address.
+
+    Attributes:
+        target: the namespace or repository with its ref; None if the path names none.
+        policy: the query keys that change the operation, with their values.
+        other: the second ref of a comparison.
+    """
 
     target: Target | None
     policy: tuple[tuple[str, str], ...] = ()
@@ -58,59 +65,59 @@ Needs = Callable[[PathMatch], tuple[Need, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row."""
+    """A row of the table."""
 
     methods: str
     path: str
     derives: Needs | BodySpec | ReceivePack | SpecialRoute
     source: str
     answer: ResponseKind = ResponseKind.API
-    policy: frozenset[str] = frozenset()  # the policy keys it may have
+    policy: frozenset[str] = frozenset()  # the policy keys that the route accepts
 
 
 OWN = Target(None, None)
 
 
 def on_target(action: Action) -> Needs:
-    """The action on what the path names, at its revision where it has one; without any, on the account's own user."""
-    return lambda found: (Need(action, found.target or OWN),)
+    """Derive the action on the path's target with its revision; without a target, on the account's own user."""
+    return lambda match: (Need(action, match.target or OWN),)
 
 
 def on_account(action: Action) -> Needs:
-    """The action on the account itself, whatever repository the path names."""
+    """Derive the action on the account itself, regardless of the path's repository."""
     return lambda _: (Need(action, OWN),)
 
 
-def compares(found: PathMatch) -> tuple[Need, ...]:
-    """What differs between two revisions tells of both."""
-    target = found.target or OWN
-    return Need(Action.READ, target), Need(Action.READ, target.at(found.other or ""))
+def needs_of_compare(match: PathMatch) -> tuple[Need, ...]:
+    """Return the needs of a comparison: READ at both revisions."""
+    target = match.target or OWN
+    return Need(Action.READ, target), Need(Action.READ, target.at(match.other or ""))
 
 
-def uploads_lfs(found: PathMatch) -> tuple[Need, ...]:
-    """A write whose objects belong to no ref."""
-    return (Need(Action.WRITE, found.target or OWN, any_ref=True),)
+def needs_of_lfs_upload(match: PathMatch) -> tuple[Need, ...]:
+    """Return the need of an upload of LFS objects: WRITE, at any ref, since the objects belong to none."""
+    return (Need(Action.WRITE, match.target or OWN, any_ref=True),)
 
 
-def commits(found: PathMatch) -> tuple[Need, ...]:
-    """A hot reload patches the running Space as well: that runs code."""
-    return (*WRITE(found), *(RUN(found) if ("hot_reload", "1") in found.policy else ()))
+def needs_of_commit(match: PathMatch) -> tuple[Need, ...]:
+    """Return the needs of a commit; a hot reload also patches the running Space, which runs code."""
+    return (*WRITE(match), *(RUN(match) if ("hot_reload", "1") in match.policy else ()))
 
 
-def searches(found: PathMatch) -> tuple[Need, ...]:
-    """A catalogue lists what everybody has."""
-    return (Need(Action.READ, catalogue(found.target.type if found.target else None)),)
+def needs_of_search(match: PathMatch) -> tuple[Need, ...]:
+    """Return the need of listing a catalogue, which holds the repositories of all namespaces."""
+    return (Need(Action.READ, catalogue(match.target.type if match.target else None)),)
 
 
-def lists_namespace(found: PathMatch) -> tuple[Need, ...]:
-    """All repositories of a namespace."""
-    target = found.target or OWN
+def needs_of_listing(match: PathMatch) -> tuple[Need, ...]:
+    """Return the need of listing all repositories of a namespace."""
+    target = match.target or OWN
     return (Need(Action.READ, everything_of(target.namespace or "", target.type)),)
 
 
-def negotiates(found: PathMatch) -> tuple[Need, ...]:
-    """git asks for the refs before it fetches or pushes; to push, the right to write to any of them will do."""
-    return uploads_lfs(found) if ("service", "git-receive-pack") in found.policy else READ(found)
+def needs_of_refs(match: PathMatch) -> tuple[Need, ...]:
+    """Return the needs of git's ref advertisement: before a push, WRITE at any ref; before a fetch, READ."""
+    return needs_of_lfs_upload(match) if ("service", "git-receive-pack") in match.policy else READ(match)
 
 
 READ, WRITE, DISCUSS, MERGE, DELETE, SETTINGS, SECRETS, RUN = map(
@@ -126,11 +133,11 @@ ANY = "GET HEAD POST PUT PATCH DELETE"
 
 ROUTES = (
     # Repositories: finding, describing, listing
-    Route("GET", "/api/{T}", searches, "#repository-reads"),
-    Route("GET", "/api/spaces/semantic-search", searches, "#repository-reads"),
-    Route("GET", "/api/spaces/templates", searches, "api"),
-    Route("GET", "/api/spaces/hardware", searches, "api"),
-    Route("GET", "/api/spaces/by-subdomain/{id}", searches, "#repository-reads"),
+    Route("GET", "/api/{T}", needs_of_search, "#repository-reads"),
+    Route("GET", "/api/spaces/semantic-search", needs_of_search, "#repository-reads"),
+    Route("GET", "/api/spaces/templates", needs_of_search, "api"),
+    Route("GET", "/api/spaces/hardware", needs_of_search, "api"),
+    Route("GET", "/api/spaces/by-subdomain/{id}", needs_of_search, "#repository-reads"),
     Route("GET", "/api/spaces/zero-gpu/quota", PROFILE, "api"),
     Route("GET HEAD", "/api/{T}/{R}", READ, "#repository-reads"),
     Route("GET", "/api/{T}/{R}/revision/{rev}", READ, "#repository-reads"),
@@ -138,10 +145,10 @@ ROUTES = (
     Route("GET", "/api/{T}/{R}/tree/{rev}/{coded}", READ, "api"),
     Route("GET", "/api/{T}/{R}/treesize/{rev}", READ, "#repository-reads"),
     Route("GET", "/api/{T}/{R}/treesize/{rev}/{coded}", READ, "api"),
-    Route("POST", "/api/{T}/{R}/paths-info/{rev}", READ, "api"),  # a read; its form names files
+    Route("POST", "/api/{T}/{R}/paths-info/{rev}", READ, "api"),  # reads; the form lists files
     Route("GET", "/api/{T}/{R}/refs", READ, "api"),
     Route("GET", "/api/{T}/{R}/commits/{rev}", READ, "api"),
-    Route("GET", "/api/{T}/{R}/compare/{compare}", compares, "api"),
+    Route("GET", "/api/{T}/{R}/compare/{compare}", needs_of_compare, "api"),
     Route("GET", "/api/{T}/{R}/scan", READ, "api"),
     Route("GET", "/api/{T}/{R}/notebook/{rev}/{path}", READ, "api"),
     Route("GET", "/api/{T}/{R}/lfs-files", READ, "api"),
@@ -152,27 +159,27 @@ ROUTES = (
     Route("GET", "/api/{T}/{R}/safetensors-metadata/{path}", READ, "#repository-reads"),
     Route("GET", "/api/{T}/{R}/auth-check", READ, "#users-and-catalog"),
     Route("GET", "/api/{T}/{R}/auth-check/write", WRITE, "#users-and-catalog"),
-    # Their content
+    # Content of repositories
     Route("GET HEAD", "/{W}{R}/resolve/{rev}/{path}", READ, "api", FILE),
     Route("GET HEAD", "/{W}{R}/raw/{rev}/{path}", READ, "#repository-reads", FILE),
     Route("GET HEAD", "/api/resolve-cache/{T}/{R}/{sha}/{path}", READ, "api", FILE),
     Route("GET", "/api/{T}/{R}/xet-read-token/{rev}", READ, "api"),
-    # Writing to them
+    # Writing to repositories
     Route("POST", "/api/{T}/{R}/preupload/{rev}", WRITE, "api", policy=PR),
-    Route("POST", "/api/{T}/{R}/commit/{rev}", commits, "api", policy=PR | {"hot_reload"}),
+    Route("POST", "/api/{T}/{R}/commit/{rev}", needs_of_commit, "api", policy=PR | {"hot_reload"}),
     Route("GET", "/api/{T}/{R}/xet-write-token/{rev}", WRITE, "api", policy=PR),
     Route("POST", "/api/{T}/{R}/lfs-files/duplicate", body_needs.DUPLICATE_FILES, "api"),
     Route("POST", "/api/{T}/{R}/branch/{rev}", body_needs.BRANCH, "api"),
     Route("POST", "/api/{T}/{R}/tag/{rev}", body_needs.TAG, "api"),
     Route("POST", "/api/{T}/{R}/sql-console/embed", WRITE, "api"),
     Route("PATCH DELETE", "/api/{T}/{R}/sql-console/embed/{id}", WRITE, "api"),
-    # What loses history
+    # Operations that lose history
     Route("DELETE", "/api/{T}/{R}/branch/{rev}", DELETE, "api"),
     Route("DELETE", "/api/{T}/{R}/tag/{tag}", DELETE, "api"),
     Route("POST", "/api/{T}/{R}/super-squash/{rev}", DELETE, "api"),
     Route("POST", "/api/{T}/{R}/lfs-files/batch", DELETE, "api"),
     Route("DELETE", "/api/{T}/{R}/lfs-files/{id}", DELETE, "api"),
-    # Repositories as wholes
+    # Creating, moving and configuring repositories
     Route("POST", "/api/repos/create", body_needs.CREATE, "api"),
     Route("DELETE", "/api/repos/delete", body_needs.DELETE, "#delete-repo"),
     Route("POST", "/api/repos/move", body_needs.MOVE, "api"),
@@ -180,21 +187,21 @@ ROUTES = (
     Route("PUT", "/api/{T}/{R}/settings", SETTINGS, "api"),
     Route("GET", "/api/{T}/{R}/resource-group", READ, "api"),
     Route("POST", "/api/{T}/{R}/resource-group", SETTINGS, "api"),
-    Route("GET", "/api/{T}/{R}/user-access-request/{id}", SETTINGS, "api"),  # who asked, with their addresses
+    Route("GET", "/api/{T}/{R}/user-access-request/{id}", SETTINGS, "api"),  # names and e-mail addresses of users
     Route("POST", "/api/{T}/{R}/user-access-request/{id}", SETTINGS, "api"),
     Route("GET", "/{W}{R}/user-access-report", SETTINGS, "api"),
     Route("POST", "/{W}{R}/ask-access", on_account(Action.PROFILE), "api"),
     Route("DELETE", "/api/{T}/{R}/like", on_account(Action.PROFILE), "#users-and-catalog"),
     # git and git-lfs
-    Route("GET", "/{W}{R}{git}/info/refs", negotiates, "git", GIT, SERVICE),
+    Route("GET", "/{W}{R}{git}/info/refs", needs_of_refs, "git", GIT, SERVICE),
     Route("POST", "/{W}{R}{git}/git-upload-pack", READ, "git", GIT),
     Route("POST", "/{W}{R}{git}/git-receive-pack", ReceivePack.COMMANDS, "git", GIT),
     Route("POST", "/{W}{R}{git}/info/lfs/objects/batch", body_needs.TRANSFER, "git", LFS),
-    Route("POST", "/{W}{R}{git}/info/lfs/objects/verify", uploads_lfs, "#lfs", LFS),
+    Route("POST", "/{W}{R}{git}/info/lfs/objects/verify", needs_of_lfs_upload, "#lfs", LFS),
     Route("GET", "/{W}{R}{git}/info/lfs/locks", READ, "git", LFS),
     Route("POST", "/{W}{R}{git}/info/lfs/locks/verify", READ, "git", LFS),  # lists the locks before a push
-    Route("POST", "/{W}{R}{git}/info/lfs/locks", uploads_lfs, "git", LFS),
-    Route("POST", "/{W}{R}{git}/info/lfs/locks/{id}/unlock", uploads_lfs, "git", LFS),
+    Route("POST", "/{W}{R}{git}/info/lfs/locks", needs_of_lfs_upload, "git", LFS),
+    Route("POST", "/{W}{R}{git}/info/lfs/locks/{id}/unlock", needs_of_lfs_upload, "git", LFS),
     # Discussions and pull requests
     Route("GET", "/api/{T}/{R}/discussions", READ, "api"),
     Route("POST", "/api/{T}/{R}/discussions", DISCUSS, "api"),
@@ -209,7 +216,7 @@ ROUTES = (
     Route("POST", "/api/{T}/{R}/discussions/{num}/pin", DISCUSS, "api"),
     Route("POST", "/api/{T}/{R}/discussions/{num}/merge", MERGE, "api"),
     Route("DELETE", "/api/{T}/{R}/discussions/{num}/ref", DELETE, "api"),
-    # The discussion that an upload is attached to is not known.
+    # The path does not name the discussion that an upload is attached to.
     Route("POST", "/uploads", lambda _: (Need(Action.DISCUSS, catalogue(None)),), "#users-and-catalog"),
     # Spaces
     Route("GET", "/api/{S}/{R}/host", READ, "#repository-reads"),
@@ -230,7 +237,7 @@ ROUTES = (
     Route("PUT", "/api/{S}/{R}/volumes", body_needs.MOUNT, "api"),
     Route("DELETE", "/api/{S}/{R}/volumes", RUN, "api"),
     # Buckets
-    Route("GET", "/api/{buckets}/{ns}", lists_namespace, "api"),
+    Route("GET", "/api/{buckets}/{ns}", needs_of_listing, "api"),
     Route("GET", "/api/{B}", READ, "api"),
     Route("POST", "/api/{B}", CREATE, "api"),
     Route("DELETE", "/api/{B}", DELETE, "api"),
@@ -247,11 +254,11 @@ ROUTES = (
     Route("GET", "/api/{B}/xet-write-token", WRITE, "api"),
     Route("GET HEAD", "/{B}/resolve/{coded}", READ, "api", FILE),
     # Jobs
-    Route("GET", "/api/jobs/hardware", searches, "api"),
+    Route("GET", "/api/jobs/hardware", needs_of_search, "api"),
     Route("GET", "/api/jobs/{ns}", JOBS, "api"),
     Route("POST", "/api/jobs/{ns}", body_needs.JOB, "api"),
     Route("POST", "/api/jobs/{ns}/auth-check/{id}", JOBS, "api"),
-    Route("GET", "/api/jobs/{ns}/{id}", JOBS, "api"),  # `count` too
+    Route("GET", "/api/jobs/{ns}/{id}", JOBS, "api"),  # also matches `count`
     Route("POST", "/api/jobs/{ns}/{id}/auth-check/{id}", JOBS, "api"),
     Route("POST", "/api/jobs/{ns}/{id}/cancel", JOBS, "api"),
     Route("POST", "/api/jobs/{ns}/{id}/duplicate", JOBS, "api"),
@@ -268,7 +275,7 @@ ROUTES = (
     Route("POST", "/api/scheduled-jobs/{ns}/{id}/run", JOBS, "api"),
     Route("POST", "/api/scheduled-jobs/{ns}/{id}/schedule", JOBS, "api"),
     Route("POST", "/api/scheduled-jobs/{ns}/{id}/suspend", JOBS, "api"),
-    # Inference endpoints, as far as they are asked about here
+    # Inference endpoints: the part of their API that is on the Hub's origin
     Route("POST", "/api/inference-endpoints/{ns}/auth-check/{id}", ENDPOINTS, "api"),
     Route("POST", "/api/inference-endpoints/{ns}/{id}/auth-check/{id}", ENDPOINTS, "api"),
     # Webhooks
@@ -280,7 +287,7 @@ ROUTES = (
     Route("POST", "/api/settings/webhooks/{id}/disable", WEBHOOKS, "api"),
     Route("POST", "/api/settings/webhooks/{id}/replay/{id}", WEBHOOKS, "api"),
     # Collections
-    Route("GET", "/api/collections", searches, "api"),
+    Route("GET", "/api/collections", needs_of_search, "api"),
     Route("POST", "/api/collections", body_needs.COLLECTION, "api"),
     Route("GET PATCH DELETE", "/api/collections/{ns}/{id}", COLLECTIONS, "api"),
     Route("POST", "/api/collections/{ns}/{id}/items", COLLECTIONS, "api"),
@@ -307,7 +314,7 @@ ROUTES = (
     Route("POST", "/api/blog/{id}/comment/{id}/reply", PROFILE, "api"),
     Route("POST", "/api/blog/{id}/{id}/comment", PROFILE, "api"),
     Route("POST", "/api/blog/{id}/{id}/comment/{id}/reply", PROFILE, "api"),
-    # What was spent
+    # Billing
     Route("GET", "/api/settings/billing/usage", BILLING, "api"),
     Route("GET", "/api/settings/billing/usage-v2", BILLING, "api"),
     Route("GET", "/api/settings/billing/usage-by-inference-session", BILLING, "api"),
@@ -333,40 +340,41 @@ ROUTES = (
     Route("GET PUT PATCH DELETE", "/api/organizations/{ns}/scim/v2/{id}/{path}", ORG, "api"),
     Route("GET POST", "/api/organizations/{ns}/scim-provisioning/v2/{id}", ORG, "api"),
     Route("GET PUT PATCH DELETE", "/api/organizations/{ns}/scim-provisioning/v2/{id}/{path}", ORG, "api"),
-    # What everybody may see: forwarded without the token where it is not in scope
-    Route("GET", "/api/users/{id}/overview", searches, "api"),
-    Route("GET", "/api/users/{id}/followers", searches, "#users-and-catalog"),
-    Route("GET", "/api/users/{id}/following", searches, "#users-and-catalog"),
-    Route("GET", "/api/users/{id}/likes", searches, "api"),
-    Route("GET", "/api/users/{id}/socials", searches, "api"),
-    Route("GET", "/api/users/{id}/avatar", searches, "api"),
-    Route("GET", "/api/organizations/{id}/overview", searches, "#users-and-catalog"),
-    Route("GET", "/api/organizations/{id}/followers", searches, "#users-and-catalog"),
-    Route("GET", "/api/organizations/{id}/members", searches, "api"),
-    Route("GET", "/api/organizations/{id}/socials", searches, "api"),
-    Route("GET", "/api/organizations/{id}/avatar", searches, "api"),
-    Route("GET", "/api/avatars/{id}", searches, "api"),
-    Route("GET", "/api/papers", searches, "api"),
-    Route("GET", "/api/papers/{id}", searches, "api"),  # `search` too
-    Route("GET", "/papers/{id}", searches, "#users-and-catalog"),
-    Route("GET", "/api/daily_papers", searches, "api"),
-    Route("GET", "/api/tasks", searches, "#users-and-catalog"),
-    Route("GET", "/api/trending", searches, "api"),
-    Route("GET POST", "/api/quicksearch", searches, "api"),
-    Route("GET", "/api/docs", searches, "api"),
-    Route("GET", "/api/docs/search", searches, "api"),
-    Route("GET", "/api/docs/search/full-text", searches, "api"),
-    Route("GET", "/api/models-tags-by-type", searches, "api"),
-    Route("GET", "/api/datasets-tags-by-type", searches, "api"),
-    Route("GET", "/api/agentic/provisioning/health", searches, "api"),
-    Route("GET", "/api/agentic/provisioning/services", searches, "api"),
-    # Answered here, or forwarded without token
+    # Public pages: forwarded without the token if no scope covers them
+    Route("GET", "/api/users/{id}/overview", needs_of_search, "api"),
+    Route("GET", "/api/users/{id}/followers", needs_of_search, "#users-and-catalog"),
+    Route("GET", "/api/users/{id}/following", needs_of_search, "#users-and-catalog"),
+    Route("GET", "/api/users/{id}/likes", needs_of_search, "api"),
+    Route("GET", "/api/users/{id}/socials", needs_of_search, "api"),
+    Route("GET", "/api/users/{id}/avatar", needs_of_search, "api"),
+    Route("GET", "/api/organizations/{id}/overview", needs_of_search, "#users-and-catalog"),
+    Route("GET", "/api/organizations/{id}/followers", needs_of_search, "#users-and-catalog"),
+    Route("GET", "/api/organizations/{id}/members", needs_of_search, "api"),
+    Route("GET", "/api/organizations/{id}/socials", needs_of_search, "api"),
+    Route("GET", "/api/organizations/{id}/avatar", needs_of_search, "api"),
+    Route("GET", "/api/avatars/{id}", needs_of_search, "api"),
+    Route("GET", "/api/papers", needs_of_search, "api"),
+    Route("GET", "/api/papers/{id}", needs_of_search, "api"),  # also matches `search`
+    Route("GET", "/papers/{id}", needs_of_search, "#users-and-catalog"),
+    Route("GET", "/api/daily_papers", needs_of_search, "api"),
+    Route("GET", "/api/tasks", needs_of_search, "#users-and-catalog"),
+    Route("GET", "/api/trending", needs_of_search, "api"),
+    Route("GET POST", "/api/quicksearch", needs_of_search, "api"),
+    Route("GET", "/api/docs", needs_of_search, "api"),
+    Route("GET", "/api/docs/search", needs_of_search, "api"),
+    Route("GET", "/api/docs/search/full-text", needs_of_search, "api"),
+    Route("GET", "/api/models-tags-by-type", needs_of_search, "api"),
+    Route("GET", "/api/datasets-tags-by-type", needs_of_search, "api"),
+    Route("GET", "/api/agentic/provisioning/health", needs_of_search, "api"),
+    Route("GET", "/api/agentic/provisioning/services", needs_of_search, "api"),
+    # Answered by the daemon, or forwarded without the token
     Route("GET", "/api/whoami-v2", SpecialRoute.WHOAMI, "api"),
     Route("HEAD", "/api/telemetry/{path}", SpecialRoute.TELEMETRY, "#users-and-catalog"),
     Route("POST", "/api/complete_multipart", SpecialRoute.UNAUTHENTICATED, "#multipart-completion"),
     Route("POST", "/api/validate-yaml", SpecialRoute.UNAUTHENTICATED, "#users-and-catalog"),
     Route("GET", "/api/agent-harnesses", SpecialRoute.UNAUTHENTICATED, "api"),
-    # Never (docs/hub-protocol.md#minting): each mints a credential that cannot be taken back here, or changes tokens
+    # Always refused (docs/hub-protocol.md#minting): each mints a credential that the daemon cannot revoke, or changes
+    # tokens
     Route("GET HEAD POST", "/api/{T}/{R}/jwt", SpecialRoute.MINTING, "api"),
     Route("GET HEAD POST", "/api/registry/token", SpecialRoute.MINTING, "api"),
     Route(ANY, "/oauth/{path}", SpecialRoute.MINTING, "api"),

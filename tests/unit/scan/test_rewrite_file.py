@@ -75,7 +75,7 @@ def test_a_name_that_is_not_known_keeps_all_of_them_as_they_are(file: Path, tmp_
 
 
 def test_what_a_killed_run_left_is_in_nobodys_way(file: Path) -> None:
-    with rewrite_file._beside(str(file)) as fresh:
+    with rewrite_file._temporary_name(str(file)) as fresh:
         Path(fresh).write_text("half")
     take_out(file)
     assert file.read_text() == "a=\n"

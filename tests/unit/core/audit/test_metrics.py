@@ -11,7 +11,7 @@ from hfproxy.core.audit.metrics import BUCKETS, Counters, exposition, gauge
 pytestmark = pytest.mark.needs("promtool")
 
 WORKED = """\
-# HELP hf_proxy_requests_total Requests, by what was decided and by what they needed first.
+# HELP hf_proxy_requests_total Requests, by decision and by the action they needed first.
 # TYPE hf_proxy_requests_total counter
 hf_proxy_requests_total{decision="allow",action="read"} 2
 hf_proxy_requests_total{decision="deny",action="write"} 1
@@ -24,7 +24,7 @@ hf_proxy_refusals_total{refusal="peer"} 1
 # TYPE hf_proxy_answers_total counter
 hf_proxy_answers_total{status="2xx"} 1
 hf_proxy_answers_total{status="none"} 1
-# HELP hf_proxy_upstream_errors_total Forwarded requests that the Hub did not answer as it should.
+# HELP hf_proxy_upstream_errors_total Forwarded requests that the Hub did not answer properly.
 # TYPE hf_proxy_upstream_errors_total counter
 hf_proxy_upstream_errors_total 0
 # HELP hf_proxy_body_bytes_total Bytes of bodies, to the Hub and from it.

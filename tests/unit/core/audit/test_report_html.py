@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hfproxy.core.audit.report import summarize
 from hfproxy.core.audit.report_html import render_html
-from hfproxy.core.audit.report_svg import MOST_ROWS, chart_rows, render_svg
+from hfproxy.core.audit.report_svg import MAX_ROWS, chart_rows, render_svg
 
 T = 1_800_000_000
 HTML = "html head meta title style body h1 h2 h3 p table tr th td span i".split()
@@ -108,11 +108,11 @@ def test_the_page_needs_nothing_and_lets_nothing_run() -> None:
 def test_the_picture_has_a_row_for_each_grant_up_to_a_number_and_says_what_is_left_out() -> None:
     entries = [
         {"kind": "decided", "at": T + number, "grant": f"g{number}", "decision": "allow", "action": "read"}
-        for number in range(MOST_ROWS + 5)
+        for number in range(MAX_ROWS + 5)
     ]
     report = summarize([*entries, {**entries[-1], "at": T + 100}])
-    assert len(chart_rows(report)) == MOST_ROWS
-    assert f"g{MOST_ROWS + 4}" in [grant.id for grant in chart_rows(report)], "the busiest is drawn"
+    assert len(chart_rows(report)) == MAX_ROWS
+    assert f"g{MAX_ROWS + 4}" in [grant.id for grant in chart_rows(report)], "the busiest is drawn"
     assert "5 grants that did less are not drawn" in render_html(report)
 
 

@@ -282,7 +282,7 @@ def test_a_report_of_any_length_is_cut_into_packets_and_its_words_are_bounded() 
         packets.append(said[at + 4 : at + length])
         at += length
     assert said[at:] == b"0000"
-    assert len(packets[0]) == 1 + push_commands.MAX_SAID_BYTES + 1
+    assert len(packets[0]) == 1 + push_commands.MAX_MESSAGE_BYTES + 1
     assert {part[:1] for part in packets[1:]} == {b"\x01"}
     report = b"".join(part[1:] for part in packets[1:])
     assert report.count(b"refused by hf-proxy\n") == 3000
