@@ -1,1 +1,1 @@
-"""The `completion` command: candidates and scripts for bash, zsh and fish."""
+"""The `completion` command: candidates, and scripts for bash, zsh and fish."""

@@ -1,11 +1,11 @@
-"""`completion`: lines for a shell to evaluate, which complete the words of `hf-proxy`.
+"""`completion`: print a script for a shell to evaluate, which completes the words of `hf-proxy`.
 
-They know nothing themselves. At a TAB they call `completion --next WORD...`, whose first line says what kind of answer
-it is, followed by one candidate a line: the word, a tab, and a few words about it.
+The scripts hold no candidates. At a TAB they call `completion --next WORD...`, which prints the kind of the completion
+on its first line, and then one candidate a line: the word, a tab, and its description.
 
-    words        these and nothing else
+    words        one of the candidates
     files        the name of a file
-    command N    the words from N on (0 is hf-proxy) are a command of its own, or one of these
+    command N    the words from N on (0 is hf-proxy) are another command, or one of the candidates
 """
 
 import os
@@ -17,21 +17,21 @@ from hfproxy.cli.ui.arguments import CommandSpec
 
 SYNTAX = CommandSpec(
     "completion",
-    'Print what a shell evaluates to complete our words: eval "$(hf-proxy completion bash)"',
+    'Print a script that completes the words of hf-proxy: eval "$(hf-proxy completion bash)"',
     rest="|".join(SCRIPTS),
     max_positional=1,
 )
 
 
 def run(words: list[str]) -> int:
-    """Raises UsageError for a shell that is not known."""
+    """Print a script or candidates. Raises UsageError if the shell is unknown."""
     if words[:1] == ["--next"]:
         kind, candidates = complete(words[1:] or [""])
-        lines = [kind, *(f"{word}\t{what}" for word, what in candidates)]
+        lines = [kind, *(f"{word}\t{description}" for word, description in candidates)]
         sys.stdout.buffer.write(os.fsencode("\n".join(lines) + "\n"))
         return 0
-    wanted = SYNTAX.read(words).rest
-    if not wanted or wanted[0] not in SCRIPTS:
+    shells = SYNTAX.read(words).rest
+    if not shells or shells[0] not in SCRIPTS:
         raise SYNTAX.usage_error(f"name a shell: {', '.join(SCRIPTS)}")
-    sys.stdout.write(SCRIPTS[wanted[0]])
+    sys.stdout.write(SCRIPTS[shells[0]])
     return 0

@@ -1,7 +1,7 @@
-"""The scripts of `completion`, one a shell. What they ask and get is described there."""
+"""The scripts that `completion` prints, one per shell; their protocol is described in its module."""
 
 # bash splits words at the characters of COMP_WORDBREAKS (`:` and `=` among them) and replaces only the last piece ($2).
-# What a candidate is about is shown in a listing (COMP_TYPE `?` and `!`), where no candidate alone can be inserted.
+# Descriptions are shown in listings only (COMP_TYPE `?` and `!`), where bash inserts no single candidate.
 BASH = r"""_hf_proxy() {
     local line=${COMP_LINE:0:COMP_POINT} kind word about typed begin piece IFS=$' \t\n'
     local -a words answer

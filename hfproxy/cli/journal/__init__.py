@@ -1,1 +1,1 @@
-"""The `audit` commands. `verify` shares no code with the writer of the journal."""
+"""The `audit` commands. `audit verify` shares no code with the writer of the journal."""

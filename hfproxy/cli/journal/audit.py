@@ -1,4 +1,4 @@
-"""`audit`: read the journal through the daemon, which writes it out first; `verify` and `anchor` check it."""
+"""`audit`: read the journal through the daemon, which flushes it first; subcommands `report`, `verify`, `anchor`."""
 
 import sys
 from importlib import import_module
@@ -13,21 +13,21 @@ SYNTAX = CommandSpec(
     "audit",
     "Read the journal. Also: hf-proxy audit report, hf-proxy audit verify, hf-proxy audit anchor.",
     ("--since", "TIME", "only the last 90s, 15m, 1h, 2d"),
-    ("--grant", "ID", "only what one grant did"),
-    ("--repo", "REPO", "only what touched one repository, like models/ns/name"),
-    ("--action", "ACTION", "only what needed one action, like write"),
-    ("--denied", "", "only what was refused"),
-    ("-f", "", "go on with what happens from now"),
+    ("--grant", "ID", "only entries of one grant"),
+    ("--repo", "REPO", "only entries on one repository, like models/ns/name"),
+    ("--action", "ACTION", "only entries that needed one action, like write"),
+    ("--denied", "", "only refusals"),
+    ("-f", "", "follow: go on with new entries"),
     ("--json", "", "one object a line"),
 )
 
-ANCHOR_SYNTAX = CommandSpec("audit anchor", "Print the hash of the journal's last entry, to be kept elsewhere.")
+ANCHOR_SYNTAX = CommandSpec("audit anchor", "Print the hash of the journal's last entry, to store elsewhere.")
 
 COLUMNS = ("kind", "grant", "account", "program", "decision", "method", "target", "status", "refusal", "project")
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`."""
+    """Print entries, or run a subcommand. Raises HFProxyError if the daemon cannot be reached or refuses."""
     if words[:1] in (["verify"], ["report"]):
         code: int = import_module(module_of(f"audit {words[0]}")).run(words[1:])
         return code
@@ -45,7 +45,7 @@ def run(words: list[str]) -> int:
 
 
 def _request(arguments: Arguments) -> Message:
-    wanted: Message = {
+    members: Message = {
         "since": arguments.text("--since"),
         "grant": arguments.text("--grant"),
         "repo": arguments.text("--repo"),
@@ -53,11 +53,11 @@ def _request(arguments: Arguments) -> Message:
         "denied": arguments.switch("--denied"),
         "follow": arguments.switch("-f"),
     }
-    return {"do": "audit", **{key: value for key, value in wanted.items() if value not in (None, False)}}
+    return {"do": "audit", **{key: value for key, value in members.items() if value not in (None, False)}}
 
 
 def _line(entry: Message) -> str:
-    """What happened, in the order in which one asks: when, what, by which grant, with what outcome."""
+    """Format an entry: its time, kind, grant and account, then the request and its outcome."""
     values = (entry.get(column) for column in COLUMNS)
     cells = [local_time(entry.get("at")), *(str(value) for value in values if value is not None)]
     return " ".join([*cells, join_list(entry.get("scopes"))]).rstrip()

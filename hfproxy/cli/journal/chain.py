@@ -1,7 +1,7 @@
-"""The journal's chain as a stranger follows it.
+"""An independent verifier of the journal's hash chain.
 
-This shares no code with what writes the journal (an import contract holds it to that); the form of a line is described
-in `core.audit`. Following stops at the first entry that is wrong, and says what is wrong with it.
+It shares no code with the writer of the journal (an import contract enforces that); the format of a line is described
+in `hfproxy.core.audit.chain`. Verification stops at the first invalid entry, with the reason.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from hfproxy.errors import JournalError
 
 BEGINNING = "0" * 64
-# Entries of one second may be written down in another order than their clocks were read, and time is kept in seconds.
+# Concurrent entries may be written in another order than they read the clock, and times are whole seconds.
 CLOCK_TOLERANCE_S = 2
 
 END = re.compile(rb'(?:,"mac":"(?P<mac>[0-9a-f]{16}:[0-9a-f]{64})")?(?P<seal>,"hash":"(?P<hash>[0-9a-f]{64})"\})\Z')
@@ -20,9 +20,16 @@ END = re.compile(rb'(?:,"mac":"(?P<mac>[0-9a-f]{16}:[0-9a-f]{64})")?(?P<seal>,"h
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line that is whole in itself.
+    """A line that is valid by itself.
 
-    `digest` is the SHA-256 of what it says, which its MAC is made of; `mac` is empty if it has none.
+    Attributes:
+        seq: its number.
+        prev: the hash of the previous entry.
+        hash: its hash.
+        kind: its kind, as in the line.
+        at: its time, as in the line.
+        digest: the SHA-256 of the line before its `mac`, in hexadecimal.
+        mac: its MAC; "" if it has none.
     """
 
     seq: int
@@ -35,60 +42,60 @@ class Entry:
 
 
 def read(line: bytes) -> Entry:
-    """Take a line (without its newline) apart.
+    """Parse a line (without its newline), and verify its hash.
 
     Raises:
-        JournalError: it is not as it was written.
+        JournalError: the line is malformed, or was changed.
     """
     end = END.search(line)
     if end is None:
         raise JournalError("it is not a line of a journal: it does not end in a hash")
     if hashlib.sha256(line[: end.start("seal")]).hexdigest() != end["hash"].decode():
         raise JournalError("its hash does not fit its content")
-    said = _members(line)
-    seq, prev, mac = said.get("seq"), said.get("prev"), (end["mac"] or b"").decode()
-    if type(seq) is not int or not isinstance(prev, str) or said.get("mac", "") != mac:
+    members = _members(line)
+    seq, prev, mac = members.get("seq"), members.get("prev"), (end["mac"] or b"").decode()
+    if type(seq) is not int or not isinstance(prev, str) or members.get("mac", "") != mac:
         raise JournalError("its number, 'prev' or 'mac' is missing or not where it belongs")
     digest = hashlib.sha256(line[: end.start()]).hexdigest()
-    return Entry(seq, prev, end["hash"].decode(), said.get("kind"), said.get("at"), digest, mac)
+    return Entry(seq, prev, end["hash"].decode(), members.get("kind"), members.get("at"), digest, mac)
 
 
 def _members(line: bytes) -> dict[str, object]:
     try:
-        said = json.loads(line, object_pairs_hook=_reject_duplicate_keys)
+        members = json.loads(line, object_pairs_hook=_reject_duplicate_keys)
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
+        members = None
+    if not isinstance(members, dict):
         raise JournalError("it is not a JSON object")
-    return said
+    return members
 
 
 def _reject_duplicate_keys(members: list[tuple[str, object]]) -> dict[str, object]:
-    """Two readers may take another one of two that have the same name."""
-    read = dict(members)
-    if len(read) != len(members):
-        raise JournalError("it says something twice (duplicate keys)")
-    return read
+    """Reject duplicate keys, of which two parsers may pick different ones."""
+    unique = dict(members)
+    if len(unique) != len(members):
+        raise JournalError("it has duplicate keys")
+    return unique
 
 
 @dataclass(slots=True)
 class Chain:
-    """Follows entries from the first on."""
+    """Verifies entries in order, from the first on."""
 
     seq: int = 0
     hash: str = BEGINNING
     set_back: list[tuple[int, int]] = field(default_factory=list)
-    """Where the clock went back: the entry's number, and by how many seconds."""
+    """Where the clock was set back: (number of the entry, seconds)."""
     _prev: str = ""
     _latest: int | None = None
     _first: dict[str, str] = field(default_factory=dict)
-    """What the first entry of each file follows, and the file."""
+    """The file whose first entry has this `prev`."""
 
     def begin(self, entry: Entry, path: str) -> None:
-        """`entry` is the first of a file.
+        """Check the first entry of a file; `follow` must be called with it as well.
 
         Raises:
-            JournalError: the files before it are missing, or it is one of two that follow the same.
+            JournalError: earlier files are missing, or the first entry of another file has the same predecessor.
         """
         if self.seq == 0 and entry.seq > 1:
             raise JournalError(f"it begins with entry {entry.seq}: the files before it are missing")
@@ -97,25 +104,29 @@ class Chain:
             raise JournalError(f"a fork: it and {twin} both follow entry {entry.seq - 1}")
 
     def follow(self, entry: Entry) -> None:
-        """Take the next entry.
+        """Verify that an entry follows the previous one.
 
         Raises:
-            JournalError: it does not follow the one before.
+            JournalError: it does not.
         """
         if entry.seq > self.seq + 1:
-            raise JournalError(f"it has the number {entry.seq}: what was between is missing, or the order was changed")
+            raise JournalError(
+                f"it has the number {entry.seq}: entries before it are missing, or the order was changed"
+            )
         if entry.prev == self._prev:
-            raise JournalError("a fork, or an entry twice: it follows what the entry before it follows")
+            raise JournalError("a fork, or a repeated entry: it has the same predecessor as the entry before it")
         if entry.seq <= self.seq:
             raise JournalError(f"it has the number {entry.seq} again: a fork, or the order was changed")
         if entry.prev != self.hash:
             raise JournalError("it does not follow the entry before it")
         self.seq, self.hash, self._prev = entry.seq, entry.hash, entry.prev
-        self._look_at_the_clock(entry.at)
+        self._check_clock(entry.at)
 
-    def _look_at_the_clock(self, at: object) -> None:
-        """A clock that was set back is no forgery: the order is the chain's, and the machine's clock is only quoted.
-        But who asks for a time has to know that the answer may be incomplete."""
+    def _check_clock(self, at: object) -> None:
+        """Record a clock that was set back.
+
+        This is no forgery, since the chain determines the order, but a query by time may be incomplete.
+        """
         if type(at) is not int:
             return
         if self._latest is None or at >= self._latest:

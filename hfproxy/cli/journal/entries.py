@@ -1,4 +1,4 @@
-"""All that the journal tells us, for what sums it up by accounts."""
+"""All journal entries that the caller may see, for summaries by account."""
 
 import os
 from collections.abc import Iterator
@@ -8,11 +8,15 @@ from hfproxy.wire import Message
 
 
 def all_entries() -> Iterator[Message]:
-    """Entries, the oldest first; raises as `client.ask`.
+    """Yield the entries, the oldest first.
 
-    Root is told of several users, who may call their accounts the same: another user's has its owner behind its name.
+    Root sees the entries of several users, whose accounts may have equal names, so the name of another user's account
+    is followed by the user's uid.
+
+    Raises:
+        HFProxyError: the daemon cannot be reached or refuses.
     """
     for entry in stream({"do": "audit"}):
         uid, account = entry.get("uid"), entry.get("account")
-        ours = account is None or uid in {None, os.getuid()}
-        yield entry if ours else {**entry, "account": f"{account} (uid {uid})"}
+        is_own = account is None or uid in {None, os.getuid()}
+        yield entry if is_own else {**entry, "account": f"{account} (uid {uid})"}

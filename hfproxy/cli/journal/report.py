@@ -1,4 +1,4 @@
-"""`audit report`: what was accessed, and what could have been, from the journal."""
+"""`audit report`: summarize from the journal what was accessed, and what could have been."""
 
 import os
 import time
@@ -15,23 +15,28 @@ from hfproxy.errors import HFProxyError
 
 SYNTAX = CommandSpec(
     "audit report",
-    "Sum up the journal: for each account and each grant what was read, written and refused, where, when, by what.",
+    "Summarize the journal: the reads, writes and refusals of each account and grant, by place, time and program.",
     ("--since", "TIME", "only the last 90s, 15m, 1h, 2d"),
     ("--json", "", "as one object"),
-    ("--html", "FILE", "as a page with a picture, which needs nothing else to be looked at"),
+    ("--html", "FILE", "as a self-contained page with a chart"),
 )
 
 HEADINGS = ("WHERE", "READ", "CHANGED", "SECRETS", "NO TOKEN", "REFUSED", "FAILED", "UP", "DOWN", "FIRST", "LAST")
 
 
 def run(words: list[str]) -> int:
-    """Raises as `client.ask`; HFProxyError also for a file that cannot be written."""
+    """Print or write the report.
+
+    Raises:
+        UsageError: an argument is malformed.
+        HFProxyError: the file cannot be written, or the daemon cannot be reached or refuses.
+    """
     arguments = SYNTAX.read(words)
     since, file = arguments.text("--since"), arguments.text("--html")
     if file is not None and arguments.switch("--json"):
         raise SYNTAX.usage_error("--json and --html exclude each other")
     begin = None if since is None else int(time.time()) - duration(since)
-    # All of the journal: what a grant is was written down when it was minted.
+    # The whole journal, since the terms of a grant are in the entry of its minting.
     journal = CountingIterator(all_entries())
     with waiting("reading the journal", lambda: f"{journal.count} entries"):
         report = summarize(journal, begin)
@@ -41,12 +46,12 @@ def run(words: list[str]) -> int:
     elif arguments.switch("--json"):
         show_json(_as_json(report))
     else:
-        _tell(report)
+        _show(report)
     return 0
 
 
 def _write(file: str, text: str) -> None:
-    """For nobody else to read: it names private repositories."""
+    """Write the file with mode 0600, since the report names private repositories."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as target:
@@ -61,16 +66,16 @@ def _as_json(report: JournalReport) -> dict[str, object]:
         "first": report.first,
         "last": report.last,
         "accounts": [
-            {"account": name, "programs": report.programs(name), **_did(did)}
-            for name, did in sorted(report.accounts.items())
+            {"account": name, "programs": report.programs(name), **_activity(activity)}
+            for name, activity in sorted(report.accounts.items())
         ],
-        "grants": [_plain_grant(grant) for grant in report.grants.values()],
+        "grants": [_grant_as_json(grant) for grant in report.grants.values()],
         "events": [{"at": at, "kind": kind, "account": account} for at, kind, account in report.events],
         "strangers": dict(report.strangers),
     }
 
 
-def _plain_grant(grant: GrantActivity) -> dict[str, object]:
+def _grant_as_json(grant: GrantActivity) -> dict[str, object]:
     return {
         "grant": grant.id,
         "account": grant.account,
@@ -81,24 +86,24 @@ def _plain_grant(grant: GrantActivity) -> dict[str, object]:
         "minted_at": grant.minted_at,
         "ended_at": grant.ended_at,
         "ended": grant.ended,
-        **_did(grant.did),
+        **_activity(grant.did),
     }
 
 
-def _did(did: Subject) -> dict[str, object]:
-    places = [{"place": place, **asdict(tally)} for place, tally in sorted(did.places.items())]
-    return {"total": asdict(did.total), "actions": dict(did.actions), "places": places}
+def _activity(subject: Subject) -> dict[str, object]:
+    places = [{"place": place, **asdict(tally)} for place, tally in sorted(subject.places.items())]
+    return {"total": asdict(subject.total), "actions": dict(subject.actions), "places": places}
 
 
-def _tell(report: JournalReport) -> None:
+def _show(report: JournalReport) -> None:
     if report.first is None:
-        show("the journal holds nothing of this time")
+        show("the journal holds no entries of this period")
         return
     show(f"from {local_time(report.first)} to {local_time(report.last)}")
-    for name, did in sorted(report.accounts.items()):
-        _tell_holder(f"account {name}, used by {', '.join(report.programs(name)) or 'unknown programs'}", did)
+    for name, subject in sorted(report.accounts.items()):
+        _show_subject(f"account {name}, used by {', '.join(report.programs(name)) or 'unknown programs'}", subject)
     for grant in report.grants.values():
-        _tell_holder(_title(grant), grant.did)
+        _show_subject(_title(grant), grant.did)
     for at, kind, account in report.events:
         show(f"{local_time(at)} {kind} {account}".rstrip())
     for refusal, count in sorted(report.strangers.items()):
@@ -112,13 +117,13 @@ def _title(grant: GrantActivity) -> str:
     return f"grant {name} (account {grant.account}; {life}) could: {', '.join(grant.scopes) or 'not recorded'}"
 
 
-def _tell_holder(title: str, did: Subject) -> None:
+def _show_subject(title: str, subject: Subject) -> None:
     show("")
     show(title)
-    if did.places:
-        show_table(HEADINGS, [_row(place, tally) for place, tally in sorted(did.places.items())])
+    if subject.places:
+        show_table(HEADINGS, [_row(place, tally) for place, tally in sorted(subject.places.items())])
     else:
-        show("it sent nothing")
+        show("it sent no requests")
 
 
 def _row(place: str, tally: Tally) -> tuple[object, ...]:

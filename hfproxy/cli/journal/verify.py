@@ -1,8 +1,8 @@
-"""`audit verify`: follow the journal's chain from its first line to its last, without key or daemon.
+"""`audit verify`: verify the journal's chain from its first line to its last, without key or daemon.
 
-The chain shows any change but two. That its end was cut off: for that a hash from elsewhere is needed, an anchor that
-was written down, or, where the daemon is up, the one it holds. Each has to be an entry's hash. And that all was made
-anew: for that the entries carry MACs, and the daemon, if it is up and its vault is open, is asked about them.
+The chain reveals every change but two. A truncated end is found with a hash from elsewhere: an anchor recorded earlier,
+or that of the running daemon; each must be the hash of an entry. A wholly rewritten journal is found by the MACs of the
+entries: the daemon is asked about them, if it is running and its vault is open.
 """
 
 import os
@@ -23,35 +23,40 @@ from hfproxy.wire import MAX_LINE
 
 SYNTAX = CommandSpec(
     "audit verify",
-    "Check the journal: every entry is as it was written, and none is missing.",
-    ("--anchor", "HEX", "a hash from 'audit anchor' that has to be in it"),
+    "Check the journal: no entry was changed, and none is missing.",
+    ("--anchor", "HEX", "a hash from 'audit anchor' that the journal must contain"),
     rest="[FILE]",
     max_positional=1,
 )
 
-ADVICE = "keep the file as it is, and compare it with a copy: hf-proxy audit verify COPY"
+ADVICE = "do not change the file, and compare it with a copy: hf-proxy audit verify COPY"
 
 
 def run(words: list[str]) -> int:
-    """Raises JournalError for a journal that does not verify, UsageError for an anchor that is none."""
+    """Verify the journal and print the result.
+
+    Raises:
+        JournalError: the journal does not verify, or cannot be read.
+        UsageError: the anchor is malformed.
+    """
     arguments = SYNTAX.read(words)
     anchor = (arguments.text("--anchor") or "").lower()
     if arguments.switch("--anchor") and not re.fullmatch("[0-9a-f]{64}", anchor):
         raise SYNTAX.usage_error("an anchor is 64 hexadecimal digits")
-    running = "" if arguments.rest else _hash_of_the_daemon()
+    running = "" if arguments.rest else _daemon_head()
     files = arguments.rest or _journal_files()
     check = _Verification({anchor, running}, running)
     with waiting("checking the journal", lambda: f"{check.chain.seq} entries"):
         check.all(files)
     if anchor in check.missing:
-        raise JournalError(f"no entry has the hash {anchor}: the end was cut off, or all rewritten; {ADVICE}")
+        raise JournalError(f"no entry has the hash {anchor}: the end was cut off, or the journal rewritten; {ADVICE}")
     if running in check.missing:
         raise JournalError(f"the daemon's last entry is not in {files[-1]}: its end was cut off; {ADVICE}")
-    _tell(check, compared=bool(running))
+    _show_result(check, compared=bool(running))
     return 0
 
 
-def _tell(check: "_Verification", *, compared: bool) -> None:
+def _show_result(check: "_Verification", *, compared: bool) -> None:
     macs, entries = check.macs, check.chain.seq
     show(f"entries: {entries}")
     show(f"head: {check.chain.hash}")
@@ -65,30 +70,30 @@ def _tell(check: "_Verification", *, compared: bool) -> None:
         show(f"with the MAC of another key: {macs.foreign.count} (entries {macs.foreign})")
 
 
-def _hash_of_the_daemon() -> str:
-    """Where the daemon says the chain stands; empty if it cannot be asked. Ask before reading: files grow."""
+def _daemon_head() -> str:
+    """Return the head of the running daemon's chain; "" if it cannot be asked. Call it before reading the files."""
     if paths.daemon_dir() == paths.DEDICATED_DIR and paths.state_dir() != paths.DEDICATED_STATE_DIR:
-        return ""  # the machine's, which writes another journal than what is here
+        return ""  # the machine's daemon writes another journal than the one to check
     try:
         return text(request({"do": "anchor"}), "hash")
     except HFProxyError:
         return ""
 
 
-def _key_of_the_daemon() -> str:
-    """The name of the key that the daemon can be asked about; empty if there is none."""
+def _daemon_key_id() -> str:
+    """Return the id of the running daemon's key; "" if there is none."""
     try:
         return text(request({"do": "vouch", "macs": []}), "key")
     except HFProxyError:
         return ""
 
 
-def _matching_macs(macs: list[tuple[str, str]]) -> list[bool] | None:
+def _check_macs(macs: list[tuple[str, str]]) -> list[bool] | None:
     try:
-        fit = request({"do": "vouch", "macs": macs}).get("fit")
+        answers = request({"do": "vouch", "macs": macs}).get("fit")
     except HFProxyError:
         return None
-    return fit if isinstance(fit, list) and len(fit) == len(macs) else None
+    return answers if isinstance(answers, list) and len(answers) == len(macs) else None
 
 
 def _journal_files() -> list[str]:
@@ -99,56 +104,63 @@ def _journal_files() -> list[str]:
         names = []
     if not names and paths.daemon_dir() == paths.DEDICATED_DIR:
         check = f"sudo HFPROXY_STATE_DIR={paths.DEDICATED_STATE_DIR} hf-proxy audit verify"
-        raise JournalError(f"the journal of the machine's daemon is for root to check, who runs: {check}")
+        raise JournalError(f"only root can check the journal of the machine's daemon; run: {check}")
     if not names:
         raise JournalError(f"there is no journal in {directory}; the daemon writes it: hf-proxy daemon")
     return [os.path.join(directory, name) for name in names]
 
 
 class _Verification:
-    """One way through all files, that looks for hashes as it goes."""
+    """A single pass over all files.
 
-    def __init__(self, sought: set[str], running: str) -> None:
-        self.missing = sought - {"", chain.BEGINNING}
+    Attributes:
+        missing: the expected hashes that no entry so far has.
+        chain: the state of the chain.
+        macs: the state of the check of MACs.
+    """
+
+    def __init__(self, expected: set[str], running: str) -> None:
+        """Start a pass; `running` is the head of the running daemon, or ""."""
+        self.missing = expected - {"", chain.BEGINNING}
         self.chain = Chain()
-        self.macs = MacChecker(_key_of_the_daemon(), _matching_macs)
+        self.macs = MacChecker(_daemon_key_id(), _check_macs)
         self._running = running
         self._path = ""
 
     def all(self, files: list[str]) -> None:
-        """Read them all.
+        """Verify all files in order.
 
         Raises:
-            JournalError: names the file, the first entry that is wrong, and what is wrong with it.
+            JournalError: the message names the file, the first invalid entry, and the reason.
         """
         try:
             for path in files:
                 self._path = path
-                self._one(path, is_last=path == files[-1])
+                self._file(path, is_last=path == files[-1])
             self.macs.flush()
         except OSError as error:
             raise JournalError(f"{self._path} cannot be read ({error.strerror}); see: hf-proxy status") from None
         except JournalError as error:
-            raise JournalError(f"{self._earlier() or error}; {ADVICE}") from None
+            raise JournalError(f"{self._mac_error() or error}; {ADVICE}") from None
 
-    def _earlier(self) -> JournalError | None:
-        """What is wrong with an entry before the one that broke the chain."""
+    def _mac_error(self) -> JournalError | None:
+        """Return the error of a false MAC before the entry that broke the chain, if there is one."""
         try:
             self.macs.flush()
         except JournalError as error:
             return error
         return None
 
-    def _one(self, path: str, *, is_last: bool) -> None:
+    def _file(self, path: str, *, is_last: bool) -> None:
         with open(path, "rb") as file:
-            for place, line in enumerate(self._lines(file, is_last=is_last)):
+            for index, line in enumerate(self._lines(file, is_last=is_last)):
                 try:
                     entry = chain.read(line)
-                    if place == 0:
+                    if index == 0:
                         self.chain.begin(entry, path)
                     self.chain.follow(entry)
                 except JournalError as error:
-                    raise self._wrong(str(error)) from None
+                    raise self._invalid_entry(str(error)) from None
                 self.macs.take(entry, path)
                 self.missing.discard(entry.hash)
 
@@ -156,10 +168,10 @@ class _Verification:
         while line := file.readline(MAX_LINE + 1):
             if not line.endswith(b"\n"):
                 if is_last and self._running and self._running not in self.missing:
-                    # The daemon is writing this one now: all that it told of is before it.
+                    # The daemon is writing this line now; the entry of the head that it returned precedes it.
                     return
-                raise self._wrong("it has no end (the file was cut, or a write was)")
+                raise self._invalid_entry("it has no end (the file was truncated, or a write was interrupted)")
             yield line[:-1]
 
-    def _wrong(self, why: str) -> JournalError:
+    def _invalid_entry(self, why: str) -> JournalError:
         return JournalError(f"{self._path}: entry {self.chain.seq + 1} is wrong: {why}")

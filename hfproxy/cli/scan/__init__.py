@@ -1,1 +1,1 @@
-"""The `scan` command, and the migration of tokens into the vault."""
+"""The `scan` command: finding plaintext tokens, and migrating them into the vault."""

@@ -1,7 +1,7 @@
-"""`scan`: find tokens that lie about in the clear, and with `--migrate` move them into the vault.
+"""`scan`: find plaintext tokens, and with `--migrate` move them into the vault.
 
-Without a PATH: the home with what is known to hold tokens, this environment, and the user's running processes. No token
-is ever printed: each is shown by eight digits, the same wherever it lies.
+Without a PATH it searches the home, other known places of tokens, this environment, and the user's running processes.
+Tokens are never printed; each is shown by a fingerprint of eight digits, equal in all places.
 """
 
 import os
@@ -25,24 +25,29 @@ from hfproxy.scan.walk import Finding, ScanCounts, Walk
 
 SYNTAX = CommandSpec(
     "scan",
-    "Find Hugging Face tokens in the clear: in your home, this environment and running processes, or below each PATH.\n"
+    "Find plaintext Hugging Face tokens: in your home, this environment and running processes, or below each PATH.\n"
     "Exits 1 if there are any. Directories that tools fill (.cache, node_modules, site-packages, the stores of git\n"
-    "and of huggingface_hub) and large binaries are not looked into.",
-    ("--migrate", "", "move them into the vault, and take them out of the files"),
-    ("--dry-run", "", "only say what --migrate would do"),
+    "and of huggingface_hub) and large binaries are skipped.",
+    ("--migrate", "", "move them into the vault, and remove them from the files"),
+    ("--dry-run", "", "only print what --migrate would do"),
     ("--yes", "", "with --migrate: do not ask"),
-    ("--whoami", "", "ask the Hub whose they are"),
-    ("--exclude", "GLOB", "leave out what it fits, as a line of .gitignore would; may be given more than once"),
+    ("--whoami", "", "ask the Hub for the users of the tokens"),
+    ("--exclude", "GLOB", "skip matching paths, as a line of .gitignore does; can be repeated"),
     ("--json", "", "as one object"),
     rest="[PATH...]",
     max_positional=1_000_000,
 )
-FEW = 3
-AFTER_S, AGAIN_S = 1.0, 0.2
+MAX_SHOWN_PATHS = 3
+PROGRESS_AFTER_S, PROGRESS_EVERY_S = 1.0, 0.2
 
 
 def run(words: list[str]) -> int:
-    """Returns 1 if a token is in the clear, and still is. Raises as `client.ask`; UsageError: there is no such PATH."""
+    """Scan; return 1 if a plaintext token remains.
+
+    Raises:
+        UsageError: the options contradict each other, a PATH does not exist, or there is no terminal to ask on.
+        HFProxyError: the user did not confirm, or the daemon cannot be reached or refuses.
+    """
     arguments = SYNTAX.read(words)
     moves, dry = arguments.switch("--migrate"), arguments.switch("--dry-run")
     if arguments.switch("--yes") and not moves:
@@ -52,18 +57,18 @@ def run(words: list[str]) -> int:
             prompt.needs_terminal(_again(arguments, "--migrate", "--yes"))
         request({"do": "status"})
     seen, findings = _scan(arguments)
-    fates = [migrate.Migration(finding) for finding in findings]
+    migrations = [migrate.Migration(finding) for finding in findings]
     if arguments.switch("--whoami"):
-        migrate.identify_owners(fates)
+        migrate.identify_owners(migrations)
     if dry:
-        migrate.plan(fates)
-    elif moves and fates:
-        migrate.migrate(fates, asks=not arguments.switch("--yes"))
-    _report(arguments, seen, fates)
-    left = [fate for fate in fates if fate.state not in migrate.DONE]
-    if left:
-        print_error(_next(arguments, left))
-    return 1 if left else 0
+        migrate.plan(migrations)
+    elif moves and migrations:
+        migrate.migrate(migrations, asks=not arguments.switch("--yes"))
+    _report(arguments, seen, migrations)
+    remaining = [migration for migration in migrations if migration.state not in migrate.DONE]
+    if remaining:
+        print_error(_next_step(arguments, remaining))
+    return 1 if remaining else 0
 
 
 def _scan(arguments: Arguments) -> tuple[ScanCounts, list[Finding]]:
@@ -77,120 +82,129 @@ def _scan(arguments: Arguments) -> tuple[ScanCounts, list[Finding]]:
             walk.scan(path)
         except OSError as error:
             raise UsageError(
-                f"{redacted(path)} cannot be looked into ({error.strerror}); see: hf-proxy scan --help"
+                f"{redacted(path)} cannot be searched ({error.strerror}); see: hf-proxy scan --help"
             ) from None
-    elsewhere = [] if arguments.rest else list(_at_home(walk, home, list(known)))
+    in_processes = [] if arguments.rest else list(_scan_default_places(walk, home, list(known)))
     progress.clear()
-    return walk.seen, [*(finding for path in sorted(walk.findings) for finding in walk.findings[path]), *elsewhere]
+    return walk.seen, [*(finding for path in sorted(walk.findings) for finding in walk.findings[path]), *in_processes]
 
 
-def _at_home(walk: Walk, home: str, files: list[str]) -> Iterator[Finding]:
+def _scan_default_places(walk: Walk, home: str, files: list[str]) -> Iterator[Finding]:
+    """Walk the known files and directories, then yield the findings in environments and processes."""
     for path in (*files, *locations.roots_to_walk(home, os.environ)):
-        with suppress(OSError):  # most are not there
+        with suppress(OSError):  # most do not exist
             walk.scan(path)
     yield from processes.environment(os.environb)
     yield from processes.processes(walk.seen)
 
 
 class Progress:
-    """One line on a terminal, once it has taken a second."""
+    """A progress line on a terminal, shown after PROGRESS_AFTER_S."""
 
     def __init__(self, terminal: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._terminal, self._clock, self._shown = terminal, clock, False
-        self._next = clock() + AFTER_S if terminal.isatty() else float("inf")
+        self._next = clock() + PROGRESS_AFTER_S if terminal.isatty() else float("inf")
 
     def show(self, walk: Walk) -> None:
-        """Say how far it is; not more often than a person reads."""
+        """Show the counts so far, at most every PROGRESS_EVERY_S."""
         if self._clock() >= self._next:
-            self._shown, self._next = True, self._clock() + AGAIN_S
+            self._shown, self._next = True, self._clock() + PROGRESS_EVERY_S
             seen = walk.seen
-            far = f"{seen.files:,} files, {seen.bytes // 1_000_000:,} MB, {len(walk.findings)} with tokens"
-            self._terminal.write(f"\r{far}\x1b[K")
+            counts = f"{seen.files:,} files, {seen.bytes // 1_000_000:,} MB, {len(walk.findings)} with tokens"
+            self._terminal.write(f"\r{counts}\x1b[K")
             self._terminal.flush()
 
     def clear(self) -> None:
-        """Take it away."""
+        """Erase the line."""
         if self._shown:
             self._terminal.write("\r\x1b[K")
             self._terminal.flush()
 
 
-def _report(arguments: Arguments, seen: ScanCounts, fates: list[migrate.Migration]) -> None:
+def _report(arguments: Arguments, seen: ScanCounts, migrations: list[migrate.Migration]) -> None:
     if arguments.switch("--json"):
         scanned = {
             name: getattr(seen, name) for name in ("files", "bytes", "processes", "skipped", "excluded", "denied")
         }
         scanned["elsewhere"] = [redacted(path) for path in seen.elsewhere]
-        show_json({"findings": [_as_json(fate) for fate in fates], "scanned": scanned})
+        show_json({"findings": [_as_json(migration) for migration in migrations], "scanned": scanned})
         return
-    if fates:
-        show_table(("WHERE", "KIND", "TOKEN", "WHOSE", "NOTE"), [_row(fate) for fate in fates])
-    migrate.tell_after(fates)
-    show(_summary(seen, fates))
+    if migrations:
+        show_table(("WHERE", "KIND", "TOKEN", "WHOSE", "NOTE"), [_row(migration) for migration in migrations])
+    migrate.show_next_steps(migrations)
+    show(_summary(seen, migrations))
 
 
-def _as_json(fate: migrate.Migration) -> dict[str, object]:
-    found = fate.finding
+def _as_json(migration: migrate.Migration) -> dict[str, object]:
+    finding = migration.finding
     return {
-        "path": redacted(found.path),
-        "line": found.line,
-        "kind": found.kind.value,
-        "shape": found.shape.value,
-        "token": fingerprint(found.token),
-        "variable": found.variable and redacted(found.variable),
-        "program": found.program and redacted(found.program),
-        "state": fate.state,
-        "account": fate.account,
-        "user": fate.user,
-        "role": fate.role,
-        "why": fate.why,
+        "path": redacted(finding.path),
+        "line": finding.line,
+        "kind": finding.kind.value,
+        "shape": finding.shape.value,
+        "token": fingerprint(finding.token),
+        "variable": finding.variable and redacted(finding.variable),
+        "program": finding.program and redacted(finding.program),
+        "state": migration.state,
+        "account": migration.account,
+        "user": migration.user,
+        "role": migration.role,
+        "why": migration.why,
     }
 
 
-def _row(fate: migrate.Migration) -> tuple[object, ...]:
-    found = fate.finding
-    where = redacted(found.path) + (f":{found.line}" if found.line else "")
-    inside = " ".join(filter(None, (found.variable, found.program and f"({found.program})")))
-    whose = fate.user and f"{fate.user}, {fate.role}"
-    return f"{where} {redacted(inside)}".rstrip(), found.kind.value, fingerprint(found.token), whose, _note(fate)
+def _row(migration: migrate.Migration) -> tuple[object, ...]:
+    finding = migration.finding
+    where = redacted(finding.path) + (f":{finding.line}" if finding.line else "")
+    source = " ".join(filter(None, (finding.variable, finding.program and f"({finding.program})")))
+    owner = migration.user and f"{migration.user}, {migration.role}"
+    return (
+        f"{where} {redacted(source)}".rstrip(),
+        finding.kind.value,
+        fingerprint(finding.token),
+        owner,
+        _note(migration),
+    )
 
 
-def _note(fate: migrate.Migration) -> str:
-    return migrate.DONE.get(fate.state) or fate.why or ""
+def _note(migration: migrate.Migration) -> str:
+    return migrate.DONE.get(migration.state) or migration.why or ""
 
 
-def _summary(seen: ScanCounts, fates: list[migrate.Migration]) -> str:
-    tokens = len({fingerprint(fate.finding.token) for fate in fates})
-    found = f"{_counted(tokens, 'token')} in {_counted(len(fates), 'place')}" if fates else "no token in the clear"
-    among = _counted(seen.files, "file") + (f" and {_counted(seen.processes, 'process')}" if seen.processes else "")
-    left_out = [
-        f"{number} {what}"
-        for number, what in (
+def _summary(seen: ScanCounts, migrations: list[migrate.Migration]) -> str:
+    tokens = len({fingerprint(migration.finding.token) for migration in migrations})
+    total = (
+        f"{_counted(tokens, 'token')} in {_counted(len(migrations), 'place')}" if migrations else "no plaintext token"
+    )
+    searched = _counted(seen.files, "file") + (f" and {_counted(seen.processes, 'process')}" if seen.processes else "")
+    skipped = [
+        f"{number} {reason}"
+        for number, reason in (
             (seen.skipped, "caches and large binaries"),
             (seen.excluded, "excluded"),
-            (seen.denied, "that may not be read"),
+            (seen.denied, "unreadable"),
             (len(seen.elsewhere), f"other file systems (the first: {redacted((seen.elsewhere or [''])[0])})"),
         )
         if number
     ]
-    return f"{found}; looked into {among}" + (f"; not looked into: {', '.join(left_out)}" if left_out else "")
+    return f"{total}; searched {searched}" + (f"; skipped: {', '.join(skipped)}" if skipped else "")
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 'es' if what.endswith('s') else 's'}"
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
-def _next(arguments: Arguments, left: list[migrate.Migration]) -> str:
-    what = f"{_counted(len(left), 'place')} with a token in the clear"
+def _next_step(arguments: Arguments, remaining: list[migrate.Migration]) -> str:
+    count = f"{_counted(len(remaining), 'place')} with a plaintext token"
     if arguments.switch("--migrate") and not arguments.switch("--dry-run"):
-        return f"{what} left, as noted; once that is done: {_again(arguments)}"
-    if not any(fate.movable for fate in left):
-        return f"{what}, none that can be moved, as noted by: {_again(arguments, '--dry-run')}"
-    return f"{what}; move them into the vault with: {_again(arguments, '--migrate')}"
+        return f"{count} left, as noted; once that is done: {_again(arguments)}"
+    if not any(migration.movable for migration in remaining):
+        return f"{count}, none that can be moved, as noted by: {_again(arguments, '--dry-run')}"
+    return f"{count}; move them into the vault with: {_again(arguments, '--migrate')}"
 
 
 def _again(arguments: Arguments, *options: str) -> str:
-    """The same command with other options; without the paths where they are many."""
+    """Return this command with other options; of more than MAX_SHOWN_PATHS paths only a placeholder is shown."""
     excluded = [word for glob in arguments.all("--exclude") for word in ("--exclude", glob)]
-    paths = arguments.rest if len(arguments.rest) <= FEW else ["PATH..."]
+    paths = arguments.rest if len(arguments.rest) <= MAX_SHOWN_PATHS else ["PATH..."]
     return shlex.join(["hf-proxy", "scan", *options, *excluded, *map(redacted, paths)])

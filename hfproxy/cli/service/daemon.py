@@ -15,9 +15,13 @@ SYNTAX = CommandSpec(
 
 
 def run(words: list[str]) -> int:
-    """Returns when the daemon has ended; raises what keeps it from starting.
+    """Run the daemon until it ends, and return its exit code.
 
-    The daemon is named as text: nothing else of the command line may pull it in.
+    The module is imported by its name, since nothing else in the command line may import the daemon.
+
+    Raises:
+        UsageError: an argument is malformed.
+        HFProxyError: the daemon cannot start.
     """
     arguments = SYNTAX.read(words)
     descriptor = arguments.number("--passphrase-fd")

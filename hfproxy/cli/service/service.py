@@ -1,4 +1,4 @@
-"""`service`: have systemd keep the sockets and run the daemon, and undo that."""
+"""`service`: have systemd hold the sockets and run the daemon: install, uninstall, status."""
 
 import grp
 import os
@@ -21,19 +21,26 @@ from hfproxy.wire import Message
 SYNTAX = CommandSpec(
     "service",
     "Run the daemon as a service of your user: install, uninstall, status.",
-    ("--system", "", "as a service of the machine, under a user of its own; needs root"),
+    ("--system", "", "as a service of the machine, under a dedicated user; needs root"),
     rest="install|uninstall|status",
     max_positional=1,
 )
 
 SOCKETS = (CONTROL, DATA)
-# As `vault.os_keyring` names it.
+# The item of `hfproxy.vault.keyring_item`.
 ITEM_REMOVAL = "secret-tool clear service hf-proxy username accounts"
 
 
 @dataclass(frozen=True)
 class Installation:
-    """The service of a user, or that of the machine."""
+    """An installation of the service, for a user or for the machine.
+
+    Attributes:
+        system: whether it is the machine's.
+        manager: its systemd.
+        places: the paths that its units name.
+        directory: the directory of its units.
+    """
 
     system: bool
     manager: Manager
@@ -42,17 +49,24 @@ class Installation:
 
     @property
     def command(self) -> str:
-        """How to ask for it, but for the verb."""
+        """The command for this installation, without its verb."""
         return "sudo hf-proxy service --system" if self.system else "hf-proxy service"
 
     @property
     def files(self) -> list[Path]:
-        """Every file it consists of."""
+        """All files of the installation."""
         return units.targets(self.directory)
 
 
 def run(words: list[str]) -> int:
-    """Raises as `service_manager.Manager`, and `ServiceError` for what stands in the way."""
+    """Install, uninstall or show the service.
+
+    Raises:
+        UsageError: the verb is unknown.
+        ServiceError: systemd is missing or fails, or another file or daemon is in the way.
+        RefusedError: `status`: the service is not installed.
+        DaemonError: `status`: the daemon does not answer.
+    """
     arguments = SYNTAX.read(words)
     verbs = {"install": install, "uninstall": uninstall, "status": status}
     if not arguments.rest or arguments.rest[0] not in verbs:
@@ -62,10 +76,10 @@ def run(words: list[str]) -> int:
 
 def _target(*, system: bool) -> Installation:
     if sys.platform != "linux":
-        raise ServiceError("services are made for systemd only; elsewhere, run by hand: hf-proxy daemon &")
+        raise ServiceError("services need systemd; elsewhere, run by hand: hf-proxy daemon &")
     if not system:
         return Installation(system, Manager(system=False), InstallPaths.of_user(), units.user_directory())
-    # Whom the commands below have to find, whatever the caller's own daemon is.
+    # The requests below are for the machine's daemon, whatever daemon the caller uses.
     os.environ["HFPROXY_RUNTIME_DIR"] = InstallPaths.of_system().runtime
     return Installation(system, Manager(system=True), InstallPaths.of_system(), units.SYSTEM_DIRECTORY)
 
@@ -74,32 +88,37 @@ def _target(*, system: bool) -> Installation:
 
 
 def install(target: Installation) -> int:
-    """Write, verify, enable and start; on any failure all is as it was before."""
-    if target.system:
-        _check_root(target)
-        units.check_only_root_changes(Path(target.places.python), units.HERE)
-    target.manager.check_available("start the daemon by hand: hf-proxy daemon &")
-    _check_nothing_of_others(target)
+    """Write, verify, enable and start the units; on any failure restore the previous state."""
+    _check_installable(target)
     before = {file: units.written(file) for file in target.files}
     _check_no_daemon_by_hand(target)
     address = _address(target, before[target.directory / DATA])
     files = dict(units.texts(target.directory, target.places, address))
     target.manager.verify(files)
     try:
-        _put_in_place(target, before, files)
+        _activate(target, before, files)
         pid = request({"do": "status"}).get("pid")
     except BaseException:
         _roll_back(target, before)
         raise
-    show(f"hf-proxy runs as a service (process {pid}) at http://{address}, and starts when it is asked for")
+    show(f"hf-proxy runs as a service (process {pid}) at http://{address}, and starts on demand")
     show(f"units: {target.directory}; to undo: {target.command} uninstall")
     return 0
 
 
-def _put_in_place(target: Installation, before: dict[Path, str | None], files: dict[Path, str]) -> None:
+def _check_installable(target: Installation) -> None:
+    if target.system:
+        _check_root(target)
+        units.check_only_root_changes(Path(target.places.python), units.HERE)
+    target.manager.check_available("start the daemon by hand: hf-proxy daemon &")
+    _check_no_foreign_files(target)
+
+
+def _activate(target: Installation, before: dict[Path, str | None], files: dict[Path, str]) -> None:
+    """Write the changed files, and start the units; `before` holds the previous texts."""
     manager = target.manager
     changed = {file.name for file, text in files.items() if before[file] != text}
-    if changed.intersection(SOCKETS):  # which are not changed while they are in use
+    if changed.intersection(SOCKETS):  # systemd does not change a socket that is in use
         manager.ask("stop", *UNITS)
     for file, text in files.items():
         if before[file] != text:
@@ -113,7 +132,7 @@ def _put_in_place(target: Installation, before: dict[Path, str | None], files: d
 
 
 def _roll_back(target: Installation, before: dict[Path, str | None]) -> None:
-    """As well as it goes: what failed already is told, not what fails now."""
+    """Restore the previous units as far as possible; errors are ignored, since the first one is reported."""
     _stop(target)
     for file, text in before.items():
         if text is not None:
@@ -144,13 +163,13 @@ def _write(file: Path, text: str) -> None:
 
 
 def _address(target: Installation, installed: str | None) -> str:
-    """Where the data socket is to listen: as the config says; port 0: where it does already, or anywhere, for good."""
-    wanted = config.load(Path(target.places.config)).listen.host_port
-    held = units.address_in(installed) if installed else None
-    if held is not None and wanted[1] in {0, held[1]}:
-        return f"{held[0]}:{held[1]}"
-    with data_socket(None, wanted, Path(target.places.state) / "port") as free:
-        return f"{wanted[0]}:{free.getsockname()[1]}"
+    """Return the address of the data socket: the configured one; for port 0 the installed port, or a free one."""
+    host, port = config.load(Path(target.places.config)).listen.host_port
+    current = units.address_in(installed) if installed else None
+    if current is not None and port in {0, current[1]}:
+        return f"{current[0]}:{current[1]}"
+    with data_socket(None, (host, port), Path(target.places.state) / "port") as listener:
+        return f"{host}:{listener.getsockname()[1]}"
 
 
 def _check_root(target: Installation) -> None:
@@ -158,11 +177,11 @@ def _check_root(target: Installation) -> None:
         raise ServiceError(f"only root may do that; run: {target.command} install")
 
 
-def _check_nothing_of_others(target: Installation) -> None:
+def _check_no_foreign_files(target: Installation) -> None:
     for file in target.files:
         if units.state(file) is UnitState.FOREIGN:
             raise ServiceError(
-                f"{file} was changed, or is not from hf-proxy, and is left as it is;"
+                f"{file} was changed, or is not from hf-proxy, and was left alone;"
                 f" move it away (mv {file} {file}.old), then: {target.command} install"
             )
 
@@ -170,55 +189,58 @@ def _check_nothing_of_others(target: Installation) -> None:
 def _check_no_daemon_by_hand(target: Installation) -> None:
     if target.manager.property(CONTROL, "ActiveState") == "active":
         return
-    running = _answering()
-    if running is not None:
-        pid = running.get("pid")
+    daemon = _daemon_status()
+    if daemon is not None:
         raise ServiceError(
-            f"a daemon runs already, started by hand; stop it: kill {pid}, then: {target.command} install"
+            f"a daemon runs already, started by hand; stop it: kill {daemon.get('pid')}, then: {target.command} install"
         )
 
 
-def _answering() -> Message | None:
+def _daemon_status() -> Message | None:
     try:
         return request({"do": "status"})
     except HFProxyError:
         return None
 
 
-# --- the others -------------------------------------------------------------------------------------------------------
+# --- uninstall, status ------------------------------------------------------------------------------------------------
 
 
 def uninstall(target: Installation) -> int:
-    """Stop it and take away every file and link; what it knows stays."""
+    """Stop the service and remove its files and links; the journal, the store and the vault stay."""
     if target.system:
         _check_root(target)
     if all(units.state(file) is UnitState.ABSENT for file in target.files):
         show("hf-proxy is not installed as a service")
         return 0
-    _check_nothing_of_others(target)
+    _check_no_foreign_files(target)
     target.manager.check_available("to remove it by hand: rm " + " ".join(map(str, target.files)))
     _stop(target)
-    left = [str(file) for file in target.files if os.path.lexists(file)]
-    if left:
-        raise ServiceError(f"{left[0]} is still there; remove it: rm {left[0]}")
-    _forget_directory(Path(target.places.runtime))
+    remaining = [str(file) for file in target.files if os.path.lexists(file)]
+    if remaining:
+        raise ServiceError(f"{remaining[0]} is still there; remove it: rm {remaining[0]}")
+    _remove_if_empty(Path(target.places.runtime))
     show("the service is gone: its units, sockets and links")
-    backend = _backend(target)
-    whose = "; the user hf-proxy, whose files these are" if target.system else ""
-    show(f"kept: the journal, {target.places.state}/journal; the vault, {_vault(target, backend)}{whose}")
-    show(f"to remove all: {_removal(target, backend)}")
+    _show_kept(target)
     return 0
 
 
-def _forget_directory(runtime: Path) -> None:
+def _show_kept(target: Installation) -> None:
+    backend = _backend(target)
+    owner = "; the user hf-proxy, who owns these files" if target.system else ""
+    show(f"kept: the journal, {target.places.state}/journal; the vault, {_vault(target, backend)}{owner}")
+    show(f"to remove all: {_removal(target, backend)}")
+
+
+def _remove_if_empty(directory: Path) -> None:
     try:
-        runtime.rmdir()
+        directory.rmdir()
     except OSError:
-        return  # not there, or somebody has put something into it
+        return  # missing, or another program has put files into it
 
 
 def _backend(target: Installation) -> str | None:
-    """What keeps the tokens; None: that is not to be read."""
+    """Return the configured kind of vault; None if the config cannot be read."""
     try:
         return config.load(Path(target.places.config)).vault.backend
     except ConfigError:
@@ -226,25 +248,25 @@ def _backend(target: Installation) -> str | None:
 
 
 def _vault(target: Installation, backend: str | None) -> str:
-    """Where the tokens are."""
+    """Describe the place of the tokens."""
     if backend is None:
-        return "where it was: config.toml cannot be read"
-    elsewhere = {"keyring": "in the keyring", "memory": "which ended with the daemon"}
-    return elsewhere.get(backend, f"in {target.places.state}")
+        return "in its place: config.toml cannot be read"
+    places = {"keyring": "in the keyring", "memory": "which ended with the daemon"}
+    return places.get(backend, f"in {target.places.state}")
 
 
 def _removal(target: Installation, backend: str | None) -> str:
-    """The command that takes away what is kept, the config too."""
-    there = [place for place in (target.places.state, target.places.config) if os.path.isdir(place)]
-    commands = _users_removal() if target.system else []
-    commands += [shlex.join(["rm", "-r", *there])] if there else []
+    """Return the commands that remove everything that is kept, and the config."""
+    directories = [place for place in (target.places.state, target.places.config) if os.path.isdir(place)]
+    commands = _user_removal() if target.system else []
+    commands += [shlex.join(["rm", "-r", *directories])] if directories else []
     if backend in {"keyring", None}:
         commands.append(ITEM_REMOVAL)
     return "; ".join(commands)
 
 
-def _users_removal() -> list[str]:
-    """userdel takes the group with it, but not one that has members (userdel(8))."""
+def _user_removal() -> list[str]:
+    """Return the commands that remove the user; userdel removes the group only if it has no members (userdel(8))."""
     try:
         members = grp.getgrnam("hf-proxy").gr_mem
     except KeyError:
@@ -253,16 +275,16 @@ def _users_removal() -> list[str]:
 
 
 def status(target: Installation) -> int:
-    """How each unit is; the exit code is 0 if all of them are in place and the daemon answers."""
-    target.manager.check_available("is a daemon up at all? hf-proxy status")
+    """Show the state of each unit; return 0 if all are installed and the daemon answers."""
+    target.manager.check_available("is a daemon running at all? hf-proxy status")
     for unit in UNITS:
-        stands = units.state(target.directory / unit).value
+        state = units.state(target.directory / unit).value
         active, enabled = (target.manager.property(unit, name) for name in ("ActiveState", "UnitFileState"))
-        show(f"{unit:<21} {stands}, {active}{', enabled' if enabled == 'enabled' else ''}")
+        show(f"{unit:<21} {state}, {active}{', enabled' if enabled == 'enabled' else ''}")
     if not all(units.state(file) is UnitState.OURS for file in target.files):
         raise RefusedError(f"the service is not installed; run: {target.command} install")
     pid = target.manager.property(DAEMON, "MainPID")
-    if target.manager.property(CONTROL, "ActiveState") != "active" or _answering() is None:
+    if target.manager.property(CONTROL, "ActiveState") != "active" or _daemon_status() is None:
         raise DaemonError(f"the service does not answer (process {pid}); see: {target.manager.journal}")
     show(f"the daemon answers (process {target.manager.property(DAEMON, 'MainPID')})")
     return 0

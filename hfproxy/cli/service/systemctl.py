@@ -1,4 +1,4 @@
-"""systemd, as its own programs give it: the manager of the system, or that of a user."""
+"""Control of systemd through its own programs: the system's manager, or that of a user."""
 
 import os
 import shutil
@@ -10,70 +10,70 @@ from pathlib import Path
 from hfproxy.cli.service.units import UNITS
 from hfproxy.errors import ServiceError
 
-# Longer than systemd itself gives a unit to start (90 s), so that it is systemd who says no.
+# Longer than systemd's own limit for starting a unit (90 s), so that systemd reports the timeout.
 TIMEOUT_S = 120
 
 
 class Manager:
-    """One systemd, asked through `systemctl`."""
+    """A systemd manager, controlled through `systemctl`."""
 
     def __init__(self, *, system: bool) -> None:
         self.scope = "--system" if system else "--user"
 
     @property
     def journal(self) -> str:
-        """The command that shows what the daemon has said."""
+        """The command that shows the daemon's log."""
         return "journalctl -u hf-proxy.service" if self.scope == "--system" else "journalctl --user -u hf-proxy.service"
 
     def check_available(self, instead: str) -> None:
-        """Is it there?
+        """Check that this systemd is running; `instead` is the advice in the message if it is not.
 
         Raises:
-            ServiceError: it is not; `instead` is what to do then.
+            ServiceError: it is not running.
         """
         missing = next((name for name in ("systemctl", "systemd-analyze") if shutil.which(name) is None), None)
         if missing:
             raise ServiceError(f"there is no systemd here ({missing} is not found), nothing was changed; {instead}")
         if self.ask("show", "--property=Version").returncode != 0:
-            kind = "systemd does not run here" if self.scope == "--system" else "no systemd of your user runs here"
-            raise ServiceError(f"{kind} (systemctl {self.scope} has no answer), nothing was changed; {instead}")
+            reason = "systemd does not run here" if self.scope == "--system" else "your user has no systemd here"
+            raise ServiceError(f"{reason} (systemctl {self.scope} has no answer), nothing was changed; {instead}")
 
     def ask(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """Run systemctl; whatever it says."""
+        """Run systemctl, and return the result even if it failed."""
         return _run("systemctl", self.scope, "--no-pager", *words)
 
     def run_checked(self, *words: str) -> None:
         """Run systemctl.
 
         Raises:
-            ServiceError: it failed; with the first line of what it said.
+            ServiceError: it failed; the message has the first line of its error output.
         """
-        done = self.ask(*words)
-        if done.returncode != 0:
-            said = next(iter(done.stderr.strip().splitlines()), f"exit code {done.returncode}")
-            raise ServiceError(f"systemctl {self.scope} {' '.join(words)}: {said}; see: {self.journal}")
+        result = self.ask(*words)
+        if result.returncode != 0:
+            reason = next(iter(result.stderr.strip().splitlines()), f"exit code {result.returncode}")
+            raise ServiceError(f"systemctl {self.scope} {' '.join(words)}: {reason}; see: {self.journal}")
 
     def property(self, unit: str, name: str) -> str:
-        """One property of a unit; empty where it has none."""
+        """Return a property of a unit; "" if the unit does not have it."""
         return self.ask("show", f"--property={name}", "--value", "--", unit).stdout.strip()
 
     def verify(self, files: Mapping[Path, str]) -> None:
-        """Have systemd read the units before they are where it finds them.
+        """Have systemd verify the units before they are installed.
 
         Raises:
-            ServiceError: it has something to say about them.
+            ServiceError: systemd reports a problem.
         """
-        with tempfile.TemporaryDirectory() as place:
+        with tempfile.TemporaryDirectory() as directory:
             names = [target.name for target in files if target.name in UNITS]
             for target, text in files.items():
-                (Path(place) / target.name).write_text(text, "utf-8")
-            done = _run("systemd-analyze", self.scope, "verify", *(os.path.join(place, name) for name in names))
-        # Of other units it speaks too, and its exit code changed its meaning more than once.
-        said = [line for line in done.stderr.splitlines() if "hf-proxy" in line]
-        if said or done.returncode != 0:
-            reason = next(iter(said or done.stderr.splitlines()), f"exit code {done.returncode}")
+                (Path(directory) / target.name).write_text(text, "utf-8")
+            result = _run("systemd-analyze", self.scope, "verify", *(os.path.join(directory, name) for name in names))
+        # The output covers other units as well, and the meaning of the exit code differs between versions.
+        problems = [line for line in result.stderr.splitlines() if "hf-proxy" in line]
+        if problems or result.returncode != 0:
+            reason = next(iter(problems or result.stderr.splitlines()), f"exit code {result.returncode}")
             raise ServiceError(
-                f"systemd does not take the units, nothing was changed: {reason}; see: systemctl --version"
+                f"systemd does not accept the units, nothing was changed: {reason}; see: systemctl --version"
             )
 
 
@@ -93,12 +93,12 @@ def _run(*command: str) -> "subprocess.CompletedProcess[str]":
 
 
 def run(*command: str) -> None:
-    """Run a program that has to succeed.
+    """Run a program that must succeed.
 
     Raises:
-        ServiceError: it failed; with the first line of what it said.
+        ServiceError: it failed; the message has the first line of its error output.
     """
-    done = _run(*command)
-    if done.returncode != 0:
-        said = next(iter(done.stderr.strip().splitlines()), f"exit code {done.returncode}")
-        raise ServiceError(f"{command[0]}: {said}; see: {command[0]} --help")
+    result = _run(*command)
+    if result.returncode != 0:
+        reason = next(iter(result.stderr.strip().splitlines()), f"exit code {result.returncode}")
+        raise ServiceError(f"{command[0]}: {reason}; see: {command[0]} --help")

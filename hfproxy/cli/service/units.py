@@ -1,7 +1,7 @@
-"""The unit files of hf-proxy: the shipped texts with this installation's places put in.
+"""The unit files of hf-proxy: templates, filled in with the paths of this installation.
 
-The texts are in `systemd/`, in the sources beside the package, in a wheel within it. A file that was written from them
-says so in its first line, with a digest of the rest; by that it is known what was changed since, or is not ours.
+The templates are in `systemd/`: in the sources beside the package, in a wheel inside of it. An installed file has a
+mark in its first line with a digest of the rest, which shows whether it was changed since, or is not from hf-proxy.
 """
 
 import hashlib
@@ -21,8 +21,8 @@ from hfproxy.errors import ServiceError
 HERE = Path(str(resources.files("hfproxy")))
 SHIPPED = next(place for place in (HERE / "systemd", HERE.parent / "systemd") if place.is_dir())
 MARK = "# Written by hf-proxy service install. Changes go into drop-ins (systemctl edit); the digest of the rest:"
-# What systemd takes in no way in the name of a program (string_is_safe in its sources), and what ends a line.
-UNFIT = re.compile(r"""["'\\\x00-\x1f\x7f\ud800-\udfff]""")
+# Characters that systemd never accepts in the path of a program (string_is_safe in its sources), and line breaks.
+UNSAFE = re.compile(r"""["'\\\x00-\x1f\x7f\ud800-\udfff]""")
 
 CONTROL, DATA, DAEMON = UNITS = ("hf-proxy.socket", "hf-proxy-data.socket", "hf-proxy.service")
 
@@ -32,7 +32,7 @@ TMPFILES = Path("/etc/tmpfiles.d/hf-proxy.conf")
 
 
 class UnitState(Enum):
-    """What stands at a place where a unit file of ours belongs."""
+    """The state of the file at the place of a unit."""
 
     ABSENT = "not there"
     OURS = "as installed"
@@ -41,7 +41,7 @@ class UnitState(Enum):
 
 @dataclass(frozen=True)
 class InstallPaths:
-    """Where this installation has what the units name."""
+    """The paths of an installation that its units name: the interpreter and the three directories."""
 
     python: str
     config: str
@@ -50,42 +50,56 @@ class InstallPaths:
 
     @classmethod
     def of_user(cls) -> "InstallPaths":
-        """As the commands of this user find them, whatever variables say so; raises `ConfigError` as `paths`."""
+        """Return the paths that this user's commands use, from variables or defaults.
+
+        Raises:
+            ConfigError: a variable is not an absolute path, or there is no home directory.
+        """
         return cls(os.path.abspath(sys.executable), paths.config_dir(), paths.state_dir(), paths.runtime_dir())
 
     @classmethod
     def of_system(cls) -> "InstallPaths":
-        """Of the daemon under a user of its own."""
+        """Return the paths of the machine's daemon."""
         return cls(os.path.abspath(sys.executable), "/etc/hf-proxy", "/var/lib/hf-proxy", "/run/hf-proxy")
 
     def environment(self) -> str:
-        """The value of `Environment=` that makes the daemon find them too (systemd.exec(5): quoted words)."""
-        named = {
+        """Return the value of `Environment=` that sets the directories for the daemon (systemd.exec(5): quoted words).
+
+        Raises:
+            ServiceError: a unit file cannot hold one of the paths.
+        """
+        variables = {
             "HFPROXY_CONFIG_DIR": self.config,
             "HFPROXY_STATE_DIR": self.state,
             "HFPROXY_RUNTIME_DIR": self.runtime,
         }
-        return " ".join(f'"{name}={quote_unit_value(place)}"' for name, place in named.items())
+        return " ".join(f'"{name}={quote_unit_value(place)}"' for name, place in variables.items())
 
 
 def quote_unit_value(path: str) -> str:
-    """A path as a unit file has it: `%` would begin a specifier (systemd.unit(5)).
+    """Return a path escaped for a unit file, where `%` begins a specifier (systemd.unit(5)).
 
     Raises:
-        ServiceError: systemd has no way to write it.
+        ServiceError: a unit file cannot hold the path.
     """
-    if UNFIT.search(path):
+    if UNSAFE.search(path):
         raise ServiceError(
-            f"systemd takes no quotes, backslashes or control characters in {path!a};"
-            " put it where there are none, then: hf-proxy service install"
+            f"systemd accepts no quotes, backslashes or control characters in {path!a};"
+            " choose a path without them, then: hf-proxy service install"
         )
     return path.replace("%", "%%")
 
 
 def texts(directory: Path, places: InstallPaths, address: str) -> Iterator[tuple[Path, str]]:
-    """The unit files, by where they go: `directory`, and what system units need beside them.
+    """Yield (path, text) of the unit files in `directory`, and of the other files of a system installation.
 
-    `address`: of the data socket, `127.0.0.1:4880`. Raises `ServiceError` as `fit`.
+    Args:
+        directory: the directory of the units.
+        places: the paths for the units.
+        address: the address of the data socket, such as `127.0.0.1:4880`.
+
+    Raises:
+        ServiceError: a unit file cannot hold one of the paths.
     """
     values = {
         "PYTHON": f'"{quote_unit_value(places.python)}"',
@@ -109,18 +123,18 @@ def _sources(directory: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def user_directory() -> Path:
-    """Where a user's own units are (systemd.unit(5))."""
+    """Return the directory of the user's units (systemd.unit(5))."""
     config = os.environ.get("XDG_CONFIG_HOME", "")
     return (Path(config) if os.path.isabs(config) else Path.home() / ".config") / "systemd" / "user"
 
 
 def targets(directory: Path) -> list[Path]:
-    """Every file that an installation consists of."""
+    """Return the paths of all files of an installation."""
     return [target for _, target in _sources(directory)]
 
 
 def written(target: Path) -> str | None:
-    """What an installation wrote there; None: nothing is there, or something else."""
+    """Return the text of an unchanged installed file; None if the file is missing, changed or not from hf-proxy."""
     try:
         text = None if target.is_symlink() else target.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
@@ -132,32 +146,36 @@ def written(target: Path) -> str | None:
 
 
 def state(target: Path) -> UnitState:
-    """Who wrote what stands there."""
+    """Return the state of the file at the place of a unit."""
     if written(target) is not None:
         return UnitState.OURS
     return UnitState.FOREIGN if os.path.lexists(target) else UnitState.ABSENT
 
 
 def address_in(text: str) -> tuple[str, int] | None:
-    """The address that an installed data socket has."""
+    """Return the (host, port) in the text of an installed data socket."""
     match = re.search(r"^ListenStream=([0-9.]+):([0-9]+)$", text, re.MULTILINE)
     return (match[1], int(match[2])) if match else None
 
 
 def check_only_root_changes(*programs: Path) -> None:
-    """For a daemon of a user of its own: whoever can change its program has its tokens, and into homes it cannot see.
+    """Check that only root can change the programs, and that the machine's daemon can see them.
+
+    A user who can change the daemon's program gets its tokens; and the service cannot see home directories.
 
     Raises:
-        ServiceError: names the place that others may change, or the home.
+        ServiceError: the message names the path that others may change, or that is in a home.
     """
-    for program in {place for named in programs for place in (named, named.resolve())}:
-        for place in (program, *program.parents):
-            found = place.lstat()
-            open_to_others = found.st_mode & 0o022 and not found.st_mode & stat.S_ISVTX
-            if not stat.S_ISLNK(found.st_mode) and (found.st_uid != 0 or open_to_others):
-                raise ServiceError(f"{place} can be changed by others than root; install hf-proxy into /opt as root")
+    for program in {path for named in programs for path in (named, named.resolve())}:
+        for path in (program, *program.parents):
+            status = path.lstat()
+            open_to_others = status.st_mode & 0o022 and not status.st_mode & stat.S_ISVTX
+            if not stat.S_ISLNK(status.st_mode) and (status.st_uid != 0 or open_to_others):
+                raise ServiceError(
+                    f"{path} can be changed by users other than root; install hf-proxy into /opt as root"
+                )
         if program.is_relative_to("/home") or program.is_relative_to("/root"):
-            raise ServiceError(f"{program} is in a home, which the service does not see; install hf-proxy into /opt")
+            raise ServiceError(f"{program} is in a home, which the service cannot see; install hf-proxy into /opt")
 
 
 def _digest(body: str) -> str:
