@@ -73,7 +73,7 @@ class Walk:
 
         Args:
             exclude: the paths to leave out.
-            kinds: the kinds of files whose names do not tell it, by path.
+            kinds: the kinds of files, by path, if their names do not tell it.
             one_system: stay on the file system of each tree.
             tick: called for each directory, to report progress.
         """

@@ -1,6 +1,6 @@
-"""`doctor`: what is weak here, measured. Needs no daemon, though without one there is less to measure.
+"""`doctor`: measure how well the tokens are protected. Works without a daemon, though some checks then measure nothing.
 
-Every finding says what was found by looking or by trying, not what should be; what could not be tried is said to be so.
+Every result states a measurement, not an expectation; a check that could not be made says so.
 """
 
 from hfproxy.cli.doctor import clients, installation, isolation, plaintext_tokens, sockets, token_checks
@@ -11,38 +11,43 @@ from hfproxy.cli.ui.render import print_error, show, show_json, show_table
 
 SYNTAX = CommandSpec(
     "doctor",
-    "Measure what holds the token, who gets at it, what is in the way. The exit code is 1 if there is a problem.",
+    "Measure which programs can get the tokens, and what bypasses hf-proxy. The exit code is 1 if there is a problem.",
     ("--json", "", "as one object"),
 )
 MODES = {
-    Mode.USER: "user: whatever runs as you can ask the unlocked keyring, as hf-proxy does",
-    Mode.SEALED: "sealed: what is stored is ciphertext, opened in the daemon only",
-    Mode.DEDICATED: "dedicated user: the daemon and its vault are another user's",
+    Mode.USER: "user: any program of yours can read the unlocked keyring, as hf-proxy does",
+    Mode.SEALED: "sealed: the stored tokens are ciphertext, decrypted in the daemon only",
+    Mode.DEDICATED: "dedicated user: the daemon and its vault belong to another user",
 }
 MARKS = {Severity.OK: "ok", Severity.INFO: "note", Severity.WARNING: "WARNING", Severity.PROBLEM: "PROBLEM"}
 
 
 def run(words: list[str]) -> int:
-    """Raises ConfigError: the directories are not to be had."""
+    """Print the report; return 1 if there is a problem.
+
+    Raises:
+        UsageError: an argument is malformed.
+        ConfigError: the directories cannot be determined.
+    """
     arguments = SYNTAX.read(words)
     report = examine()
     if arguments.switch("--json"):
         show_json(report.public())
     else:
-        _tell(report)
+        _show(report)
     if not report.problems:
         return 0
     first = report.problems[0]
-    more = f" (and {len(report.problems) - 1} more)" if len(report.problems) > 1 else ""
-    print_error(f"{first.measured}{more}; run: {first.fix}")
+    others = f" (and {len(report.problems) - 1} more)" if len(report.problems) > 1 else ""
+    print_error(f"{first.measured}{others}; run: {first.fix}")
     return 1
 
 
 def examine() -> DoctorReport:
-    """Look at everything, in the order in which one should read it."""
+    """Run all checks, in the order in which the user should read them."""
     facts = gather()
     attempts = isolation.run_attacks(facts)
-    found = [
+    results = [
         *installation.findings(facts),
         *token_checks.findings(facts),
         *isolation.findings(attempts, facts.mode),
@@ -50,18 +55,21 @@ def examine() -> DoctorReport:
         *clients.findings(facts),
         *plaintext_tokens.findings(facts),
     ]
-    return DoctorReport(facts.mode, found, attempts)
+    return DoctorReport(facts.mode, results, attempts)
 
 
-def _tell(report: DoctorReport) -> None:
+def _show(report: DoctorReport) -> None:
     show(f"mode: {MODES[report.mode]}")
-    for finding in report.findings:
-        _tell_one(finding)
-    show("what another program of this user gets")
-    show_table(("ATTACK", "GETS", "MEASURED"), [(one.attack, one.got, one.measured) for one in report.isolation])
+    for result in report.findings:
+        _show_result(result)
+    show("attacks by another program of this user")
+    show_table(
+        ("ATTACK", "GETS", "MEASURED"),
+        [(attempt.attack, attempt.got, attempt.measured) for attempt in report.isolation],
+    )
 
 
-def _tell_one(finding: CheckResult) -> None:
-    show(f"{MARKS[finding.severity]:<8} {finding.check}: {finding.measured}")
-    if finding.fix:
-        show(f"{'':<8} -> {finding.fix}")
+def _show_result(result: CheckResult) -> None:
+    show(f"{MARKS[result.severity]:<8} {result.check}: {result.measured}")
+    if result.fix:
+        show(f"{'':<8} -> {result.fix}")

@@ -1,9 +1,9 @@
-"""What another program of the same user can do to the daemon: tried, in a process of its own, and left as it was.
+"""Attempts the attacks that another program of the same user could make on the daemon, without changing anything.
 
     python -I -m hfproxy.cli.doctor.attack_probe PID CONFIG_DIR DIRECTORY...
 
-It prints one JSON object: each way in, with `open` or why it was shut. Root's privileges are laid down first: they
-open everything, and no other program of a user has them.
+It prints one JSON object: for each attack `open`, or the reason why it failed. Root drops its privileges first, since
+they allow every attack, and a user's other programs do not have them.
 """
 
 import ctypes
@@ -17,45 +17,45 @@ from hfproxy.control_client import request
 from hfproxy.errors import HFProxyError
 
 PTRACE_SEIZE = 0x4206
-# open(2): this file system, or kernel, has none.
+# The errors of open(2) where the file system or kernel has no O_TMPFILE.
 NO_TMPFILE = {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}
-# linux/capability.h, version 3: twice effective, permitted, inheritable.
+# The number of capset(2) by machine; linux/capability.h, version 3: two sets of effective, permitted, inheritable.
 CAPSET = {"x86_64": 126, "aarch64": 91}
 CAPABILITY_VERSION = 0x20080522
 OPEN = "open"
-NONE = "0"  # no daemon: only what needs none is tried
+NO_PID = "0"  # there is no daemon: only the attacks on files are tried
 
 
 def main(words: list[str]) -> int:
-    """Try everything and say what happened."""
+    """Run all attacks and print the results."""
     pid, config, *directories = words
     drop_privileges()
-    found: dict[str, object] = _at_process(int(pid)) if pid != NONE else {}
-    found["config"] = tried(lambda: _writable(config))
-    found["path"] = [directory for directory in directories if _is_open(directory)]
-    sys.stdout.write(json.dumps(found) + "\n")
+    results: dict[str, object] = _attack_process(int(pid)) if pid != NO_PID else {}
+    results["config"] = attempt(lambda: _create_file(config))
+    results["path"] = [directory for directory in directories if _is_writable(directory)]
+    sys.stdout.write(json.dumps(results) + "\n")
     return 0
 
 
-def _at_process(pid: int) -> dict[str, object]:
+def _attack_process(pid: int) -> dict[str, object]:
     return {
-        "environ": tried(lambda: _read(f"/proc/{pid}/environ")),
-        "mem": tried(lambda: _read(f"/proc/{pid}/mem", size=0)),
-        "vm_read": tried(lambda: _peek(pid)),
-        "ptrace": tried(lambda: _seize(pid)),
+        "environ": attempt(lambda: _read(f"/proc/{pid}/environ")),
+        "mem": attempt(lambda: _read(f"/proc/{pid}/mem", size=0)),
+        "vm_read": attempt(lambda: _read_memory(pid)),
+        "ptrace": attempt(lambda: _seize(pid)),
         "core": core(pid),
-        "socket": tried(_speak),
+        "socket": attempt(_send_request),
     }
 
 
-def _is_open(directory: str) -> bool:
-    return tried(lambda: _writable(directory)) == OPEN
+def _is_writable(directory: str) -> bool:
+    return attempt(lambda: _create_file(directory)) == OPEN
 
 
-def tried(way: Callable[[], object]) -> str:
-    """`open`, or what the system said."""
+def attempt(attack: Callable[[], object]) -> str:
+    """Run an attack; return `open` if it succeeds, else the error."""
     try:
-        way()
+        attack()
     except OSError as error:
         return error.strerror or type(error).__name__
     except HFProxyError as error:
@@ -64,16 +64,18 @@ def tried(way: Callable[[], object]) -> str:
 
 
 def core(pid: int) -> str:
-    """Whether a crash would leave an image of the memory. An undumpable process leaves none, whatever its limit is;
-    that it is one shows in that its environment is shut (proc(5))."""
+    """Return `open` if a crash would leave a core file, else the reason why not.
+
+    An undumpable process leaves none, whatever its limit; it is recognized by its unreadable environment (proc(5)).
+    """
     limit = next((line.split()[4] for line in _lines(f"/proc/{pid}/limits") if line.startswith("Max core")), "")
-    if tried(lambda: _read(f"/proc/{pid}/environ")) == OPEN:
+    if attempt(lambda: _read(f"/proc/{pid}/environ")) == OPEN:
         return OPEN
     return f"undumpable, and its limit for core files is {limit}" if limit else "undumpable"
 
 
 def drop_privileges() -> None:
-    """Root becomes a user like any other, of uid 0."""
+    """Drop all capabilities if this process is root's."""
     number = CAPSET.get(os.uname().machine)
     if os.geteuid() == 0 and number is not None:
         header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
@@ -93,34 +95,39 @@ def _read(path: str, size: int = 1) -> None:
         file.read(size)
 
 
-def _peek(pid: int) -> None:
-    """process_vm_readv(2). Nothing is at address 1; whoever may look is told so (EFAULT)."""
+def _read_memory(pid: int) -> None:
+    """Call process_vm_readv(2) for address 1, which is never mapped: with permission the error is EFAULT."""
     libc = ctypes.CDLL(None, use_errno=True)
-    ours = (ctypes.c_size_t * 2)(ctypes.addressof(ctypes.create_string_buffer(8)), 8)
-    theirs = (ctypes.c_size_t * 2)(1, 8)
-    if libc.process_vm_readv(pid, ours, 1, theirs, 1, 0) < 0 and ctypes.get_errno() != errno.EFAULT:
-        _fail()
+    local = (ctypes.c_size_t * 2)(ctypes.addressof(ctypes.create_string_buffer(8)), 8)
+    remote = (ctypes.c_size_t * 2)(1, 8)
+    if libc.process_vm_readv(pid, local, 1, remote, 1, 0) < 0 and ctypes.get_errno() != errno.EFAULT:
+        _raise_errno()
 
 
 def _seize(pid: int) -> None:
-    """ptrace(2): attached without a stop, and detached when this process ends."""
+    """Attach with ptrace(2) without stopping the process; the end of this process detaches."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.ptrace.argtypes = [ctypes.c_long] * 4
     if libc.ptrace(PTRACE_SEIZE, pid, 0, 0) != 0:
-        _fail()
+        _raise_errno()
 
 
-def _fail() -> None:
+def _raise_errno() -> None:
     raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def _speak() -> None:
+def _send_request() -> None:
     request({"do": "status"})
 
 
-def _writable(directory: str) -> None:
-    """Make a file there, or where it would be made, that has no name and is gone at once; where a file system has no
-    such files, the permissions count."""
+def _create_file(directory: str) -> None:
+    """Create and close an unnamed file in the directory, or in its nearest existing parent.
+
+    On a file system without unnamed files the permissions are checked instead.
+
+    Raises:
+        OSError: the directory is not writable.
+    """
     while not os.path.exists(directory):
         directory = os.path.dirname(directory)
     try:

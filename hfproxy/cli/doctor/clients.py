@@ -1,8 +1,8 @@
-"""What leads clients past us: variables, files and git's config that come before ours
+"""Checks for settings that lead clients past hf-proxy: variables, files and git's config that take precedence
 (docs/hub-protocol.md#environment, docs/hub-protocol.md#git-redirection, docs/hub-protocol.md#token-files).
 
-`exec` and `env` put most of it aside for what they start; everything else of the user runs as it is found here. Values
-are never shown.
+`exec` and `env` override most of them for the programs they start; all other programs of the user are affected. The
+results never show values.
 """
 
 import os
@@ -15,34 +15,35 @@ from hfproxy.cli.run.environment import CREDENTIAL_PREFIX, LOOPBACK, REMOVED_VAR
 from hfproxy.cli.run.git_config import HUB
 from hfproxy.detect.patterns import PATTERNS
 
-# These do not hold a token; the others of UNSET do.
+# The variables of REMOVED_VARIABLES that do not hold a token.
 DIVERTING = frozenset(
     {"HF_OIDC_RESOURCE", "HUGGINGFACE_CO_STAGING", "HF_INFERENCE_ENDPOINT", "HF_HUB_DISABLE_IMPLICIT_TOKEN"}
 )
 PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
-PAST_PROXIES = frozenset({"127.0.0.1", "127.0.0.0/8", "*"})
+LOOPBACK_EXCEPTIONS = frozenset({"127.0.0.1", "127.0.0.0/8", "*"})
 HOSTS = frozenset({"huggingface.co", "hf.co"})
 MIGRATE = "hf-proxy scan --migrate"
 GIT_SECONDS = 10
-MOST_BYTES = 1 << 20
+MAX_TOKEN_FILE_BYTES = 1 << 20
 
 
 def findings(facts: Facts) -> list[CheckResult]:
-    """Each check once: what is in the way, or that nothing is."""
+    """Return the results of all checks: one warning for each problem, or one OK."""
     endpoint = (facts.status or {}).get("endpoint")
     home = os.path.expanduser("~")
     return [
-        *_or_fine("environment", _variables(facts.environ, endpoint), "no variable of this shell comes before ours"),
-        *_or_fine("token-files", _files(facts.environ, home), "no token file of huggingface_hub is there"),
-        *_or_fine("netrc", _netrc(facts.environ, home), "no netrc speaks for the Hub, or for this machine"),
-        *_or_fine("git", _git(endpoint), "git's config neither leads past us nor carries a header for the Hub"),
-        *_or_fine("proxy", _proxies(facts.environ), "no proxy stands between programs and this machine's own port"),
+        *_results("environment", _variables(facts.environ, endpoint), "no variable of this shell bypasses hf-proxy"),
+        *_results("token-files", _files(facts.environ, home), "huggingface_hub has no token file here"),
+        *_results("netrc", _netrc(facts.environ, home), "no netrc has an entry for the Hub or for this machine"),
+        *_results("git", _git(endpoint), "git's config neither bypasses hf-proxy nor sends a header to the Hub"),
+        *_results("proxy", _proxies(facts.environ), "no proxy is between programs and this machine's own port"),
     ]
 
 
-def _or_fine(check: str, found: Iterator[tuple[str, str]], fine: str) -> list[CheckResult]:
-    warnings = [CheckResult(check, Severity.WARNING, measured, fix) for measured, fix in found]
-    return warnings or [CheckResult(check, Severity.OK, fine)]
+def _results(check: str, problems: Iterator[tuple[str, str]], ok: str) -> list[CheckResult]:
+    """Return a warning for each problem (measured, fix), or one OK."""
+    warnings = [CheckResult(check, Severity.WARNING, measured, fix) for measured, fix in problems]
+    return warnings or [CheckResult(check, Severity.OK, ok)]
 
 
 def _variables(environ: Mapping[str, str], endpoint: object) -> Iterator[tuple[str, str]]:
@@ -50,11 +51,11 @@ def _variables(environ: Mapping[str, str], endpoint: object) -> Iterator[tuple[s
         value = environ.get(name, "")
         if not value or value.startswith(CREDENTIAL_PREFIX):
             continue
-        does = "goes before our address" if name in DIVERTING else "holds a token for every program started here"
-        yield f"{name} is set in this shell and {does}", f"unset {name}"
-    named = environ.get("HF_ENDPOINT")
-    if named and isinstance(endpoint, str) and named != endpoint:
-        yield f"HF_ENDPOINT leads to {_shown(named)} and not to {endpoint}", "unset HF_ENDPOINT"
+        effect = "overrides hf-proxy's address" if name in DIVERTING else "gives a token to every program started here"
+        yield f"{name} is set in this shell and {effect}", f"unset {name}"
+    configured = environ.get("HF_ENDPOINT")
+    if configured and isinstance(endpoint, str) and configured != endpoint:
+        yield f"HF_ENDPOINT is {_without_userinfo(configured)} and not {endpoint}", "unset HF_ENDPOINT"
 
 
 def _files(environ: Mapping[str, str], home: str) -> Iterator[tuple[str, str]]:
@@ -64,27 +65,27 @@ def _files(environ: Mapping[str, str], home: str) -> Iterator[tuple[str, str]]:
     legacy = os.path.join(home, ".huggingface", "token")
     for path in (token, os.path.join(os.path.dirname(token), "stored_tokens"), legacy):
         if _has_token(path):
-            yield f"{path} holds a token in the clear, and clients that are not under hf-proxy use it", MIGRATE
+            yield f"{path} holds a plaintext token, and clients that are not run by hf-proxy use it", MIGRATE
 
 
 def _has_token(path: str) -> bool:
-    """Not merely names and empty lines, which is what a migration leaves. Whoever cannot read it cannot use it."""
+    """Return whether the file holds a token; a migration leaves one without. An unreadable file counts as none."""
     try:
         with open(path, "rb") as file:
-            content = file.read(MOST_BYTES)
+            content = file.read(MAX_TOKEN_FILE_BYTES)
     except OSError:
         return False
     return any(pattern.search(content) for pattern in PATTERNS)
 
 
 def _netrc(environ: Mapping[str, str], home: str) -> Iterator[tuple[str, str]]:
-    named = environ.get("NETRC")
-    for path in (named,) if named else (os.path.join(home, ".netrc"), os.path.join(home, "_netrc")):
-        spoken = machines(path) if os.path.isfile(path) else set()
-        if spoken & HOSTS:
-            yield f"{path} holds a password for the Hub in the clear", MIGRATE
-        if spoken & {"default", *LOOPBACK}:
-            measured = f"{path} speaks for this machine: old clients send its password in place of the credential"
+    override = environ.get("NETRC")
+    for path in (override,) if override else (os.path.join(home, ".netrc"), os.path.join(home, "_netrc")):
+        hosts = machines(path) if os.path.isfile(path) else set()
+        if hosts & HOSTS:
+            yield f"{path} holds a plaintext password for the Hub", MIGRATE
+        if hosts & {"default", *LOOPBACK}:
+            measured = f"{path} has an entry for this machine: old clients send its password instead of the credential"
             yield measured, "hf-proxy exec -- CMD"
 
 
@@ -93,33 +94,38 @@ def _git(endpoint: object) -> Iterator[tuple[str, str]]:
         unset = f"git config --global --unset-all {key}"
         if key.startswith("http."):
             if any(host in key for host in HOSTS):
-                yield f"git sends a header of its own to the Hub ({key})", unset
+                yield f"git sends an extra header to the Hub ({key})", unset
         elif value.startswith(HUB) and not (isinstance(endpoint, str) and key.startswith(f"url.{endpoint}/")):
-            yield f"git reads {value} as another address than ours ({_shown(key)})", unset
+            yield f"git replaces {value} by another address than hf-proxy's ({_without_userinfo(key)})", unset
 
 
 def _git_config(pattern: str) -> Iterator[tuple[str, str]]:
-    """Keys and values that fit; nothing without git. With `-z` an entry is KEY, a line's end, VALUE (git-config(1))."""
+    """Yield the matching keys and values, none without git.
+
+    With `-z` an entry is KEY, newline, VALUE (git-config(1)).
+    """
     command = ["git", "config", "-z", "--get-regexp", pattern]
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_SECONDS, check=False)
+        result = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=GIT_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired):
         return
-    for entry in filter(None, done.stdout.decode("utf-8", "replace").split("\0")):
+    for entry in filter(None, result.stdout.decode("utf-8", "replace").split("\0")):
         key, _, value = entry.partition("\n")
         yield key, value
 
 
 def _proxies(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    past = {entry.strip() for name in ("NO_PROXY", "no_proxy") for entry in environ.get(name, "").split(",")}
+    exceptions = {entry.strip() for name in ("NO_PROXY", "no_proxy") for entry in environ.get(name, "").split(",")}
     for name in PROXIES:
-        if environ.get(name) and not past & PAST_PROXIES:
+        if environ.get(name) and not exceptions & LOOPBACK_EXCEPTIONS:
             measured = f"{name} is set and NO_PROXY lacks 127.0.0.1: outside of exec the proxy would get the credential"
             yield measured, "export NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost"
             return
 
 
-def _shown(address: str) -> str:
-    """Without what stands before an @: a password perhaps."""
+def _without_userinfo(address: str) -> str:
+    """Return a URL without its userinfo, which may hold a password."""
     head, at, rest = address.rpartition("@")
     return f"{head.partition('//')[0]}//...@{rest}" if at else address

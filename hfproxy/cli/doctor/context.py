@@ -1,4 +1,4 @@
-"""What the checks start from: the config, what the daemon says of itself, and which process it is."""
+"""The input of the checks: the config, the daemon's replies, and its process."""
 
 import os
 from dataclasses import dataclass, field
@@ -11,15 +11,21 @@ from hfproxy.control_client import request
 from hfproxy.errors import ConfigError, HFProxyError
 from hfproxy.wire import Message
 
-# Where the dedicated user's daemon keeps its things; nothing of it can be asked for from outside.
+# The directories of the dedicated user's daemon, which does not report them.
 DEDICATED_CONFIG = "/etc/hf-proxy"
 DEDICATED_STATE = "/var/lib/hf-proxy"
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """`settings`, `status` and `examined` are None where they could not be had; then the error says why. Without a
-    daemon nobody is asked to examine anything."""
+    """The facts that the checks use.
+
+    Attributes:
+        settings: the config; None if it is not valid (`settings_error`).
+        status: the reply to `status`; None if the daemon does not answer (`status_error`).
+        examined: the reply to `doctor`; None if there is none (`examined_error`, which is None without a daemon).
+        environ: the environment of the command.
+    """
 
     settings: Config | None
     settings_error: HFProxyError | None
@@ -31,24 +37,24 @@ class Facts:
 
     @property
     def pid(self) -> int | None:
-        """The daemon's process."""
+        """The daemon's process id; None without a daemon."""
         pid = (self.status or {}).get("pid")
         return pid if isinstance(pid, int) else None
 
     @property
     def daemon_uid(self) -> int | None:
-        """Whose process it is; None where that cannot be seen."""
+        """The uid of the daemon's process; None if it is not visible."""
         return None if self.pid is None else _uid_of(self.pid)
 
     @property
     def vault(self) -> str:
-        """Its name as `status` has it; without a daemon, the kind that the config names."""
-        named = (self.status or {}).get("vault")
-        return named if isinstance(named, str) else self.settings.vault.backend if self.settings else "keyring"
+        """The vault's name from `status`; without a daemon, the kind named by the config."""
+        name = (self.status or {}).get("vault")
+        return name if isinstance(name, str) else self.settings.vault.backend if self.settings else "keyring"
 
     @property
     def mode(self) -> Mode:
-        """Which of the three modes this is (docs/threat-model.md#modes)."""
+        """The mode of this deployment (docs/threat-model.md#modes)."""
         if self.daemon_uid not in {None, os.geteuid()}:
             return Mode.DEDICATED
         return Mode.SEALED if self.vault == "sealed-file" or self.vault.endswith("(sealed)") else Mode.USER
@@ -63,7 +69,7 @@ class Facts:
 
 
 def gather() -> Facts:
-    """Ask for them."""
+    """Load the config, and ask the daemon."""
     settings, settings_error = _settings()
     status, status_error = _answer("status")
     examined, examined_error = _answer("doctor") if status is not None else (None, None)
@@ -85,7 +91,10 @@ def _answer(word: str) -> tuple[Message | None, HFProxyError | None]:
 
 
 def _uid_of(pid: int) -> int | None:
-    """From the `Uid:` line, which everybody may read (proc(5)): the directory's owner is root once it is undumpable."""
+    """Read the uid from the `Uid:` line, which is readable to all (proc(5)).
+
+    The owner of /proc/PID is no substitute: it is root for an undumpable process.
+    """
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             line = next(line for line in file if line.startswith(b"Uid:"))

@@ -1,4 +1,4 @@
-"""The house: config, versions, service, journal, room on the disk, and whose the files are."""
+"""Checks of the installation: config, versions, service, journal, free disk space, and the owner of the files."""
 
 import os
 import platform
@@ -14,25 +14,25 @@ from hfproxy.cli.doctor.context import Facts
 from hfproxy.cli.doctor.report import CheckResult, Mode, Severity, of_error
 
 MIB = 1024 * 1024
-LITTLE_MIB = 500
-NO_MIB = 50
+LOW_MIB = 500
+TOO_LOW_MIB = 50
 CHILD_SECONDS = 60
-# What the tests play with; older ones may work.
+# The oldest version that is tested; older ones may work.
 OLDEST_HUB = (0, 36)
 
 
 def findings(facts: Facts) -> list[CheckResult]:
-    """About all of that."""
-    found = [_config(facts), _daemon(facts), _versions(facts), *_hub_client(), _service(facts), _journal(facts)]
-    return [*found, *_disk(facts), *_files_of_other_users()]
+    """Return the results of all checks of the installation."""
+    results = [_config(facts), _daemon(facts), _versions(facts), *_hub_client(), _service(facts), _journal(facts)]
+    return [*results, *_disk(facts), *_files_of_other_users()]
 
 
 def _config(facts: Facts) -> CheckResult:
     file = os.path.join(paths.config_dir(), "config.toml")
     if facts.settings_error is not None:
         return CheckResult("config", Severity.PROBLEM, str(facts.settings_error), f"${{EDITOR:-vi}} {quote(file)}")
-    there = "is valid" if os.path.exists(file) else "is not there, so everything is as by default"
-    return CheckResult("config", Severity.OK, f"{file} {there}")
+    state = "is valid" if os.path.exists(file) else "does not exist, so all settings have their defaults"
+    return CheckResult("config", Severity.OK, f"{file} {state}")
 
 
 def _daemon(facts: Facts) -> CheckResult:
@@ -42,37 +42,37 @@ def _daemon(facts: Facts) -> CheckResult:
 
 
 def _versions(facts: Facts) -> CheckResult:
-    theirs, ours = (facts.status or {}).get("version"), hfproxy.__version__
+    running, installed = (facts.status or {}).get("version"), hfproxy.__version__
     parser = "its C parser" if util.find_spec("aiohttp._http_parser") else "no C parser"
     measured = (
-        f"hf-proxy {ours}, Python {platform.python_version()}, aiohttp {metadata.version('aiohttp')} with {parser}"
+        f"hf-proxy {installed}, Python {platform.python_version()}, aiohttp {metadata.version('aiohttp')} with {parser}"
     )
-    if theirs not in {None, ours}:
+    if running not in {None, installed}:
         restart = "systemctl --user restart hf-proxy.service"
-        return CheckResult("versions", Severity.WARNING, f"{measured}; the daemon that runs is {theirs}", restart)
+        return CheckResult("versions", Severity.WARNING, f"{measured}; the running daemon is {running}", restart)
     return CheckResult("versions", Severity.OK, measured)
 
 
 def _hub_client() -> list[CheckResult]:
-    """huggingface_hub of the Python that is first on PATH."""
-    said = _output("python3", "-c", "import importlib.metadata as m; print(m.version('huggingface_hub'))").strip()
-    release = tuple(int(part) for part in said.split(".")[:2] if part.isdigit())
+    """Check the version of huggingface_hub for the first python3 on PATH."""
+    version = _output("python3", "-c", "import importlib.metadata as m; print(m.version('huggingface_hub'))").strip()
+    release = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if len(release) < 2:
         return []
     if release < OLDEST_HUB:
-        measured = f"the python3 on PATH has huggingface_hub {said}, older than any we try"
+        measured = f"the python3 on PATH has huggingface_hub {version}, older than any tested one"
         return [CheckResult("client", Severity.WARNING, measured, "python3 -m pip install -U huggingface_hub")]
-    return [CheckResult("client", Severity.OK, f"the python3 on PATH has huggingface_hub {said}")]
+    return [CheckResult("client", Severity.OK, f"the python3 on PATH has huggingface_hub {version}")]
 
 
 def _service(facts: Facts) -> CheckResult:
     if shutil.which("systemctl") is None:
         return CheckResult("service", Severity.INFO, "there is no systemd here to start the daemon", "hf-proxy daemon")
     manager = () if facts.mode is Mode.DEDICATED else ("--user",)
-    said = _output("systemctl", *manager, "is-enabled", "hf-proxy.socket").strip()
-    if said == "enabled":
+    state = _output("systemctl", *manager, "is-enabled", "hf-proxy.socket").strip()
+    if state == "enabled":
         return CheckResult("service", Severity.OK, "hf-proxy.socket is enabled: the first command starts the daemon")
-    measured = f"systemd does not start the daemon (hf-proxy.socket: {said or 'no answer'})"
+    measured = f"systemd does not start the daemon (hf-proxy.socket: {state or 'no answer'})"
     return CheckResult("service", Severity.INFO, measured, "hf-proxy service install")
 
 
@@ -84,64 +84,57 @@ def _journal(facts: Facts) -> CheckResult:
     try:
         files = sorted(name for name in os.listdir(directory) if name.endswith(".jsonl"))
     except PermissionError:
-        return CheckResult("journal", Severity.INFO, f"{directory} is not ours to read", "hf-proxy audit verify")
+        return CheckResult("journal", Severity.INFO, f"{directory} cannot be read by you", "hf-proxy audit verify")
     except OSError:
         files = []
     if not files:
         return CheckResult("journal", Severity.INFO, f"there is no journal in {directory} yet")
     last = os.path.join(directory, files[-1])
-    done = _run(sys.executable, "-I", "-m", "hfproxy", "audit", "verify", last)
-    if done is None or done.returncode != 0:
-        said = (
-            done.stderr.decode("utf-8", "replace").strip().removeprefix("hf-proxy: ") if done else "it takes too long"
-        )
-        return CheckResult("journal", Severity.PROBLEM, f"{last} does not verify: {said}", "hf-proxy audit verify")
-    return CheckResult("journal", Severity.OK, f"{last} is as it was written")
+    result = _run(sys.executable, "-I", "-m", "hfproxy", "audit", "verify", last)
+    if result is None or result.returncode != 0:
+        output = result.stderr.decode("utf-8", "replace") if result else "the check takes too long"
+        reason = output.strip().removeprefix("hf-proxy: ")
+        return CheckResult("journal", Severity.PROBLEM, f"{last} does not verify: {reason}", "hf-proxy audit verify")
+    return CheckResult("journal", Severity.OK, f"{last} verifies")
 
 
 def _disk(facts: Facts) -> list[CheckResult]:
-    """Whether the daemon of this user can write, and how much."""
+    """Check that this user's daemon can write its state, and the free space."""
     if facts.mode is Mode.DEDICATED:
         return []
-    there = facts.state_dir
-    while not os.path.exists(there):
-        there = os.path.dirname(there)
-    if not os.access(there, os.W_OK):
+    directory = facts.state_dir
+    while not os.path.exists(directory):
+        directory = os.path.dirname(directory)
+    if not os.access(directory, os.W_OK):
+        measured = f"{directory} is not writable, and the daemon stores its state there"
         fix = "export HFPROXY_STATE_DIR=/a/directory/that/can/be/written"
-        return [
-            CheckResult(
-                "disk", Severity.PROBLEM, f"{there} cannot be written, and the daemon keeps its state there", fix
-            )
-        ]
-    room = os.statvfs(there)
-    free = room.f_bavail * room.f_frsize // MIB
-    severity = Severity.PROBLEM if free < NO_MIB else Severity.WARNING if free < LITTLE_MIB else Severity.OK
+        return [CheckResult("disk", Severity.PROBLEM, measured, fix)]
+    space = os.statvfs(directory)
+    free = space.f_bavail * space.f_frsize // MIB
+    severity = Severity.PROBLEM if free < TOO_LOW_MIB else Severity.WARNING if free < LOW_MIB else Severity.OK
     fix = "" if severity is Severity.OK else f"du -sh {quote(facts.state_dir)}"
     return [CheckResult("disk", severity, f"{free} MiB are free for the journal in {facts.state_dir}", fix)]
 
 
 def _files_of_other_users() -> list[CheckResult]:
-    """Things of other users among ours, as a `sudo hf-proxy` leaves them: the daemon cannot use them."""
+    """Check for files of other users in the directories, as `sudo hf-proxy` leaves them: the daemon cannot use them."""
     for directory in (paths.config_dir(), paths.state_dir()):
         for folder, folders, files in os.walk(directory):
             for path in (folder, *(os.path.join(folder, name) for name in (*folders, *files))):
                 if os.path.lexists(path) and os.lstat(path).st_uid != os.geteuid():
                     measured = f"{path} belongs to uid {os.lstat(path).st_uid}"
-                    return [
-                        CheckResult(
-                            "foreign-files", Severity.PROBLEM, measured, f"sudo chown -R $USER {quote(directory)}"
-                        )
-                    ]
-    return [CheckResult("foreign-files", Severity.OK, "all files of ours belong to this user")]
+                    fix = f"sudo chown -R $USER {quote(directory)}"
+                    return [CheckResult("foreign-files", Severity.PROBLEM, measured, fix)]
+    return [CheckResult("foreign-files", Severity.OK, "all files of hf-proxy belong to this user")]
 
 
 def _output(*command: str) -> str:
-    done = _run(*command)
-    return "" if done is None else done.stdout.decode("utf-8", "replace")
+    result = _run(*command)
+    return "" if result is None else result.stdout.decode("utf-8", "replace")
 
 
 def _run(*command: str) -> "subprocess.CompletedProcess[bytes] | None":
-    """Elsewhere, so that a python3 takes no module from the directory that we are in."""
+    """Run a command in /, so that a python3 imports no module from the working directory."""
     try:
         return subprocess.run(
             command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, timeout=CHILD_SECONDS, check=False

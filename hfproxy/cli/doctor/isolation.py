@@ -1,8 +1,8 @@
-"""The table of attacks by other programs of the same user: what each came to, here and now.
+"""The attacks that other programs of the same user could make, and their outcomes as measured here.
 
-The attempts are made by processes of their own (`attempts`, `hfproxy.vault.probe`). Two are not carried through, since
-that would be felt: nothing is put into the config or on PATH, it is only tried whether it could be. What follows from
-there is shown by the tests.
+Separate processes make the attempts (`hfproxy.cli.doctor.attack_probe`, `hfproxy.vault.probe`). Two attacks are not
+carried out, since they would change the system: whether the config and the directories of PATH are writable is tried,
+but nothing is written there. The tests show the consequences.
 """
 
 import json
@@ -15,21 +15,21 @@ from hfproxy.cli.doctor.report import AttackOutcome, Attempt, CheckResult, Mode,
 
 PROBE_SECONDS = 20
 OPEN = "open"
-NOT_HERE = "not measured here: hf-proxy was never run on this system by us"
+NOT_HERE = "not measured here: hf-proxy is untested on this system"
 NO_DAEMON = "there is no daemon to try it on"
-KEPT = {
+PROBE_OUTCOMES = {
     "readable": (AttackOutcome.TOKEN, "another program of this user reads the tokens"),
     "ciphertext": (AttackOutcome.CIPHERTEXT, "another program of this user reads ciphertext"),
-    "kept": (AttackOutcome.TOKEN, "another program of this user reads ciphertext, and in the kernel the key to it"),
+    "kept": (AttackOutcome.TOKEN, "another program of this user reads ciphertext, and its key from the kernel"),
     "locked": (
         AttackOutcome.NOTHING,
         "the keyring is locked at the moment, so another program of this user reads nothing",
     ),
     "denied": (AttackOutcome.NOTHING, "another program of this user may not open it"),
     "absent": (AttackOutcome.NOTHING, "another program of this user finds nothing"),
-    "unknown": (AttackOutcome.UNKNOWN, "no keyring answers that could be asked without a prompt"),
+    "unknown": (AttackOutcome.UNKNOWN, "no keyring answers that could be read without a prompt"),
 }
-OF_PROCESS = {
+PROCESS_ATTACKS = {
     "environ": "read the daemon's environment",
     "mem": "read the daemon's memory",
     "ptrace": "attach to the daemon",
@@ -39,123 +39,116 @@ PATH_GETS = {Mode.USER: AttackOutcome.TOKEN, Mode.SEALED: AttackOutcome.PASSPHRA
 
 
 def run_attacks(facts: Facts) -> list[Attempt]:
-    """Each attack, in the order of the README's table."""
+    """Run all attacks, in the order of the table in docs/threat-model.md."""
     if sys.platform != "linux":
-        attacks = ("keyring", *OF_PROCESS, "socket", "config", "path")
+        attacks = ("keyring", *PROCESS_ATTACKS, "socket", "config", "path")
         return [Attempt(attack, AttackOutcome.UNKNOWN, NOT_HERE) for attack in attacks]
-    found = _attempts(facts)
-    of_process = [_of_process(found, attack, what) for attack, what in OF_PROCESS.items()]
-    return [_kept(facts), *of_process, _socket(found), _config(found, facts), _path(found, facts)]
+    results = _probe(facts)
+    on_process = [_on_process(results, attack, action) for attack, action in PROCESS_ATTACKS.items()]
+    return [_on_vault(facts), *on_process, _on_socket(results), _on_config(results, facts), _on_path(results, facts)]
 
 
 def findings(attempts: list[Attempt], mode: Mode) -> list[CheckResult]:
-    """What of that deserves a word."""
-    kept, *_ = attempts
-    worth = (
-        Severity.WARNING
-        if kept.got is AttackOutcome.TOKEN
-        else Severity.INFO
-        if kept.got is AttackOutcome.UNKNOWN
-        else Severity.OK
-    )
-    fix = "" if kept.got is not AttackOutcome.TOKEN else "hf-proxy vault seal" if mode is Mode.USER else "hf-proxy lock"
-    of_process = [attempt for attempt in attempts if attempt.attack in OF_PROCESS]
-    reached = [attempt for attempt in of_process if attempt.got is AttackOutcome.TOKEN]
-    if reached:
-        process = CheckResult(
-            "process", Severity.PROBLEM, "; ".join(one.measured for one in reached), "hf-proxy daemon"
-        )
-    elif all(attempt.got is AttackOutcome.NOTHING for attempt in of_process):
-        measured = f"another program of this user can neither {', '.join(OF_PROCESS.values())}"
-        process = CheckResult("process", Severity.OK, measured)
-    else:
-        process = CheckResult("process", Severity.INFO, of_process[0].measured)
-    return [CheckResult("token-readable", worth, kept.measured, fix), process]
+    """Return the check results for the attacks on the vault and on the daemon's process."""
+    vault, *_ = attempts
+    severities = {AttackOutcome.TOKEN: Severity.WARNING, AttackOutcome.UNKNOWN: Severity.INFO}
+    severity = severities.get(vault.got, Severity.OK)
+    fix = "hf-proxy vault seal" if mode is Mode.USER else "hf-proxy lock"
+    vault_result = CheckResult("token-readable", severity, vault.measured, fix if severity is Severity.WARNING else "")
+    return [vault_result, _process_result([attempt for attempt in attempts if attempt.attack in PROCESS_ATTACKS])]
 
 
-def _kept(facts: Facts) -> Attempt:
+def _process_result(attempts: list[Attempt]) -> CheckResult:
+    succeeded = [attempt.measured for attempt in attempts if attempt.got is AttackOutcome.TOKEN]
+    if succeeded:
+        return CheckResult("process", Severity.PROBLEM, "; ".join(succeeded), "hf-proxy daemon")
+    if all(attempt.got is AttackOutcome.NOTHING for attempt in attempts):
+        measured = f"another program of this user can neither {', '.join(PROCESS_ATTACKS.values())}"
+        return CheckResult("process", Severity.OK, measured)
+    return CheckResult("process", Severity.INFO, attempts[0].measured)
+
+
+def _on_vault(facts: Facts) -> Attempt:
     sealed_file = facts.mode is Mode.DEDICATED or facts.vault == "sealed-file"
     if facts.vault == "memory":
-        return Attempt("keyring", AttackOutcome.NOTHING, "the tokens are in the daemon's memory only, and gone with it")
+        return Attempt("keyring", AttackOutcome.NOTHING, "the tokens are in the daemon's memory only, and end with it")
     kind = "sealed-file" if sealed_file else "keyring"
-    words = _child("hfproxy.vault.probe", kind, facts.state_dir)
-    got, measured = KEPT.get(words.strip(), KEPT["unknown"])
-    return Attempt("keyring", got, f"{facts.vault}: {measured}")
+    word = _child("hfproxy.vault.probe", kind, facts.state_dir).strip()
+    outcome, measured = PROBE_OUTCOMES.get(word, PROBE_OUTCOMES["unknown"])
+    return Attempt("keyring", outcome, f"{facts.vault}: {measured}")
 
 
-def _attempts(facts: Facts) -> dict[str, object]:
-    """What the other process found; nothing of the daemon where there is none."""
+def _probe(facts: Facts) -> dict[str, object]:
+    """Return the results of the attack probe by attack, without those on the daemon if there is none."""
     words = (str(facts.pid or 0), facts.config_dir, *writable_path_entries(facts))
     try:
-        found = json.loads(_child("hfproxy.cli.doctor.attack_probe", *words))
+        results = json.loads(_child("hfproxy.cli.doctor.attack_probe", *words))
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return results if isinstance(results, dict) else {}
 
 
 def writable_path_entries(facts: Facts) -> list[str]:
-    """The directories of PATH up to the one with our program in it, all of them where it is in none."""
-    directories = [one for one in facts.environ.get("PATH", "").split(os.pathsep) if os.path.isabs(one)]
+    """Return the directories of PATH up to the one that holds hf-proxy, or all if none does."""
+    directories = [path for path in facts.environ.get("PATH", "").split(os.pathsep) if os.path.isabs(path)]
     for number, directory in enumerate(directories):
         if os.path.isfile(os.path.join(directory, "hf-proxy")):
             return directories[: number + 1]
     return directories
 
 
-def _of_process(found: dict[str, object], attack: str, what: str) -> Attempt:
-    said = {found.get(attack), found.get("vm_read")} if attack == "mem" else {found.get(attack)}
-    if None in said:
+def _on_process(results: dict[str, object], attack: str, action: str) -> Attempt:
+    answers = {results.get(attack), results.get("vm_read")} if attack == "mem" else {results.get(attack)}
+    if None in answers:
         return Attempt(attack, AttackOutcome.UNKNOWN, NO_DAEMON)
-    if OPEN in said:
-        return Attempt(attack, AttackOutcome.TOKEN, f"another program of this user can {what}")
-    why = ", ".join(sorted(map(str, said)))
-    return Attempt(attack, AttackOutcome.NOTHING, f"another program of this user cannot {what} ({why})")
+    if OPEN in answers:
+        return Attempt(attack, AttackOutcome.TOKEN, f"another program of this user can {action}")
+    reasons = ", ".join(sorted(map(str, answers)))
+    return Attempt(attack, AttackOutcome.NOTHING, f"another program of this user cannot {action} ({reasons})")
 
 
-def _socket(found: dict[str, object]) -> Attempt:
-    said = found.get("socket")
-    if said is None:
+def _on_socket(results: dict[str, object]) -> Attempt:
+    answer = results.get("socket")
+    if answer is None:
         return Attempt("socket", AttackOutcome.UNKNOWN, NO_DAEMON)
-    if said != OPEN:
-        return Attempt("socket", AttackOutcome.NOTHING, f"another program of this user is not served ({said})")
-    return Attempt(
-        "socket", AttackOutcome.CREDENTIAL, "another program of this user is served: it gets credentials as you do"
-    )
+    if answer != OPEN:
+        return Attempt("socket", AttackOutcome.NOTHING, f"another program of this user is not served ({answer})")
+    measured = "another program of this user is served: it gets credentials as you do"
+    return Attempt("socket", AttackOutcome.CREDENTIAL, measured)
 
 
-def _config(found: dict[str, object], facts: Facts) -> Attempt:
-    said, where = found.get("config"), facts.config_dir
-    if said is None:
+def _on_config(results: dict[str, object], facts: Facts) -> Attempt:
+    answer, directory = results.get("config"), facts.config_dir
+    if answer is None:
         return Attempt("config", AttackOutcome.UNKNOWN, NO_DAEMON)
-    if said != OPEN:
-        return Attempt(
-            "config", AttackOutcome.NOTHING, f"another program of this user cannot write to {where} ({said})"
-        )
-    measured = f"another program of this user can write to {where}; tokens go where they were logged in for, as before"
-    return Attempt("config", AttackOutcome.LOGIN, f"{measured}, but the next login goes where the config says")
-
-
-def _path(found: dict[str, object], facts: Facts) -> Attempt:
-    open_to_it = found.get("path")
-    if not isinstance(open_to_it, list):
-        return Attempt("path", AttackOutcome.UNKNOWN, NO_DAEMON)
-    if not open_to_it:
-        return Attempt(
-            "path", AttackOutcome.NOTHING, "another program of this user can write to no directory of PATH before ours"
-        )
-    first = str(open_to_it[0])
-    return Attempt(
-        "path", PATH_GETS[facts.mode], f"another program of this user can put an hf-proxy of its own into {first}"
+    if answer != OPEN:
+        measured = f"another program of this user cannot write to {directory} ({answer})"
+        return Attempt("config", AttackOutcome.NOTHING, measured)
+    measured = (
+        f"another program of this user can write to {directory}; stored tokens still go only to the origin they were"
+        " logged in for, but the next login goes where the config says"
     )
+    return Attempt("config", AttackOutcome.LOGIN, measured)
+
+
+def _on_path(results: dict[str, object], facts: Facts) -> Attempt:
+    writable = results.get("path")
+    if not isinstance(writable, list):
+        return Attempt("path", AttackOutcome.UNKNOWN, NO_DAEMON)
+    if not writable:
+        measured = "another program of this user can write to no directory of PATH before hf-proxy's"
+        return Attempt("path", AttackOutcome.NOTHING, measured)
+    measured = f"another program of this user can put a false hf-proxy into {writable[0]}"
+    return Attempt("path", PATH_GETS[facts.mode], measured)
 
 
 def _child(module: str, *words: str) -> str:
-    """What a process of its own printed; nothing where it failed, or did not end."""
+    """Run a module as a separate process, and return its output; "" if it fails or does not end."""
     command = [sys.executable, "-I", "-m", module, *words]
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.decode("utf-8", "replace")
+    return result.stdout.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""What `doctor` has to say: findings, and the outcome of each attack."""
+"""The report of `doctor`: the check results, and the outcome of each attack."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,7 +8,7 @@ from hfproxy.wire import Message
 
 
 class Severity(StrEnum):
-    """How bad it is. Only a problem makes `doctor` fail."""
+    """The severity of a result. Only a problem makes `doctor` fail."""
 
     OK = "ok"
     INFO = "info"
@@ -17,7 +17,7 @@ class Severity(StrEnum):
 
 
 class AttackOutcome(StrEnum):
-    """What an attack comes to."""
+    """The gain of an attack."""
 
     TOKEN = "the token"  # noqa: S105
     PASSPHRASE = "the token, once the passphrase is typed"  # noqa: S105
@@ -29,7 +29,8 @@ class AttackOutcome(StrEnum):
 
 
 class Mode(StrEnum):
-    """How the token is kept from programs of the same user (docs/threat-model.md#modes)."""
+    """The deployment mode, which determines the protection from programs of the same user
+    (docs/threat-model.md#modes)."""
 
     USER = "user"
     SEALED = "sealed"
@@ -38,7 +39,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One thing that was measured; `fix` is the command that helps, empty where none is needed."""
+    """The result of one check; `fix` is the command that helps, "" if none is needed."""
 
     check: str
     severity: Severity
@@ -51,7 +52,7 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attack by another program of the same user, and what it came to."""
+    """An attack by another program of the same user, and its outcome."""
 
     attack: str
     got: AttackOutcome
@@ -63,7 +64,7 @@ class Attempt:
 
 @dataclass(slots=True)
 class DoctorReport:
-    """All of it."""
+    """The whole report."""
 
     mode: Mode
     findings: list[CheckResult] = field(default_factory=list)
@@ -74,7 +75,7 @@ class DoctorReport:
         return [finding for finding in self.findings if finding.severity is Severity.PROBLEM]
 
     def public(self) -> Message:
-        """As `--json` has it; stable."""
+        """Return the JSON object of `--json`, which is stable."""
         return {
             "mode": self.mode,
             "findings": [finding.public() for finding in self.findings],
@@ -83,7 +84,7 @@ class DoctorReport:
 
 
 def of_error(check: str, severity: Severity, error: HFProxyError) -> CheckResult:
-    """A failure as a finding: our messages are `what happened; what to do: COMMAND`."""
+    """Turn an error into a result; messages of hf-proxy have the form `FAILURE; ADVICE: COMMAND`."""
     measured, _, advice = str(error).rpartition("; ")
     if not measured:
         return CheckResult(check, severity, str(error), "hf-proxy status")

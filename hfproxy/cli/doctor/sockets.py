@@ -1,4 +1,4 @@
-"""Who can reach the daemon: its socket's place and permissions, and who listens on its port."""
+"""Checks of access to the daemon: the permissions of its control socket, and the listeners on its port."""
 
 import os
 import stat
@@ -15,7 +15,7 @@ MODES = {Mode.USER: (0o600, 0o700), Mode.SEALED: (0o600, 0o700), Mode.DEDICATED:
 
 
 def findings(facts: Facts) -> list[CheckResult]:
-    """About the control socket and the data port; nothing where there is no daemon."""
+    """Return the results for the control socket and the data port; none without a daemon."""
     if facts.status is None:
         return []
     return [_control(facts), *_port(facts)]
@@ -26,20 +26,20 @@ def _control(facts: Facts) -> CheckResult:
     socket, directory = os.lstat(path), os.lstat(os.path.dirname(path))
     modes = stat.S_IMODE(socket.st_mode), stat.S_IMODE(directory.st_mode)
     measured = f"{path} has mode {modes[0]:04o} in a directory of mode {modes[1]:04o}, of uid {directory.st_uid}"
-    if any(mode & ~most for mode, most in zip(modes, MODES[facts.mode], strict=True)):
+    if any(mode & ~allowed for mode, allowed in zip(modes, MODES[facts.mode], strict=True)):
         places = zip(MODES[facts.mode], (path, os.path.dirname(path)), strict=True)
         chmod = "; ".join(f"chmod {mode:o} {quote(place)}" for mode, place in places)
-        return CheckResult("control-socket", Severity.PROBLEM, f"{measured}: wider than it should be", chmod)
+        return CheckResult("control-socket", Severity.PROBLEM, f"{measured}: too wide", chmod)
     abstract = _abstract()
     if abstract:
         return CheckResult(
-            "control-socket", Severity.PROBLEM, f"{abstract} is there for every user of the machine", "hf-proxy daemon"
+            "control-socket", Severity.PROBLEM, f"{abstract} is open to every user of the machine", "hf-proxy daemon"
         )
-    return CheckResult("control-socket", Severity.OK, f"{measured}; no abstract socket bears our name")
+    return CheckResult("control-socket", Severity.OK, f"{measured}; there is no abstract socket of hf-proxy")
 
 
 def _abstract() -> str:
-    """A socket without a file, and so without permissions, that is called like us (proc(5), /proc/net/unix)."""
+    """Return the name of an abstract socket of hf-proxy; such sockets have no permissions (proc(5), /proc/net/unix)."""
     names = [row.split()[-1] for row in _rows("/proc/net/unix")]
     return next((name for name in names if name.startswith("@") and "hf-proxy" in name), "")
 
@@ -51,25 +51,25 @@ def _port(facts: Facts) -> list[CheckResult]:
         return []
     listening = [(host, uid) for host, uid in _listeners(port)]
     places = ", ".join(f"{host} by uid {uid}" for host, uid in listening)
-    fine = facts.daemon_uid is not None and listening == [("127.0.0.1", facts.daemon_uid)]
+    expected = facts.daemon_uid is not None and listening == [("127.0.0.1", facts.daemon_uid)]
     # The service manager opens the dedicated daemon's port as root.
-    fine = fine or (facts.mode is Mode.DEDICATED and listening == [("127.0.0.1", 0)])
-    if fine:
-        return [
-            CheckResult(
-                "data-port", Severity.OK, f"port {port} is listened on at {places}; other users are turned away"
-            )
-        ]
+    expected = expected or (facts.mode is Mode.DEDICATED and listening == [("127.0.0.1", 0)])
+    if expected:
+        measured = f"port {port} is listened on at {places}; other users are refused"
+        return [CheckResult("data-port", Severity.OK, measured)]
     if not listening:
-        return [CheckResult("data-port", Severity.INFO, f"who listens on port {port} is not to be seen here")]
+        return [CheckResult("data-port", Severity.INFO, f"the listener on port {port} is not visible here")]
     return [CheckResult("data-port", Severity.PROBLEM, f"port {port} is listened on at {places}", "hf-proxy status")]
 
 
 def _listeners(port: int) -> list[tuple[str, int]]:
-    """(address, uid) of each; as /proc/net/tcp has them, an address is four bytes in the machine's order (proc(5))."""
+    """Return (address, uid) of each listener on the port.
+
+    In /proc/net/tcp an address is four bytes in the machine's order (proc(5)).
+    """
     rows = [row.split() for row in _rows("/proc/net/tcp")]
-    mine = [row for row in rows if row[1].endswith(f":{port:04X}") and row[3] == TCP_LISTEN]
-    return sorted({(".".join(map(str, reversed(bytes.fromhex(row[1][:8])))), int(row[7])) for row in mine})
+    listening = [row for row in rows if row[1].endswith(f":{port:04X}") and row[3] == TCP_LISTEN]
+    return sorted({(".".join(map(str, reversed(bytes.fromhex(row[1][:8])))), int(row[7])) for row in listening})
 
 
 def _rows(path: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""The tokens: what keeps them, what they may, how old they are; and whether the Hub answers, and agrees on the time."""
+"""Checks of the vault and the tokens (rights, age, expiry), and of the connection to the Hub and its clock."""
 
 import time
 
@@ -10,39 +10,39 @@ from hfproxy.errors import DaemonError
 from hfproxy.wire import Message
 
 DAY = 86400
-# A classic token never ends by itself; this is when somebody should think of another one.
+# A classic token never expires; after this time it should be replaced.
 OLD_DAYS = 365
 SOON_DAYS = 14
 CLASSIC = frozenset({"read", "write", "god"})
-# Grants last an hour by default, and the Hub's signed addresses minutes.
+# Grants last an hour by default, and the Hub's signed URLs minutes.
 SKEW_SECONDS = 60
 SLOW_MS = 3000
-WORTH = {
-    "memory": "the daemon's memory: the tokens are gone when it ends",
-    "sealed-file": "a sealed file: worth as much as its passphrase",
+PROTECTION = {
+    "memory": "the daemon's memory: the tokens are lost when it ends",
+    "sealed-file": "a sealed file: as secure as its passphrase",
 }
-KEYRING_WORTH = (
-    "the keyring: on disk under the password of your session, open to every program of yours while you are in"
+KEYRING_PROTECTION = (
+    "the keyring: encrypted on disk with your session's password, open to all your programs while you are logged in"
 )
-SEALED_WORTH = "the keyring, sealed: ciphertext to every program but the daemon, worth as much as its passphrase"
+SEALED_PROTECTION = "the keyring, sealed: ciphertext to every program but the daemon, as secure as its passphrase"
 
 
 def findings(facts: Facts) -> list[CheckResult]:
-    """About all of that."""
-    found = [_vault(facts)]
+    """Return the results for the vault, the Hub and each token."""
+    results = [_vault(facts)]
     if facts.examined_error is not None:
-        found.append(of_error("upstream", Severity.WARNING, facts.examined_error))
+        results.append(of_error("upstream", Severity.WARNING, facts.examined_error))
     if facts.examined is None:
-        return found
+        return results
     network = facts.examined.get("network")
     if isinstance(network, dict):
-        found += [_upstream(network), *_clock(network)]
-    return [*found, *(one for row in _tokens(facts.examined) for one in _token(row))]
+        results += [_upstream(network), *_clock(network)]
+    return [*results, *(result for row in _tokens(facts.examined) for result in _token(row))]
 
 
 def _vault(facts: Facts) -> CheckResult:
-    worth = WORTH.get(facts.vault) or (SEALED_WORTH if facts.vault.endswith("(sealed)") else KEYRING_WORTH)
-    measured = f"tokens are kept in {facts.vault}, {worth}"
+    keyring = SEALED_PROTECTION if facts.vault.endswith("(sealed)") else KEYRING_PROTECTION
+    measured = f"tokens are stored in {facts.vault}, {PROTECTION.get(facts.vault, keyring)}"
     if facts.status is None:
         return CheckResult("vault", Severity.INFO, measured)
     if facts.status.get("lockdown"):
@@ -58,12 +58,12 @@ def _vault(facts: Facts) -> CheckResult:
 
 def _upstream(network: Message) -> CheckResult:
     origin, why, ms = network.get("origin"), network.get("why"), network.get("ms")
-    secured = ", with a certificate that is good" if str(origin).startswith("https:") else ""
+    secured = ", with a valid certificate" if str(origin).startswith("https:") else ""
     if isinstance(why, str):
         return of_error("upstream", Severity.PROBLEM, DaemonError(why))
     measured = f"{origin} answers the daemon within {ms} ms{secured}"
     if origin != HUB:
-        return CheckResult("upstream", Severity.INFO, f"{measured}; it is not {HUB}, but what upstream.hub says")
+        return CheckResult("upstream", Severity.INFO, f"{measured}; upstream.hub names it instead of {HUB}")
     slow = isinstance(ms, int) and ms > SLOW_MS
     return CheckResult("upstream", Severity.WARNING if slow else Severity.OK, measured)
 
@@ -91,37 +91,33 @@ def _tokens(examined: Message) -> list[Message]:
 
 def _token(row: Message) -> list[CheckResult]:
     name, role = row.get("name"), row.get("role")
-    again = f"hf-proxy login --account {name}"
+    login = f"hf-proxy login --account {name}"
     if row.get("state") == "dead":
-        return [CheckResult("token", Severity.PROBLEM, f"the Hub no longer accepts the token of account {name}", again)]
+        return [CheckResult("token", Severity.PROBLEM, f"the Hub no longer accepts the token of account {name}", login)]
     if row.get("state") != "good":
         return [of_error("token", Severity.WARNING, DaemonError(str(row.get("why"))))]
-    whose = f"account {name}: the token of {row.get('user')}, role {role}, {_age(row)}"
-    return [_role(whose, str(name), role), *_end(str(name), row.get("expires_at"), again)]
+    token = f"account {name}: the token of {row.get('user')}, role {role}, {_age(row)}"
+    return [_role(token, str(name), role), *_expiry(str(name), row.get("expires_at"), login)]
 
 
-def _role(whose: str, name: str, role: object) -> CheckResult:
+def _role(token: str, name: str, role: object) -> CheckResult:
     if role in CLASSIC:
-        measured = f"{whose}; a classic token can do all that its user can; replace it by a fine-grained one"
+        measured = f"{token}; a classic token can do all that its user can; replace it by a fine-grained one"
         return CheckResult("token", Severity.WARNING, measured, f"hf-proxy rotate --account {name}")
-    return CheckResult("token", Severity.OK, whose)
+    return CheckResult("token", Severity.OK, token)
 
 
 def _age(row: Message) -> str:
     created = row.get("created_at")
     if not isinstance(created, int):
-        return "made at a time that the Hub does not tell"
+        return "created at a time that the Hub does not report"
     days = int((time.time() - created) // DAY)
-    return f"made {days} days ago" + ("; that is long" if days > OLD_DAYS else "")
+    return f"created {days} days ago" + ("; that is old" if days > OLD_DAYS else "")
 
 
-def _end(name: str, expires_at: object, again: str) -> list[CheckResult]:
+def _expiry(name: str, expires_at: object, login: str) -> list[CheckResult]:
     if not isinstance(expires_at, int):
         return []
     days = int((expires_at - time.time()) // DAY)
-    severity = Severity.WARNING if days < SOON_DAYS else Severity.OK
-    return [
-        CheckResult(
-            "token-end", severity, f"the token of account {name} ends in {days} days", again if days < SOON_DAYS else ""
-        )
-    ]
+    severity, fix = (Severity.WARNING, login) if days < SOON_DAYS else (Severity.OK, "")
+    return [CheckResult("token-end", severity, f"the token of account {name} expires in {days} days", fix)]

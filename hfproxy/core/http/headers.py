@@ -145,7 +145,7 @@ def _unify_spelling(headers: Headers) -> Headers:
 def _forwardable(
     headers: Iterable[tuple[str, str]], may_pass: Callable[[str], bool], always: frozenset[str] = frozenset()
 ) -> Headers:
-    """Return the headers whose names may pass, without those that `Connection` names, except for `always`."""
+    """Return the headers with names that may pass, without those that `Connection` names, except for `always`."""
     pairs = tuple(headers)
     hop_by_hop = {token.strip().lower() for key, value in pairs if _is_connection(key) for token in value.split(",")}
     passing = [pair for pair in pairs if may_pass(pair[0])]

@@ -12,7 +12,7 @@ from urllib.parse import unquote, unquote_to_bytes
 from hfproxy.core.policy.access import SEE_AUDIT
 from hfproxy.core.policy.decision import Deny, Refusal
 
-# Query keys that change what a request does (docs/hub-protocol.md#repository-writes), with the only value each may
+# Query keys that change the operation of a request (docs/hub-protocol.md#repository-writes), with the only value each may
 # have.
 # Some web frameworks take `_method` as an override of the method.
 POLICY_KEYS = {

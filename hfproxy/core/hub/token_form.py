@@ -11,7 +11,7 @@ from hfproxy.core.policy.access import Action
 
 # Rights that the form offers globally, besides the rights in a namespace.
 GLOBAL = frozenset({"discussion.write"})
-# Actions for whose rights the form has no known name.
+# Actions that correspond to no known right in the form.
 NOT_IN_FORM = frozenset({Action.PROFILE, Action.ORG})
 
 
