@@ -21,61 +21,61 @@ MAN = Path(__file__).parents[2] / "man"
 DATE = "November 25, 2026"
 
 ABOUT = """\
-hf-proxy keeps the Hugging Face token in the keyring and gives programs a credential in its place: one that is good for an hour,
-for the repositories that were named, on this machine, until it is revoked. A daemon on localhost checks the credential of each
-request and puts the token on it only if the request is one that was granted.
+hf-proxy keeps the Hugging Face token in the keyring and gives programs a credential in its place, valid for an hour, for the
+named repositories, on this machine, until it is revoked. A daemon on localhost checks the credential of each request and adds
+the token only if the request is granted.
 """
 ENVIRONMENT = {
     "HFPROXY_CONFIG_DIR": "The directory of config.toml, in place of the user's own.",
-    "HFPROXY_STATE_DIR": "The directory of the journal and of what is known of grants.",
+    "HFPROXY_STATE_DIR": "The directory of the journal and of the store of grants.",
     "HFPROXY_RUNTIME_DIR": "The directory of the control socket.",
     "HTTPS_PROXY": "Read by the daemon, with ALL_PROXY and NO_PROXY: the proxy on the way to the Hub.",
 }
 FILES = {
-    "~/.config/hf-proxy/config.toml": "What the user may decide; see hf-proxy.toml(5).",
-    "~/.local/state/hf-proxy/journal/": "The journal, which only grows.",
-    "$XDG_RUNTIME_DIR/hf-proxy/control.sock": "Where the daemon listens for commands.",
+    "~/.config/hf-proxy/config.toml": "The settings; see hf-proxy.toml(5).",
+    "~/.local/state/hf-proxy/journal/": "The journal, which is append-only.",
+    "$XDG_RUNTIME_DIR/hf-proxy/control.sock": "The socket on which the daemon serves commands.",
 }
 EXIT = {
     "0": "Done.",
     "1": "Refused or failed; one line on stderr names the next command.",
-    "2": "What was typed cannot mean anything.",
+    "2": "Malformed arguments.",
     "125": "exec: there is no daemon, or it refuses. Otherwise the command's own, and 126 and 127 as in a shell.",
 }
 EXAMPLES = (
-    ("Bring the token, once:", "hf-proxy login"),
-    ("Run something that may read what you may read:", "hf-proxy exec -- python train.py"),
+    ("Store the token, once:", "hf-proxy login"),
+    ("Run a program that may read all that you may read:", "hf-proxy exec -- python train.py"),
     ("Let it change one Space:", "hf-proxy exec --scope write:spaces/me/demo -- python build.py"),
-    ("See what is granted, and end all of it:", "hf-proxy grants; hf-proxy revoke --all"),
-    ("A container, which finds hf-proxy over its bridge:", "hf-proxy exec --container -- docker run IMAGE"),
+    ("List the grants, and end them all:", "hf-proxy grants; hf-proxy revoke --all"),
+    ("Run a container, which reaches hf-proxy over its bridge:", "hf-proxy exec --container -- docker run IMAGE"),
 )
 SCOPE = "ACTION[:[TYPE/]NAMESPACE[/NAME][@REF]]"
 ABOUT_SCOPES = """\
-TYPE is models, datasets, spaces, kernels or buckets; without it, all of them. A * stands for any run of characters in one
-segment. write includes read of the same; nothing else includes another. Without a scope and a profile the profile default counts,
-which is read unless the config says otherwise.
+TYPE is models, datasets, spaces, kernels or buckets; without it, all of them. A * matches any characters within one segment.
+write includes read of the same target; no other action includes another. Without scopes and a profile the profile default
+applies, which is read unless the config defines it.
 """
 ABOUT_PROJECT = """\
-A project may have a file .hf-proxy.toml with scopes of its own, which exec, mint and env take where none are typed. It counts once
-its content was allowed with hf-proxy allow; hf-proxy learn writes one.
+A project may have a file .hf-proxy.toml with its own scopes, which exec, mint and env use if none are given. It is used only
+after hf-proxy allow has allowed its content; hf-proxy learn writes one.
 """
 ABOUT_CONFIG = """\
-The config file is TOML. All of it is optional, and a key that is not known is an error that names it. The daemon reads it once,
-at its start. Nothing secret is ever in it.
+The config file is TOML. All keys are optional, and an unknown key is an error that names it. The daemon reads the file once, at
+its start. The file never holds a secret.
 """
 # What each key means; the keys themselves and what they are without being set come from the program.
 KEYS = {
-    "listen.address": "Where programs of this machine find the daemon. Port 0: any free one, which is kept.",
-    "listen.bridge": "Where containers find it: the private address of a bridge of this machine, like docker0's, and a port, as"
-    " in 172.17.0.1:4881. Only credentials of exec, mint and env with --container are good there. Not set: nowhere.",
-    "upstream.hub": "The Hub. Plain http is for a Hub on this very machine.",
-    "upstream.ca_file": "A certificate authority to be trusted besides the system's, for a Hub of one's own.",
+    "listen.address": "The address of the daemon for programs of this machine. Port 0: any free port, chosen once.",
+    "listen.bridge": "The address of the daemon for containers: the private address of a bridge of this machine, like docker0's,"
+    " and a port, as in 172.17.0.1:4881. Only credentials of exec, mint and env with --container are valid there. Not set: none.",
+    "upstream.hub": "The origin of the Hub. Plain http is allowed for a Hub on this machine only.",
+    "upstream.ca_file": "A certificate authority to trust in addition to the system's, for a self-hosted Hub.",
     "vault.backend": "keyring, sealed-file (a file under a passphrase; see hf-proxy unlock), or memory (until the daemon ends).",
     "vault.key_file": "A file with the passphrase of a sealed vault, which opens it at the daemon's start.",
-    "grants.default_ttl": "How long a credential is good where nothing is said.",
-    "grants.max_ttl": "How long at most, renewals included.",
+    "grants.default_ttl": "The lifetime of a credential without --ttl.",
+    "grants.max_ttl": "The longest lifetime, renewals included.",
     "grants.ceiling": "Scopes that no grant may exceed; empty: no ceiling.",
-    "accounts.NAMESPACE": "Whose token is for a namespace, where several accounts are logged in.",
+    "accounts.NAMESPACE": "The account to use for a namespace, if several are logged in.",
     "profiles.NAME.scopes": "A named list of scopes, for --profile NAME.",
 }
 EXAMPLE_CONFIG = """\

@@ -12,9 +12,8 @@ from urllib.parse import unquote, unquote_to_bytes
 from hfproxy.core.policy.access import SEE_AUDIT
 from hfproxy.core.policy.decision import Deny, Refusal
 
-# Query keys that change the operation of a request (docs/hub-protocol.md#repository-writes), with the only value each may
-# have.
-# Some web frameworks take `_method` as an override of the method.
+# Query keys that change the operation of a request (docs/hub-protocol.md#repository-writes), with the only value each
+# may have. Some web frameworks take `_method` as an override of the method.
 POLICY_KEYS = {
     "create_pr": frozenset({"1"}),
     "hot_reload": frozenset({"1"}),
