@@ -233,7 +233,7 @@ def _peer_uid(connection: socket.socket) -> int:
 
 
 def _hung_up() -> DaemonError:
-    return DaemonError("the daemon closed the connection mid-answer; look at its log, then try: hf-proxy status")
+    return DaemonError("the daemon hung up in mid-answer; look at its log, then try: hf-proxy status")
 
 
 def _unexpected() -> DaemonError:

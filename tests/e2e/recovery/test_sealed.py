@@ -153,7 +153,7 @@ class TestSealedInTheKeyring:
         house.start(env=desktop.env)
         assert house.status()["locked"]
         assert "vault_not_opened" in house.log.read_text()
-        assert "nothing on the session bus is a Secret Service" in refused(house, "unlock")
+        assert "the session bus has no Secret Service" in refused(house, "unlock")
         desktop.start()
         house.must("unlock")
         assert reads(house) == 200

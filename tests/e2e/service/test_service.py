@@ -193,7 +193,7 @@ def test_what_stood_there_before_is_not_ours_to_replace(manager: UserManager) ->
     manager.must("ln", "-s", "/dev/null", unit)
     done = manager.hfproxy("service", "install")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "is left as it is" in done.stderr
+    assert "was left alone" in done.stderr
     assert files(manager) == ["user/hf-proxy.socket"]
 
 
@@ -233,7 +233,7 @@ def test_without_a_systemd_of_the_user_it_says_what_to_do_and_writes_nothing(man
     done = manager.hfproxy("service", "install", env={"XDG_RUNTIME_DIR": f"{manager.home}/elsewhere"})
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
-    assert "no systemd of your user runs here" in done.stderr
+    assert "your user has no systemd here" in done.stderr
     assert "hf-proxy daemon &" in done.stderr
     without = ["env", f"PATH={manager.home}/elsewhere", manager.python, "-I", "-m", "hfproxy"]
     none = manager.run(*without, "service", "install")

@@ -96,7 +96,7 @@ def test_a_person_at_a_terminal_may_have_dead_ones_taken_out(house: LastingHouse
     write(folder, a=made_up(), b=tokens.me)
     told, code = on_a_terminal(house, "scan", "--migrate", str(folder), typed="yy")
     assert (code, texts(folder)) == (0, {"a": "", "b": ""}), told
-    assert "Move 2 tokens into the vault, and take them out of 2 files? [y/N]" in told
+    assert "Move 2 tokens into the vault, and remove them from 2 files? [y/N]" in told
     assert "for good?" in told
 
 

@@ -271,7 +271,7 @@ def test_the_first_entry_whose_mac_does_not_fit_is_named(
     assert forged[: count - 2] == lines[: count - 2]
     (vouching.directory.parent / "state/journal/00000001.jsonl").write_bytes(b"".join(forged))
     said = failed(hf_proxy("audit", "verify"), 1)
-    assert f"entry {count - 1} is wrong: its MAC does not fit" in said
+    assert f"entry {count - 1} is wrong: its MAC is false" in said
 
 
 def test_a_wrong_mac_is_named_before_a_chain_that_breaks_later(
@@ -323,7 +323,7 @@ def test_a_mac_that_was_taken_off_is_found_without_the_key(
     hf_proxy: HfProxy, write: Callable[..., list[bytes]], said: str, entry: int
 ) -> None:
     write(*said.split())
-    assert f"entry {entry} is wrong: it lacks its MAC" in failed(hf_proxy("audit", "verify"), 1)
+    assert f"entry {entry} is wrong: its MAC is missing" in failed(hf_proxy("audit", "verify"), 1)
 
 
 def test_many_gaps_are_shown_shortly(

@@ -141,10 +141,10 @@ def test_a_line_sealed_again_after_a_change_breaks_at_the_next() -> None:
 
 def test_a_missing_line_a_swap_and_a_fork_are_told_apart() -> None:
     other = append_link({"at": 3}, head_after(LINES[1]))[0][:-1]
-    assert "has the number 3: what was between is missing" in why([LINES[0], LINES[2]])
-    assert "has the number 3: what was between is missing" in why([LINES[0], LINES[2], LINES[1]])
-    assert "a fork, or an entry twice" in why([*LINES, LINES[2]])
-    assert "a fork, or an entry twice" in why([*LINES, other])
+    assert "has the number 3: entries before it are missing" in why([LINES[0], LINES[2]])
+    assert "has the number 3: entries before it are missing" in why([LINES[0], LINES[2], LINES[1]])
+    assert "a fork, or a repeated entry" in why([*LINES, LINES[2]])
+    assert "a fork, or a repeated entry" in why([*LINES, other])
     assert "has the number 1 again: a fork" in why([*LINES, LINES[0]])
 
 
@@ -169,7 +169,7 @@ def test_a_journal_without_its_first_file_says_so() -> None:
     ],
 )
 def test_what_two_readers_could_read_differently_is_found(body: bytes) -> None:
-    assert why([resealed(body)]) == "it says something twice (duplicate keys)"
+    assert why([resealed(body)]) == "it has duplicate keys"
 
 
 def at(*times: object) -> list[tuple[int, int]]:

@@ -257,7 +257,7 @@ def test_login_from_a_file_says_that_the_file_is_still_there(
     result = hf_proxy("login", "--token-file", str(file))
     assert result.returncode == 0
     assert daemon.requests[0]["token"] == TOKEN
-    assert f"in the clear in {file}; delete it" in result.stderr
+    assert f"in {file} as plaintext; delete it" in result.stderr
 
 
 @pytest.mark.parametrize("given", ["", " \n", "\x00" * 70_000, "x" * 70_000])

@@ -166,9 +166,9 @@ def test_a_token_file_that_was_emptied_is_none(findings: Findings, environment: 
 @pytest.mark.parametrize(
     ("netrc", "said"),
     [
-        ("machine huggingface.co login me password hunter2\n", "holds a password for the Hub"),
-        ("machine 127.0.0.1 login me password hunter2\n", "speaks for this machine"),
-        ("default login me password hunter2\n", "speaks for this machine"),
+        ("machine huggingface.co login me password hunter2\n", "holds a plaintext password for the Hub"),
+        ("machine 127.0.0.1 login me password hunter2\n", "has an entry for this machine"),
+        ("default login me password hunter2\n", "has an entry for this machine"),
     ],
 )
 def test_a_netrc_that_comes_before_us_is_found(
@@ -253,8 +253,8 @@ class TestTheTokens:
     def test_age_and_end_are_told(self, findings: Findings, well: ScriptedDaemon) -> None:
         self.token(well)["expires_at"] = int(time.time()) + 5 * DAY + 60
         found = findings()
-        assert "made 3 days ago" in found["token"]["measured"]
-        assert "ends in 5 days" in found["token-end"]["measured"]
+        assert "created 3 days ago" in found["token"]["measured"]
+        assert "expires in 5 days" in found["token-end"]["measured"]
         assert found["token-end"]["severity"] == "warning"
         self.token(well)["expires_at"] = int(time.time()) + 90 * DAY + 60
         assert findings()["token-end"]["severity"] == "ok"
@@ -376,7 +376,7 @@ class TestInTheClear:
         (home / ".git-credentials").write_text(f"https://me:{REAL}@huggingface.co\n")
         found = findings()["clear-files"]
         assert (found["severity"], found["fix"]) == ("warning", "hf-proxy scan --migrate")
-        assert f"2 files hold a token in the clear, the first: {home}/.bashrc" in found["measured"]
+        assert f"2 files hold a plaintext token, the first: {home}/.bashrc" in found["measured"]
         assert REAL not in str(found)
 
     def test_a_home_without_any_is_fine(self, findings: Findings) -> None:

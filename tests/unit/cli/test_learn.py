@@ -40,7 +40,7 @@ def test_the_profile_is_on_stderr_and_stdout_is_the_commands(hf_proxy: HfProxy) 
     assert (done.returncode, done.stdout) == (41, "mine\n")
     assert done.stderr.splitlines() == [
         "# Learned from 2 requests.",
-        "# The command failed: this may not be all that it needs.",
+        "# The command failed: it may need more than this.",
         "[profiles.learned]",
         "scopes = [",
         '  "read:models/me/a",',

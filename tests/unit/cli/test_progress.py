@@ -32,7 +32,7 @@ def held(daemon: ScriptedDaemon) -> Iterator[threading.Event]:
 @pytest.mark.parametrize(
     ("words", "doing", "done"),
     [
-        (["login", "--token-file", "token"], "asking the Hub whose token it is: 2 s", "account default: ada"),
+        (["login", "--token-file", "token"], "asking the Hub for the token's user: 2 s", "account default: ada"),
         (["audit", "report"], "reading the journal: 0 entries, 2 s", "from "),
     ],
 )

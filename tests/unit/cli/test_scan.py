@@ -36,7 +36,7 @@ def untouched(file: Path) -> object:
 
 def test_nothing_found_is_a_success(hf_proxy: HfProxy, tmp_path: Path) -> None:
     (tmp_path / "a").write_text("nothing")
-    assert "no token in the clear; looked into 1 file" in done(hf_proxy("scan", str(tmp_path / "a")))
+    assert "no plaintext token; searched 1 file" in done(hf_proxy("scan", str(tmp_path / "a")))
     assert json.loads(done(hf_proxy("scan", "--json", str(tmp_path / "a"))))["findings"] == []
 
 
@@ -45,7 +45,7 @@ def test_something_found_is_none_and_the_next_command_is_named(hf_proxy: HfProxy
     assert result.returncode == 1
     assert f"{file}:2" in result.stdout
     assert result.stderr == (
-        "hf-proxy: 1 place with a token in the clear; move them into the vault with:"
+        "hf-proxy: 1 place with a plaintext token; move them into the vault with:"
         f" hf-proxy scan --migrate --exclude '*.lock' {file.parent}\n"
     )
     assert TOKEN not in result.stdout + result.stderr

@@ -116,7 +116,7 @@ class TestOnlyRoot:
     @pytest.mark.parametrize("mode", [0o775, 0o757, 0o777])
     def test_one_in_a_directory_that_others_may_write_into_is_refused(self, program: Path, mode: int) -> None:
         program.parent.chmod(mode)
-        with pytest.raises(ServiceError, match=f"{program.parent} can be changed by others"):
+        with pytest.raises(ServiceError, match=f"{program.parent} can be changed by users other than root"):
             units.check_only_root_changes(program)
 
     def test_one_that_belongs_to_another_user_is_refused(self, program: Path) -> None:
@@ -127,7 +127,7 @@ class TestOnlyRoot:
     def test_a_link_to_such_a_one_is_refused(self, program: Path, tmp_path: Path) -> None:
         os.chown(program, 65534, 65534)
         (tmp_path / "link").symlink_to(program)
-        with pytest.raises(ServiceError, match=f"{program} can be changed by others"):
+        with pytest.raises(ServiceError, match=f"{program} can be changed by users other than root"):
             units.check_only_root_changes(tmp_path / "link")
 
     def test_one_in_a_home_is_refused(self) -> None:

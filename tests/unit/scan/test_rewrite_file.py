@@ -183,6 +183,6 @@ except rewrite_file.ManualEditError as error:
 def test_what_was_written_meanwhile_is_not_lost(file: Path) -> None:
     """Another process appends between the reading and the renaming: in the very moment, since it is in here."""
     done = subprocess.run([sys.executable, "-I", "-c", CHANGED, str(file)], capture_output=True, text=True, check=True)
-    assert "changed meanwhile" in done.stdout
+    assert "changed in the meantime" in done.stdout
     assert file.read_text() == f"a={TOKEN}\none more line\n"
     assert alone(file)

@@ -100,7 +100,7 @@ class TestSealing:
         vault = again(mark)
         vault.seal(PASSPHRASE)
         assert vault.read() is None
-        with pytest.raises(VaultError, match="sealed already; for another passphrase first: hf-proxy vault unseal"):
+        with pytest.raises(VaultError, match="sealed already; to change its passphrase, first: hf-proxy vault unseal"):
             vault.seal(Secret("another"))
         again(mark).unlock(PASSPHRASE)
 
@@ -356,7 +356,7 @@ def test_what_is_not_read_back_is_taken_back(keyring: SecretService, mark: Path)
 
     vault = KeyringVault(Forgetful(), mark, CHEAP, CHEAP)
     vault.write(DOCUMENT)
-    with pytest.raises(VaultError, match="does not give back what was written"):
+    with pytest.raises(VaultError, match="does not return what was written"):
         vault.seal(PASSPHRASE)
     assert (lying_there(), mark.exists(), vault.locked) == (DOCUMENT.reveal(), False, False)
     assert vault.read() == DOCUMENT

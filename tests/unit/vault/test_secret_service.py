@@ -43,7 +43,7 @@ class TestNoKeyring:
         self.said(f"the session bus does not answer ({address.split(',')[0]})")
 
     def test_with_a_bus_and_no_service_on_it(self, service: SecretService) -> None:
-        self.said("nothing on the session bus is a Secret Service; start one")
+        self.said("the session bus has no Secret Service; start one")
 
     def said(self, what: str) -> None:
         for attempt in (KeyringItem().read, lambda: KeyringItem().write(Secret("x"))):
@@ -58,7 +58,7 @@ class TestNoKeyring:
 class TestALockedOne:
     def test_that_nobody_can_be_asked_about_says_so(self, keyring: SecretService, item: KeyringItem) -> None:
         keyring.lock()
-        with pytest.raises(VaultLockedError, match="nothing here can show its prompt"):
+        with pytest.raises(VaultLockedError, match="no program here can show its prompt"):
             item.read()
 
     def test_whose_prompt_is_dismissed_does_not_ask_again_by_itself(
@@ -66,10 +66,10 @@ class TestALockedOne:
     ) -> None:
         keyring.lock()
         with prompter(keyring, dismisses=True) as asked:
-            with pytest.raises(VaultLockedError, match="its prompt was dismissed; to be asked again: hf-proxy unlock"):
+            with pytest.raises(VaultLockedError, match="its prompt was dismissed; to be prompted again: hf-proxy unlock"):
                 item.read()
             for attempt in (item.read, lambda: item.write(Secret("x")), item.read):
-                with pytest.raises(VaultLockedError, match="asked for a moment ago, then: hf-proxy unlock"):
+                with pytest.raises(VaultLockedError, match=r"shown a moment ago\), then: hf-proxy unlock"):
                     attempt()
             assert asked.prompts == 1
             item.user_is_present()
@@ -95,10 +95,10 @@ class TestALockedOne:
         keyring.lock()
         with prompter(keyring, dismisses=False) as asked:
             with pytest.raises(
-                VaultLockedError, match="not answered within 1 seconds; to be asked again: hf-proxy unlock"
+                VaultLockedError, match="not answered within 1 seconds; to be prompted again: hf-proxy unlock"
             ):
                 item.read()
-            with pytest.raises(VaultLockedError, match="asked for a moment ago"):
+            with pytest.raises(VaultLockedError, match="shown a moment ago"):
                 item.read()
             assert asked.prompts == 1
 
