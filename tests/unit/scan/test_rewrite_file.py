@@ -126,7 +126,7 @@ def a_link(file: Path) -> str:
 def a_fifo(file: Path) -> str:
     file.unlink()
     os.mkfifo(file)
-    return "not a file"
+    return "no longer a regular file"
 
 
 @pytest.mark.parametrize("make", [read_only, of_somebody_else, binary, a_link, a_fifo], ids=lambda make: make.__name__)

@@ -177,7 +177,7 @@ class TestWhatIsNotAsItWasLeft:
         self, sealed: KeyringVault, mark: Path, opened: bool, planted: str
     ) -> None:
         KeyringItem().write(Secret(planted))
-        self.refused(sealed if opened else again(mark), opened, "replaced by one in the clear.*secret-tool clear")
+        self.refused(sealed if opened else again(mark), opened, "replaced by a plaintext one.*secret-tool clear")
         assert lying_there() == planted
 
     @pytest.mark.parametrize(
