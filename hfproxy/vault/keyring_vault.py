@@ -158,10 +158,10 @@ class KeyringVault:
         if item is not None and item.reveal().startswith(SEALED_PREFIX):
             self._mark_sealed()
         elif self._sealed:
-            raise VaultError(self._displaced(item))
+            raise VaultError(self._displacement(item))
         return item
 
-    def _displaced(self, item: Secret | None) -> str:
+    def _displacement(self, item: Secret | None) -> str:
         if item is None:
             return (
                 "the sealed item is gone from the keyring, and nothing was written in its place; to begin with an"

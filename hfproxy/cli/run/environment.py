@@ -114,10 +114,10 @@ def _no_proxy(environment: Mapping[str, str], endpoint: str) -> dict[str, str]:
     upper = environment.get("NO_PROXY", "")
     lower = environment.get("no_proxy", "")
     hosts = dict.fromkeys((*LOOPBACK, endpoint.removeprefix("http://").rpartition(":")[0]))
-    return {"NO_PROXY": _extended(upper or lower, hosts), "no_proxy": _extended(lower or upper, hosts)}
+    return {"NO_PROXY": _extend(upper or lower, hosts), "no_proxy": _extend(lower or upper, hosts)}
 
 
-def _extended(no_proxy: str, hosts: Iterable[str]) -> str:
+def _extend(no_proxy: str, hosts: Iterable[str]) -> str:
     # A star means every host only if it is the whole value.
     if no_proxy.strip() == "*":
         return no_proxy

@@ -33,7 +33,7 @@ def git_environment(
         for helper in ("", IN_CONTAINER if in_container else f"!{_program()} git-credential")
     ]
     names = {name for name, _ in redirection}
-    entries = [entry for entry in _existing(environment) if entry[0] not in names] + redirection
+    entries = [entry for entry in _existing_entries(environment) if entry[0] not in names] + redirection
     return {"GIT_CONFIG_COUNT": str(len(entries))} | {
         f"GIT_CONFIG_{part}_{number}": text
         for number, entry in enumerate(entries)
@@ -41,7 +41,7 @@ def git_environment(
     }
 
 
-def _existing(environment: Mapping[str, str]) -> list[tuple[str, str]]:
+def _existing_entries(environment: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the existing entries, or none if git would reject them as malformed."""
     count = environment.get("GIT_CONFIG_COUNT", "")
     if not (count.isascii() and count.isdigit()):

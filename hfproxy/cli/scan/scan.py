@@ -155,11 +155,11 @@ def _as_json(migration: migrate.Migration) -> dict[str, object]:
 
 def _row(migration: migrate.Migration) -> tuple[object, ...]:
     finding = migration.finding
-    where = redacted(finding.path) + (f":{finding.line}" if finding.line else "")
+    place = redacted(finding.path) + (f":{finding.line}" if finding.line else "")
     source = " ".join(filter(None, (finding.variable, finding.program and f"({finding.program})")))
     owner = migration.user and f"{migration.user}, {migration.role}"
     return (
-        f"{where} {redacted(source)}".rstrip(),
+        f"{place} {redacted(source)}".rstrip(),
         finding.kind.value,
         fingerprint(finding.token),
         owner,

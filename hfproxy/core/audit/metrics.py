@@ -78,9 +78,9 @@ class Counters:
             (labels(decision=decision, action=action), count) for (decision, action), count in self.requests.items()
         ]
         yield counter("requests", "Requests, by decision and by the action they needed first", by_decision)
-        yield counter("refusals", "Refused requests, by reason", _labelled("refusal", self.refusals))
+        yield counter("refusals", "Refused requests, by reason", _samples("refusal", self.refusals))
         yield counter(
-            "answers", "Forwarded requests, by the class of status they ended with", _labelled("status", self.answers)
+            "answers", "Forwarded requests, by the class of status they ended with", _samples("status", self.answers)
         )
         yield counter(
             "upstream_errors",
@@ -145,5 +145,5 @@ def _escape(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 
-def _labelled(name: str, counts: Mapping[str, int]) -> list[tuple[Labels, float]]:
+def _samples(name: str, counts: Mapping[str, int]) -> list[tuple[Labels, float]]:
     return [(labels(**{name: value}), count) for value, count in counts.items()]

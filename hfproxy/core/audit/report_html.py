@@ -50,8 +50,8 @@ def _picture(report: JournalReport) -> str:
     if not picture:
         return ""
     key = "".join(
-        f'<span><i class="dot" style="background:{colour}"></i>{_heading(what)}</span>'
-        for what, colour in COLOURS.items()
+        f'<span><i class="dot" style="background:{colour}"></i>{_heading(column)}</span>'
+        for column, colour in COLOURS.items()
     )
     undrawn = len(report.grants) - len(chart_rows(report))
     more = f'<p class="quiet">{undrawn} grants that did less are not drawn.</p>' if undrawn else ""
@@ -92,9 +92,9 @@ def _line(place: str, tally: Tally) -> str:
     return f"<tr><td>{escape(place)}</td>{counts}<td>{_moment(tally.first)}</td><td>{_moment(tally.last)}</td></tr>"
 
 
-def _count(what: str, number: int) -> str:
+def _count(column: str, number: int) -> str:
     """Format a number: zero as an empty text, bytes with a decimal unit prefix."""
-    if not what.startswith("bytes") or number < 1000:
+    if not column.startswith("bytes") or number < 1000:
         return str(number or "")
     power = min((len(str(number)) - 1) // 3, 4)
     return f"{number / 1000**power:.1f} {' kMGT'[power]}B"
@@ -113,8 +113,8 @@ def _unidentified(report: JournalReport) -> str:
     return f"<p>Refused without a known credential: {counts}.</p>" if counts else ""
 
 
-def _heading(what: str) -> str:
-    return HEADINGS.get(what, what)
+def _heading(column: str) -> str:
+    return HEADINGS.get(column, column)
 
 
 def _moment(at: int | None) -> str:

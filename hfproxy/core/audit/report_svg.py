@@ -76,22 +76,22 @@ def _marks(grant: GrantActivity, y: float, scale: _Scale) -> str:
     """Draw at most one mark per slot and column, larger for more requests."""
     slots: Counter[tuple[int, str]] = Counter()
     width = (scale.last - scale.first) / SLOTS
-    for (minute, what), count in grant.did.minutes.items():
-        slots[int((min(max(minute * MINUTE, scale.first), scale.last) - scale.first) / width), what] += count
+    for (minute, column), count in grant.did.minutes.items():
+        slots[int((min(max(minute * MINUTE, scale.first), scale.last) - scale.first) / width), column] += count
     order = list(COLOURS)
     return "".join(
         f'<circle cx="{scale.x(scale.first + int(slot * width))}" cy="{y}" r="{2.5 + min(len(str(count)), 4)}"'
-        f' fill="{COLOURS[what]}"><title>{count} {what.replace("_", " ")}</title></circle>'
-        for (slot, what), count in sorted(slots.items(), key=lambda item: order.index(item[0][1]))
+        f' fill="{COLOURS[column]}"><title>{count} {column.replace("_", " ")}</title></circle>'
+        for (slot, column), count in sorted(slots.items(), key=lambda item: order.index(item[0][1]))
     )
 
 
 def _event(at: int, kind: str, account: str, scale: _Scale, height: int) -> str:
     x, colour = scale.x(at), "#c2334d" if kind == "lockdown" else "#5b7083"
-    what = escape(f"{kind} {account}".strip())
+    title = escape(f"{kind} {account}".strip())
     return (
         f'<line x1="{x}" y1="{HEAD - 6}" x2="{x}" y2="{height}" stroke="{colour}" stroke-dasharray="3 3">'
-        f"<title>{what}</title></line>"
+        f"<title>{title}</title></line>"
     )
 
 

@@ -63,11 +63,11 @@ class RefUpdates:
         """The refusal of a push that no scope can allow; None if there is no such reason."""
         refs = [command.ref for command in self.all]
         if any(word.startswith("object-format=") and word != "object-format=sha1" for word in self.capabilities):
-            return _refused("only SHA-1 repositories are understood")
+            return _deny("only SHA-1 repositories are understood")
         if not all(ref.startswith(OF_REPOSITORIES) and is_ref_name(ref) for ref in refs):
-            return _refused("only branches, tags and pull requests can be pushed")
+            return _deny("only branches, tags and pull requests can be pushed")
         if len(set(refs)) != len(refs):
-            return _refused("a ref appears twice in it")
+            return _deny("a ref appears twice in it")
         return None
 
     @property
@@ -121,14 +121,14 @@ class RefUpdateReader:
                 return _commands(self._lines)
             length = int(head, 16) if LENGTH.fullmatch(head) else 0
             if length <= len(head):
-                return _refused("it is not a list of ref updates")
+                return _deny("it is not a list of ref updates")
             if len(self._buffer) < length:
                 break
             self._lines.append(self._buffer[4:length])
             self._buffer = self._buffer[length:]
             self._size += length
             if self._size > MAX_LIST_BYTES:
-                return _refused(f"its list of refs is longer than {MAX_LIST_BYTES} bytes; push fewer at a time")
+                return _deny(f"its list of refs is longer than {MAX_LIST_BYTES} bytes; push fewer at a time")
         return None
 
     @property
@@ -145,10 +145,10 @@ def _commands(lines: list[bytes]) -> RefUpdates | Deny:
     for line in [first, *commands[1:]] if commands else []:
         match = COMMAND.fullmatch(line.decode("utf-8", "replace").removesuffix("\n"))
         if not match:
-            return _refused("it is signed, or not a list of ref updates")
+            return _deny("it is signed, or not a list of ref updates")
         updates.append(RefUpdate(*match.groups()))
     return RefUpdates(tuple(updates), frozenset(capabilities.decode("utf-8", "replace").split()))
 
 
-def _refused(why: str) -> Deny:
+def _deny(why: str) -> Deny:
     return Deny(Refusal.BAD_BODY, f"this push is refused: {why}{SEE_AUDIT}")

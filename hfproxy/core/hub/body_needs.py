@@ -38,7 +38,7 @@ WEBHOOK_KEYS = frozenset("watched url domains secret secrets job jobSourceId".sp
 def needs_of_create(_: Target | None, body: Object) -> tuple[Need, ...]:
     """Return the needs of `POST /api/repos/create`. No `type` means a model; setting the visibility needs no more."""
     _reject_unknown(body, CREATE_KEYS)
-    target = _named(body)
+    target = _named_repo(body)
     if target.type is RepoType.BUCKETS:
         raise BodyError("a bucket is created at /api/buckets")
     return (Need(Action.CREATE, target), *_space_extras(target, body))
@@ -47,7 +47,7 @@ def needs_of_create(_: Target | None, body: Object) -> tuple[Need, ...]:
 def needs_of_delete(_: Target | None, body: Object) -> tuple[Need, ...]:
     """Return the needs of `DELETE /api/repos/delete`."""
     _reject_unknown(body, DELETE_KEYS)
-    return (Need(Action.DELETE, _named(body)),)
+    return (Need(Action.DELETE, _named_repo(body)),)
 
 
 def needs_of_move(_: Target | None, body: Object) -> tuple[Need, ...]:
@@ -197,7 +197,7 @@ def _watched_repos(entry: Object) -> Need:
     return Need(Action.READ, _repo(_type(kind), "name", name))
 
 
-def _named(body: Object) -> Target:
+def _named_repo(body: Object) -> Target:
     """Return the repository named by `name`, `organization` and `type` (docs/hub-protocol.md#create-repo)."""
     organization = body.get("organization")
     namespace = None if organization is None else _id("organization", organization)

@@ -80,7 +80,7 @@ def classify(method: str, raw_target: str, bill_to: str | None = None) -> Classi
 def _classify(method: str, raw_target: str, bill_to: str | None) -> Classification:
     target = request_target.parse(raw_target)
     if isinstance(target, Deny):
-        return _minting(method, raw_target) or target
+        return _minting_route(method, raw_target) or target
     for row, route in ROUTES_BY_METHOD.get(method, ()):
         if match := row.fullmatch(target.path):
             result = _match_path(match, target.policy)
@@ -144,7 +144,7 @@ def _match_path(match: re.Match[str], policy: tuple[tuple[str, str], ...]) -> Pa
     return PathMatch(Target(kind, parts.get("ns"), parts.get("name"), ref), policy, refs[1] if len(refs) > 1 else None)
 
 
-def _minting(method: str, raw_target: str) -> Classified | None:
+def _minting_route(method: str, raw_target: str) -> Classified | None:
     """Match a minting route regardless of its query, since a container registry's `service` differs from git's."""
     target = request_target.parse(raw_target.partition("?")[0])
     if isinstance(target, Deny):

@@ -47,14 +47,14 @@ class RequestTarget:
 def parse(raw: str) -> RequestTarget | Deny:
     """Parse a raw request target, or refuse it as `bad_target`."""
     if not PRINTABLE.fullmatch(raw) or BAD_ESCAPE.search(raw) or BAD_BYTE.search(raw):
-        return _refused("it holds characters that no Hub address needs")
+        return _deny("it holds characters that no Hub address needs")
     path, question, query = raw.partition("?")
     if DOUBLE_ENCODED.search(path):
-        return _refused("it is encoded twice")
+        return _deny("it is encoded twice")
     if question and not query:
-        return _refused("its query is empty")
+        return _deny("its query is empty")
     if path != "/" and not all(map(_is_plain, path[1:].split("/"))):
-        return _refused("it has an empty, dotted or undecodable segment")
+        return _deny("it has an empty, dotted or undecodable segment")
     policy = _policy(query)
     return policy if isinstance(policy, Deny) else RequestTarget(raw, path, policy)
 
@@ -76,7 +76,7 @@ def _policy(query: str) -> tuple[tuple[str, str], ...] | Deny:
         if lenient not in POLICY_KEYS:
             continue
         if key != lenient or key in policy or value not in POLICY_KEYS[key]:
-            return _refused(f"'{lenient}' must appear once, spelled plainly, with a value it may have")
+            return _deny(f"'{lenient}' must appear once, spelled plainly, with a value it may have")
         policy[key] = value
     return tuple(policy.items())
 
@@ -87,5 +87,5 @@ def _lenient_key(key: str) -> str:
     return re.split(r"[\[\].]", plain.strip().lower().lstrip("["))[0]
 
 
-def _refused(why: str) -> Deny:
+def _deny(why: str) -> Deny:
     return Deny(Refusal.BAD_TARGET, f"this address is refused as it stands: {why}{SEE_AUDIT}")

@@ -45,18 +45,18 @@ class Identity:
     orgs: tuple[tuple[str, str], ...]  # (name, id)
 
 
-def whoami_json(who: Identity, grant: Grant) -> dict[str, object]:
+def whoami_json(identity: Identity, grant: Grant) -> dict[str, object]:
     """Return the JSON object of `GET /api/whoami-v2` for a grant."""
     return {
         "type": "user",
-        "id": who.user_id,
-        "name": who.user,
-        "fullname": who.fullname,
+        "id": identity.user_id,
+        "name": identity.user,
+        "fullname": identity.fullname,
         "avatarUrl": "",
         "isPro": False,
         "canPay": False,
         "periodEnd": None,
-        "orgs": [_org(name, org_id) for name, org_id in who.orgs if _in_scope(name, grant.terms.scopes)],
+        "orgs": [_org(name, org_id) for name, org_id in identity.orgs if _in_scope(name, grant.terms.scopes)],
         "auth": {
             "type": "access_token",
             "expiresAt": _time(grant.expires_at),
@@ -67,7 +67,7 @@ def whoami_json(who: Identity, grant: Grant) -> dict[str, object]:
                 "fineGrained": {
                     "canReadGatedRepos": True,
                     "global": [],
-                    "scoped": [_scoped(scope, who.user) for scope in grant.terms.scopes],
+                    "scoped": [_scope_entry(scope, identity.user) for scope in grant.terms.scopes],
                 },
             },
         },
@@ -89,7 +89,7 @@ def _org(name: str, org_id: str) -> dict[str, object]:
     }
 
 
-def _scoped(scope: Scope, user: str) -> dict[str, object]:
+def _scope_entry(scope: Scope, user: str) -> dict[str, object]:
     name = "/".join(part for part in (scope.namespace or user, scope.name) if part and part != "*")
     kind = ENTITIES.get(scope.type or "", "user") if scope.name else "user"
     # The Hub's ids are 24 hexadecimal digits; these only tell entities apart.

@@ -66,7 +66,9 @@ class TestALockedOne:
     ) -> None:
         keyring.lock()
         with prompter(keyring, dismisses=True) as asked:
-            with pytest.raises(VaultLockedError, match="its prompt was dismissed; to be prompted again: hf-proxy unlock"):
+            with pytest.raises(
+                VaultLockedError, match="its prompt was dismissed; to be prompted again: hf-proxy unlock"
+            ):
                 item.read()
             for attempt in (item.read, lambda: item.write(Secret("x")), item.read):
                 with pytest.raises(VaultLockedError, match=r"shown a moment ago\), then: hf-proxy unlock"):
