@@ -207,7 +207,7 @@ def test_grants(hf_proxy: HfProxy, daemon: ScriptedDaemon) -> None:
 def test_no_grants_is_an_empty_list(hf_proxy: HfProxy, daemon: ScriptedDaemon) -> None:
     daemon.answers["grants"] = [{}]
     assert done(hf_proxy("grants", "--json")) == "[]\n"
-    assert "nothing is granted" in done(hf_proxy("grants"))
+    assert "no grants; see" in done(hf_proxy("grants"))
 
 
 def test_accounts(hf_proxy: HfProxy, daemon: ScriptedDaemon) -> None:

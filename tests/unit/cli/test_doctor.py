@@ -304,7 +304,7 @@ def test_another_version_of_the_daemon_is_to_be_started_anew(findings: Findings,
     status = well.answers["status"]
     assert isinstance(status, dict)
     status["version"] = "0.0.1"
-    assert "the daemon that runs is 0.0.1" in findings()["versions"]["measured"]
+    assert "the running daemon is 0.0.1" in findings()["versions"]["measured"]
 
 
 def test_loosened_permissions_are_a_problem(findings: Findings, runtime: Path, well: ScriptedDaemon) -> None:

@@ -140,4 +140,4 @@ def test_the_property_lists_for_macos_can_be_read(name: str) -> None:
     """Which is all that we know of them."""
     found = plistlib.loads((ROOT / "launchd" / name).read_bytes())
     assert found["ProgramArguments"][1:] == ["-I", "-m", "hfproxy", "daemon"]
-    assert "Never run by us" in (ROOT / "launchd" / name).read_text()
+    assert "Untested" in (ROOT / "launchd" / name).read_text()

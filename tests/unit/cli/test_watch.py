@@ -120,7 +120,7 @@ def test_on_a_terminal_a_daemon_may_go_and_come_back(busy: Busy, daemon: Scripte
     terminal.until("since the start")
     answer = daemon.answers["status"]
     daemon.answers["status"] = b""
-    terminal.until("(?s)the daemon hung up.*looking again every second")
+    terminal.until("(?s)the daemon hung up.*retrying every second")
     daemon.answers["status"] = answer
     terminal.until("since the start")
 
