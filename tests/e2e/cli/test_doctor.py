@@ -52,7 +52,7 @@ def test_what_the_hub_says_of_the_tokens(house: House, hub: FakeHub) -> None:
     house.login(dying, "--account", "dying")
     hub.world.tokens[dying].live = False
     said = {one["severity"]: one for one in findings(house)["token"]}
-    assert "account default: the token of me, role fineGrained, made " in said["ok"]["measured"]
+    assert "account default: the token of me, role fineGrained, created " in said["ok"]["measured"]
     assert "role write" in said["warning"]["measured"]
     assert said["warning"]["fix"] == "hf-proxy rotate --account classic"
     assert "no longer accepts the token of account dying" in said["problem"]["measured"]

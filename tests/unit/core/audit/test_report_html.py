@@ -127,5 +127,5 @@ def test_marks_are_on_the_paper_whatever_the_times_are(ats: list[int]) -> None:
 
 
 def test_an_empty_journal_is_a_page_too() -> None:
-    assert "holds nothing" in render_html(summarize([]))
+    assert "holds no entries" in render_html(summarize([]))
     assert render_svg(summarize([])) == ""
