@@ -301,7 +301,7 @@ class TestSealedHouse:
             house.start()
             unlock(house)
             failed = house.cli("audit", "verify")
-            said = "entry 3 is wrong: its MAC does not fit"
+            said = "entry 3 is wrong: its MAC is false"
             if take_off:  # an entry of that daemon follows, with a MAC that fits: what is before it has none at all
                 assert failed.returncode == 0
                 assert "authenticity: 1 of 5 entries\nwithout a MAC: 4 (entries 1-4)\n" in failed.stdout
