@@ -62,7 +62,7 @@ class VaultLockedError(VaultError):
 
 
 VAULT_LOCKED = "the vault is locked; run: hf-proxy unlock"
-"""The message for a vault that a command of the user opens."""
+"""The message for a vault that the user can open with a command."""
 
 
 class PassphraseError(VaultError):

@@ -167,7 +167,7 @@ def fingerprint(token: Secret) -> str:
 
 def digest(token: Secret) -> str:
     """Return the token's SHA-256 in hexadecimal, to compare tokens without exchanging them."""
-    return hashlib.sha256(token.reveal().encode("utf-8", "surrogatepass")).hexdigest()
+    return token.sha256()
 
 
 def redacted(text: str) -> str:

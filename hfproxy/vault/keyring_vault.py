@@ -60,10 +60,10 @@ class KeyringVault:
             VaultError: no keyring answers, or the sealed item is gone, damaged or replaced.
         """
         if self.locked:
-            raise VaultLockedError(LOCKED)
+            raise VaultLockedError(VAULT_LOCKED)
         item = self._inspect_item()
         if self.locked:  # the item has turned out to be sealed
-            raise VaultLockedError(LOCKED)
+            raise VaultLockedError(VAULT_LOCKED)
         return self._sealer.open(_envelope(item)) if item and self._sealed else item or None
 
     def write(self, document: Secret) -> None:

@@ -64,7 +64,7 @@ class SealedFileVault:
             VaultError: the file is gone, damaged, or not private to the current user.
         """
         if self.locked:
-            raise VaultLockedError(LOCKED)
+            raise VaultLockedError(VAULT_LOCKED)
         return self._sealer.open(self._load())
 
     def write(self, document: Secret) -> None:

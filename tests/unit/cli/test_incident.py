@@ -94,7 +94,9 @@ class TestRotate:
         assert "the old token is dead" in said
         assert TOKEN not in said
 
-    @pytest.mark.parametrize(("dead", "said"), [(False, "is NOT dead"), (None, "it is unknown whether the old token is dead (no net)")])
+    @pytest.mark.parametrize(
+        ("dead", "said"), [(False, "is NOT dead"), (None, "it is unknown whether the old token is dead (no net)")]
+    )
     def test_an_old_token_that_may_live_is_a_warning_with_the_page_that_deletes_it(
         self, hf_proxy: HfProxy, daemon: ScriptedDaemon, dead: bool | None, said: str
     ) -> None:
