@@ -233,9 +233,13 @@ class Broker:
         """Decide on an access (`evaluate`); unless it is denied, count it as a use of the grant and its ancestors."""
         decision = self.evaluate(grant, access, at, inside)
         if not isinstance(decision, Deny):
-            for ancestor in (grant, *grant.ancestors):
-                ancestor.use(at)
+            self.count_use(grant, at)
         return decision
+
+    def count_use(self, grant: Grant, at: int) -> None:
+        """Count an allowed request, for the grant and all its ancestors: what `authorize` does after `evaluate`."""
+        for ancestor in (grant, *grant.ancestors):
+            ancestor.use(at)
 
     def evaluate(self, grant: Grant, access: Access, at: int, inside: MatchingTrees = frozenset()) -> Decision:
         """Decide on an access: collect every objection of every caveat to every need. Counts nothing.
