@@ -9,15 +9,15 @@ import asyncio
 from collections.abc import Callable
 
 import aiohttp
-from aiohttp.client_proto import ResponseHandler
 
 from hfproxy.core.http.limits import MAX_HEADER_BYTES
+from hfproxy.daemon.aiohttp_internals import ResponseProtocol
 from hfproxy.daemon.runtime.eager import DirectFuture
 from hfproxy.daemon.upstream.response import UpstreamResponse
 from hfproxy.daemon.upstream.response_parser import parse_buffered_response
 
 
-class UpstreamConnection(ResponseHandler):
+class UpstreamConnection(ResponseProtocol):
     """A connection that carries one request at a time."""
 
     def __init__(
@@ -65,7 +65,7 @@ class UpstreamConnection(ResponseHandler):
         """
         if self.transport is None:
             raise aiohttp.ServerDisconnectedError
-        self._parser = self._payload = None
+        self.drop_parser()
         return self.transport
 
     def attach_transport(self, transport: asyncio.Transport) -> None:

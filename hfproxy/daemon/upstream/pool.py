@@ -13,10 +13,10 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 
 from hfproxy.core.http.headers import WIRE_CODEC, UpstreamHeaders
 from hfproxy.core.policy.access import SEE_AUDIT
+from hfproxy.daemon.aiohttp_internals import HttpProcessingError
 from hfproxy.daemon.runtime.eager import needs_task
 from hfproxy.daemon.upstream.connection import UpstreamConnection
 from hfproxy.daemon.upstream.response import UpstreamResponse
