@@ -1,6 +1,6 @@
 """The HTTP dispatcher of a listener, and aiohttp's server behind it.
 
-`listen.connection` parses simple requests itself and hands any other request to a protocol of aiohttp. Both
+`listen.connection` parses plain requests itself and switches to aiohttp's protocol for any other. Requests of both
 kinds reach the same handler.
 """
 
@@ -16,15 +16,14 @@ from hfproxy.core.policy.admission import RequestHeaders
 from hfproxy.daemon.listen.fast_http import FastRequest, HeaderBlockCache
 from hfproxy.daemon.listen.messages import Connection, IncomingRequest, OutgoingResponse, ResponseHead
 
-SERVER_ERROR: Final = 500
+FIRST_SERVER_ERROR: Final = 500
 
-
-# Answers one request.
+# Answers one request: with a response whose head is sent already, or with one of our own that is still to be sent.
 Handler = Callable[[IncomingRequest], Awaitable[OutgoingResponse | web.Response]]
 
 
 class HttpDispatcher:
-    """What all visitors have in common: who answers them, and how their requests are read."""
+    """What the connections of one listener share: the handler, the header cache, and aiohttp's server."""
 
     def __init__(self, handle: Handler) -> None:
         self.handle = handle
@@ -32,28 +31,28 @@ class HttpDispatcher:
         self.header_cache = HeaderBlockCache()
 
     def make_aiohttp_protocol(self, connection: Connection) -> "AiohttpProtocol":
-        """aiohttp's server for one connection."""
+        """Return aiohttp's server protocol for one connection."""
         return AiohttpProtocol(self._requests, connection)
 
-    async def send_local(self, request: FastRequest, said: web.Response) -> None:
-        """Answer a plain request in words of our own."""
-        body = said.body if isinstance(said.body, bytes) else b""
-        head = ResponseHead(said.status, (*said.headers.items(), ("Content-Length", str(len(body)))))
+    async def send_local(self, request: FastRequest, response: web.Response) -> None:
+        """Send a response that was made here to a plain request; aiohttp does this for its own requests."""
+        body = response.body if isinstance(response.body, bytes) else b""
+        head = ResponseHead(response.status, (*response.headers.items(), ("Content-Length", str(len(body)))))
         await request.send_response(head, b"" if request.method == "HEAD" else body)
 
-    async def shutdown(self, seconds: float) -> None:
-        """Let aiohttp's connections finish; the idle ones have, and are not waited for."""
+    async def shutdown(self, timeout_s: float) -> None:
+        """Let aiohttp's connections finish their responses, within `timeout_s`; close idle ones at once."""
         self._requests.pre_shutdown()
-        await self._requests.shutdown(seconds)
+        await self._requests.shutdown(timeout_s)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        said = await self.handle(AiohttpRequest(request))
-        assert isinstance(said, web.StreamResponse)
-        return said
+        response = await self.handle(AiohttpRequest(request))
+        assert isinstance(response, web.StreamResponse)
+        return response
 
 
 class AiohttpRequest:
-    """A request that aiohttp's server has read (see `daemon.exchange.Request`)."""
+    """An `IncomingRequest` that aiohttp's server has parsed."""
 
     __slots__ = ("_request", "headers", "method", "raw_path")
 
@@ -80,7 +79,7 @@ class AiohttpRequest:
         return self._request.content_length if self._request.can_read_body else 0
 
     async def body(self) -> AsyncIterator[bytes]:
-        """A client that waits for it (`Expect: 100-continue`) is told to send it: nothing refused it so far."""
+        """Yield the body as it arrives, after `100 Continue` to a client that waits for that (RFC 9110 §10.1.1)."""
         if self.headers.one("expect").lower() == "100-continue" and self._request.transport is not None:
             self._request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         async for part in self._request.content.iter_any():
@@ -102,7 +101,11 @@ class AiohttpRequest:
 
 
 class AiohttpProtocol(web.RequestHandler):
-    """aiohttp's server for a connection."""
+    """aiohttp's server side of a connection.
+
+    Attributes:
+        connection: The protocol that the transport belongs to, which passes its events on.
+    """
 
     __slots__ = ("connection",)
 
@@ -111,7 +114,7 @@ class AiohttpProtocol(web.RequestHandler):
             server,
             loop=asyncio.get_running_loop(),
             auto_decompress=False,
-            access_log=None,  # type: ignore[arg-type]  # its annotation forgets what its documentation has
+            access_log=None,  # type: ignore[arg-type]  # documented, and missing in the annotation
             max_line_size=MAX_HEADER_BYTES,
             max_field_size=MAX_HEADER_BYTES,
         )
@@ -120,13 +123,13 @@ class AiohttpProtocol(web.RequestHandler):
     def handle_error(
         self,
         request: web.BaseRequest,
-        status: int = SERVER_ERROR,
+        status: int = FIRST_SERVER_ERROR,
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """What a client did wrong is its own affair; what we did is logged."""
-        if status >= SERVER_ERROR:
+        """Answer a request that cannot be parsed, without logging it; log only our own errors."""
+        if status >= FIRST_SERVER_ERROR:
             return super().handle_error(request, status, exc, message)
-        answer = web.Response(status=status, text="this is not HTTP as hf-proxy reads it\n")
-        answer.force_close()
-        return answer
+        response = web.Response(status=status, text="this is not HTTP as hf-proxy reads it\n")
+        response.force_close()
+        return response

@@ -1,9 +1,9 @@
-"""One connection of the data plane, before it has asked for anything.
+"""A client connection: whose it is, and which parser reads its requests.
 
-The kernel is asked at once whose it is. Strangers get their no by HTTP as everybody does, but only some at a time, and
-whoever does not come to the point is let go: the port is for the users' programs, and nobody may fill it up
-(docs/threat-model.md#t25). What is no HTTP is answered and not logged: the line would be whatever anybody wants in our
-log.
+The kernel is asked for the peer's uid when the connection is accepted. A connection of another user is served far
+enough to be refused by HTTP, `MAX_FOREIGN_CONNECTIONS` at a time; a connection that sends no complete request head
+within `HEAD_SECONDS` is aborted, so that no local user can occupy the port (docs/threat-model.md#t25). Bytes that are
+not HTTP are answered and not logged: a log line must not be whatever a stranger sends.
 """
 
 import asyncio
@@ -12,27 +12,32 @@ from typing import Final
 
 import structlog
 from aiohttp import web
-from aiohttp.base_protocol import BaseProtocol
 
+from hfproxy.daemon.aiohttp_internals import FlowControlProtocol
 from hfproxy.daemon.listen.aiohttp_http import AiohttpProtocol, HttpDispatcher
 from hfproxy.daemon.listen.fast_http import FastRequest
-from hfproxy.daemon.listen.limits import MAX_CONTAINER_CONNECTIONS, MAX_FOREIGN_CONNECTIONS, ConnectionLimiter
+from hfproxy.daemon.listen.limits import ConnectionLimiter
 from hfproxy.daemon.runtime import peer_uid
 from hfproxy.daemon.runtime.eager import EagerCoroutine
 from hfproxy.daemon.runtime.peer_uid import Peer
 
 log = structlog.get_logger()
 
-# How long the head of the first request may take; programs of this machine need milliseconds.
+# Until the first request's head is complete; programs of this machine need milliseconds.
 HEAD_SECONDS: Final = 20
-# Of what a client sends before it has the answer to what it asked.
+# Of pipelined requests, sent before the response to the one that is running.
 MAX_PIPELINED_BYTES: Final = 64 * 1024
 
 
-class ClientConnection(BaseProtocol):
-    """A connection, and who is at its other end.
+class ClientConnection(FlowControlProtocol):
+    """The protocol of an accepted connection.
 
-    It answers plain requests itself. The first one that is not hands it over to aiohttp's server, for good.
+    Plain requests (`fast_http`) are parsed and answered here, one at a time. The first request that is not plain
+    switches the connection to aiohttp's server, for good: from then on this protocol only passes events on.
+
+    Attributes:
+        closing: Whether the daemon is draining: the connection closes after the response under way.
+        peer: The process at the other end; None where the kernel cannot tell, as behind a bridge.
     """
 
     __slots__ = (
@@ -56,32 +61,29 @@ class ClientConnection(BaseProtocol):
         self._timer: asyncio.TimerHandle | None = None
         self.closing = False
         self.peer: Peer | None = None
-        self._is_trusted = False  # a guest, or the daemon's own user; a group's members may change
+        self._is_trusted = False  # the daemon's own user, or a container; a group's membership may change meanwhile
 
     @property
     def is_admitted(self) -> bool:
-        """Whether it belongs to somebody who is served, or came from a container, whose credential will show whose."""
+        """Whether the peer is a user that this daemon serves, or a container, whose credential will tell the user."""
         return self._is_trusted or (self.peer is not None and self._limiter.members.allows(self.peer.uid))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        here, there = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
-        if here is None or there is None:  # gone before they were let in; what is raised here would leave them open
+        local, remote = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        if local is None or remote is None:
+            # The client was gone before it was accepted. An exception raised here would leak the descriptor.
             self.abort()
             return
         if self._limiter.container:
-            self._is_trusted = not peer_uid.is_local(there[0])
+            self._is_trusted = not peer_uid.is_local(remote[0])
         else:
-            self.peer = peer_uid.tcp_peer(here, there)
+            self.peer = peer_uid.tcp_peer(local, remote)
             self._is_trusted = self.peer is not None and self.peer.uid == os.getuid()
         self._timer = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.abort)
-        self._limiter.add(self)
-        if self._limiter.container or not self.is_admitted:
-            self._limiter.unauthenticated.add(self)
-            if len(self._limiter.unauthenticated) > (
-                MAX_CONTAINER_CONNECTIONS if self._limiter.container else MAX_FOREIGN_CONNECTIONS
-            ):
-                self.abort()
+        is_within_limit = self._limiter.add(self, is_authenticated=self.is_admitted and not self._limiter.container)
+        if not is_within_limit:
+            self.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.head_received()
@@ -93,14 +95,14 @@ class ClientConnection(BaseProtocol):
             self._aiohttp.connection_lost(exc)
 
     def head_received(self) -> None:
-        """The head of a request is there."""
+        """Stop the timer on the first request's head."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
             self._limiter.request_started(self)
 
     def abort(self) -> None:
-        """Break it off."""
+        """Close the connection at once; what is in the write buffer is dropped."""
         if self.transport is not None:
             self.transport.abort()
 
@@ -110,6 +112,7 @@ class ClientConnection(BaseProtocol):
         elif self._running is not None:
             self._buffer_pipelined(data)
         elif (request := self._dispatcher.header_cache.parse(data, self)) is not None:
+            # Assigned before it runs: it may end, and clear this, before `resume` returns.
             self._running = EagerCoroutine(self._answer(request))
             self._running.resume()
         else:
@@ -129,29 +132,26 @@ class ClientConnection(BaseProtocol):
         if self._aiohttp is not None and self._aiohttp.writing_paused:
             self._aiohttp.resume_writing()
 
-    async def drained(self) -> None:
-        """Wait while the client is slow."""
-        await self._drain_helper()
-
-    async def drain(self, seconds: float) -> None:
-        """Answer what was asked, for so long at most, and nothing more."""
+    async def drain(self, timeout_s: float) -> None:
+        """Finish the response under way, within `timeout_s`, and close. aiohttp closes its own connections."""
         self.closing = True
         if self._running is not None:
-            await self._running.join(seconds)
+            await self._running.join(timeout_s)
         if self._aiohttp is None and self.transport is not None:
             self.transport.close() if self._running is None else self.transport.abort()
 
     def _buffer_pipelined(self, data: bytes) -> None:
-        """The next request came before this one's answer."""
+        """Keep the beginning of the next request until the response under way is sent."""
         self._pipelined += data
         if len(self._pipelined) > MAX_PIPELINED_BYTES and self.transport is not None:
             self.transport.pause_reading()
 
     async def _answer(self, request: FastRequest) -> None:
+        """Answer one plain request, then take up the next, if it is there already."""
         try:
-            said = await self._dispatcher.handle(request)
-            if isinstance(said, web.Response):
-                await self._dispatcher.send_local(request, said)
+            response = await self._dispatcher.handle(request)
+            if isinstance(response, web.Response):
+                await self._dispatcher.send_local(request, response)
         except ConnectionError:
             self.abort()
         except Exception:
@@ -167,6 +167,7 @@ class ClientConnection(BaseProtocol):
             self.data_received(data)
 
     def _switch_to_aiohttp(self, data: bytes) -> None:
+        """Replay to aiohttp's protocol what has happened so far, in the order in which a transport would tell it."""
         self._aiohttp = self._dispatcher.make_aiohttp_protocol(self)
         if self.transport is not None:
             self._aiohttp.connection_made(self.transport)

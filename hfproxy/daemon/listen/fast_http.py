@@ -1,9 +1,9 @@
-"""Plain requests: a GET or HEAD without a body, whose head came in one piece, without aiohttp's server.
+"""The fast path for plain requests: a GET or HEAD without a body, whose head arrives in one read.
 
-Nearly all requests are such, and the server costs each of them more than all that is decided about it (`make bench`).
-Nothing is read more leniently for that: a header block is parsed by aiohttp's own strict C parser when it is first
-seen, and only one with the very same bytes is known again; the request line is matched against a form that leaves no
-choice. What is not plain in any way is left to aiohttp, which also finds the words for what is no HTTP at all.
+Nearly all requests are plain, and aiohttp's server would cost each of them more than everything that is decided about
+it (docs/adr/0003-http-fast-path.md). The fast path is never more lenient: the request line must match an expression
+that leaves no choice, and a header block is parsed by aiohttp's own C parser when it is first seen; only the very same
+bytes are recognised again. Anything else is left to aiohttp, which also words the errors.
 """
 
 import asyncio
@@ -11,28 +11,26 @@ import re
 from collections.abc import AsyncIterator
 from typing import Final
 
-from aiohttp.base_protocol import BaseProtocol
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import HttpRequestParser
-
 from hfproxy.core.http.headers import Headers, UpstreamHeaders, to_upstream
 from hfproxy.core.http.limits import MAX_HEADER_BYTES
 from hfproxy.core.policy.admission import RequestHeaders
+from hfproxy.daemon.aiohttp_internals import HttpProcessingError, make_request_parser
 from hfproxy.daemon.listen.messages import Connection, ResponseHead
 
 REQUEST_LINE: Final = re.compile(rb"(GET|HEAD) (/[!-~]*) HTTP/1\.1")
 END: Final = b"\r\n\r\n"
-# Clients of one machine; each sends a handful of blocks, or a new one each time.
-REMEMBERED: Final = 256
-# How long a block may be for it: strangers send some, too.
-MEMORABLE: Final = 16 * 1024
+# Header blocks that are cached. A client repeats a handful, or sends another one each time.
+CACHE_SIZE: Final = 256
+# Longer blocks are not cached: foreign users send some too.
+MAX_CACHED_BYTES: Final = 16 * 1024
+# Fields that change where a message ends, or what the connection is afterwards.
 SLOW_PATH_FIELDS: Final = ("content-length", "transfer-encoding", "expect", "upgrade", "connection")
 KEEP_ALIVE: Final = "keep-alive"
 EMPTY_STATUS: Final = frozenset({204, 304})
 
 
 class ParsedHeaders:
-    """The headers of a request: for the policy, and for the Hub."""
+    """The headers of a request, in the two forms that are needed of them."""
 
     __slots__ = ("for_policy", "for_upstream")
 
@@ -41,13 +39,13 @@ class ParsedHeaders:
 
 
 class HeaderBlockCache:
-    """Reads heads, and knows blocks of headers again: clients send the same ones all the time."""
+    """Parses request heads, and keeps the parsed form of header blocks: clients repeat theirs in every request."""
 
     def __init__(self) -> None:
         self._cache: dict[bytes, ParsedHeaders] = {}
 
     def parse(self, data: bytes, connection: Connection) -> "FastRequest | None":
-        """The plain request that these bytes are; None if they are anything else, more, or less than one."""
+        """Return the plain request that these bytes are; None if they are anything else, more, or less than one."""
         line, _, block = data.partition(b"\r\n")
         match = REQUEST_LINE.fullmatch(line)
         if match is None or block.find(END) != len(block) - len(END) or len(data) > MAX_HEADER_BYTES:
@@ -58,25 +56,21 @@ class HeaderBlockCache:
         return FastRequest(match[1].decode("ascii"), match[2].decode("ascii"), fields, connection)
 
     def _parse_and_cache(self, block: bytes, data: bytes) -> ParsedHeaders | None:
-        pairs = _parsed(data)
+        pairs = _parse_headers(data)
         if pairs is None:
             return None
         fields = ParsedHeaders(pairs)
-        if len(block) <= MEMORABLE:
-            if len(self._cache) >= REMEMBERED:
+        if len(block) <= MAX_CACHED_BYTES:
+            if len(self._cache) >= CACHE_SIZE:
                 self._cache.pop(next(iter(self._cache)))
             self._cache[block] = fields
         return fields
 
 
-def _parsed(data: bytes) -> Headers | None:
-    """The headers, as aiohttp's server would read them; None if there is more to it than these."""
-    loop = asyncio.get_running_loop()
-    parser = HttpRequestParser(
-        BaseProtocol(loop), loop, MAX_HEADER_BYTES, max_line_size=MAX_HEADER_BYTES, max_field_size=MAX_HEADER_BYTES
-    )
+def _parse_headers(data: bytes) -> Headers | None:
+    """Return the headers as aiohttp's server would read them; None if the request is not plain."""
     try:
-        messages, upgraded, rest = parser.feed_data(data)
+        messages, upgraded, rest = make_request_parser().feed_data(data)
     except HttpProcessingError:
         return None
     if len(messages) != 1 or upgraded or rest:
@@ -88,7 +82,7 @@ def _parsed(data: bytes) -> Headers | None:
 
 
 class FastRequest:
-    """One of them (see `daemon.exchange.Request`)."""
+    """An `IncomingRequest` of the fast path. It has no body."""
 
     __slots__ = ("_parsed", "connection", "headers", "method", "raw_path")
     length = 0
@@ -106,7 +100,7 @@ class FastRequest:
         return self._parsed.for_upstream
 
     async def body(self) -> AsyncIterator[bytes]:
-        """There is none."""
+        """Yield nothing."""
         for part in list[bytes]():
             yield part
 
@@ -114,6 +108,7 @@ class FastRequest:
         bodiless = self.method == "HEAD" or head.status in EMPTY_STATUS
         chunked = not bodiless and not any(name.lower() == "content-length" for name, _ in head.pairs)
         response = FastResponse(self.connection, head, chunked=chunked)
+        # The head waits for the first part of the body, to leave in one write, but not longer than this iteration.
         asyncio.get_running_loop().call_soon(response.flush)
         return response
 
@@ -126,16 +121,20 @@ class FastRequest:
 
 
 class FastResponse:
-    """The answer to one. Its head leaves with the first part of the body, or as soon as nothing else is to be done."""
+    """A response of the fast path. Its head leaves with the first part of the body, in one write.
+
+    Attributes:
+        chunked: Whether each part is framed as a chunk, since the length of the body is unknown.
+    """
 
     __slots__ = ("_head", "chunked", "connection")
 
     def __init__(self, connection: Connection, head: ResponseHead, *, chunked: bool) -> None:
         self.connection, self.chunked = connection, chunked
-        more = b"Transfer-Encoding: chunked\r\n" if chunked else b""
+        framing = b"Transfer-Encoding: chunked\r\n" if chunked else b""
         if connection.closing:
-            more += b"Connection: close\r\n"
-        self._head = head.wire + more + b"\r\n"
+            framing += b"Connection: close\r\n"
+        self._head = head.wire + framing + b"\r\n"
 
     async def write(self, data: bytes) -> None:
         if self.chunked and data:
@@ -148,7 +147,11 @@ class FastResponse:
         self.send(b"0\r\n\r\n" if self.chunked else b"")
 
     def send(self, data: bytes) -> None:
-        """Send it as it is. Raises ConnectionResetError where the client is gone."""
+        """Write bytes to the transport, unframed, behind the head if that has not left yet.
+
+        Raises:
+            ConnectionResetError: The client is gone.
+        """
         transport = self.connection.transport
         if transport is None or transport.is_closing():
             raise ConnectionResetError
@@ -158,7 +161,7 @@ class FastResponse:
             transport.write(data)
 
     def flush(self) -> None:
-        """Let the head leave, if it has not yet."""
+        """Write the head, if it has not left yet and the client is still there."""
         transport = self.connection.transport
         if self._head and transport is not None and not transport.is_closing():
             self.send(b"")

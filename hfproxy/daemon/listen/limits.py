@@ -6,16 +6,14 @@ from typing import Final, Protocol
 
 from hfproxy.daemon.runtime.users import AllowedUsers
 
-# Connections of other users that are heard at the same time.
+# Open connections of users that this daemon does not serve.
 MAX_FOREIGN_CONNECTIONS: Final = 16
-
-# Connections of containers, all of them together.
+# Open connections of containers, all containers together.
 MAX_CONTAINER_CONNECTIONS: Final = 256
-
-SETTLE_SECONDS: Final = 1
-
-# What was accepted is a connection only some turns of the event loop later.
-ACCEPT_GRACE_S: Final = 0.05
+# How long accepted connections may take to send a first request when the daemon stops.
+FIRST_REQUEST_SECONDS: Final = 1
+# An accepted socket becomes a connection only some iterations of the event loop later.
+ACCEPT_GRACE_SECONDS: Final = 0.05
 
 
 class LimitedConnection(Protocol):
@@ -26,44 +24,57 @@ class LimitedConnection(Protocol):
 
 
 class ConnectionLimiter:
-    """Who is let in: those who are served, and some strangers at a time, to be told no.
+    """Tracks the connections of one listener, and limits how many of them are open without authentication.
 
-    `container`: it leads to a bridge, and the kernel cannot say who is behind it. Whoever is, is let in, so many at a
-    time, to show a credential; programs of this machine have another door.
+    Connections of served users are authenticated by the kernel and not limited. On the listener for containers the
+    kernel cannot tell the user: every connection counts as unauthenticated, and programs of this machine are not
+    served.
+
+    Attributes:
+        members: The users that this daemon serves.
+        container: Whether the listener is the one for containers.
     """
 
     def __init__(self, members: AllowedUsers, *, container: bool = False) -> None:
         self.members, self.container = members, container
-        self.unauthenticated: set[LimitedConnection] = set()
+        self._max_unauthenticated = MAX_CONTAINER_CONNECTIONS if container else MAX_FOREIGN_CONNECTIONS
         self._connections: set[LimitedConnection] = set()
+        self._unauthenticated: set[LimitedConnection] = set()
         self._without_request: set[LimitedConnection] = set()
         self._all_requested = asyncio.Event()
         self._all_requested.set()
 
-    def add(self, connection: LimitedConnection) -> None:
-        """Somebody is there, who has said nothing yet."""
+    def add(self, connection: LimitedConnection, *, is_authenticated: bool) -> bool:
+        """Track a new connection; False: it is one too many and must be aborted."""
         self._connections.add(connection)
         self._without_request.add(connection)
         self._all_requested.clear()
+        if is_authenticated:
+            return True
+        self._unauthenticated.add(connection)
+        return len(self._unauthenticated) <= self._max_unauthenticated
 
     def request_started(self, connection: LimitedConnection) -> None:
-        """They have come to the point, or gone."""
+        """Note that the head of a first request is complete, or the connection is lost."""
         self._without_request.discard(connection)
         if not self._without_request:
             self._all_requested.set()
 
     def remove(self, connection: LimitedConnection) -> None:
-        """They are gone."""
+        """Forget a lost connection."""
         self._connections.discard(connection)
-        self.unauthenticated.discard(connection)
+        self._unauthenticated.discard(connection)
 
-    async def drain(self, seconds: float) -> None:
-        """Let all that are there have the answers to what they asked, for so long at most."""
-        await asyncio.gather(*(connection.drain(seconds) for connection in self._connections))
+    async def drain(self, timeout_s: float) -> None:
+        """Let every connection finish the response under way, within `timeout_s`, and close them."""
+        await asyncio.gather(*(connection.drain(timeout_s) for connection in self._connections))
 
     async def serve_accepted(self) -> None:
-        """Once nobody new is let in: hear those that have just come, who would else be sent away without an answer."""
-        await asyncio.sleep(ACCEPT_GRACE_S)
+        """Wait for the first requests of connections accepted last, after the listener was closed.
+
+        Otherwise a client that connected in the moment of a restart would be disconnected without a response.
+        """
+        await asyncio.sleep(ACCEPT_GRACE_SECONDS)
         with suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_SECONDS):
+            async with asyncio.timeout(FIRST_REQUEST_SECONDS):
                 await self._all_requested.wait()

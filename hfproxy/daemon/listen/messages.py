@@ -1,4 +1,4 @@
-"""HTTP messages of the data plane, independent of the parser that read them."""
+"""HTTP messages on the client's side, whichever parser read them: the interfaces that the proxy is written against."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,12 +12,20 @@ from hfproxy.daemon.runtime.peer_uid import Peer
 
 
 class ResponseHead:
-    """The head of an answer to the client; `sent` is how it looks on the wire, without the empty line at its end."""
+    """The head of a response to the client.
+
+    Attributes:
+        wire: The status line and the fields as they are sent, without the empty line that ends a head.
+    """
 
     __slots__ = ("pairs", "status", "wire")
 
     def __init__(self, status: int, pairs: Headers) -> None:
-        """Raises as `core.headers.lines`."""
+        """Serialize a head.
+
+        Raises:
+            UpstreamError: A field would be more than one line.
+        """
         self.status, self.pairs = status, pairs
         self.wire = f"{_status_line(status)}{serialize(pairs)}".encode(*WIRE_CODEC)
 
@@ -31,7 +39,7 @@ def _status_line(status: int) -> str:
 
 
 class Connection(Protocol):
-    """A client connection, as requests, responses and the data plane see it."""
+    """A client connection, as far as requests, responses and the proxy use it."""
 
     @property
     def transport(self) -> asyncio.Transport | None:
@@ -54,24 +62,37 @@ class Connection(Protocol):
         """Whether the transport's write buffer is above its high-water mark."""
 
     async def drained(self) -> None:
-        """Wait until the write buffer is below its low-water mark. Raises ConnectionError if the client is gone."""
+        """Wait until the write buffer is below its low-water mark.
+
+        Raises:
+            ConnectionError: The client is gone.
+        """
 
     def head_received(self) -> None:
         """Stop the timer on the first request's head."""
 
 
 class OutgoingResponse(Protocol):
-    """An answer whose head is under way."""
+    """A response whose head is sent, or about to be."""
 
     async def write(self, data: bytes) -> None:
-        """Send a part of the body; waits while the client is slow. Raises ConnectionError where it is gone."""
+        """Send a part of the body, and wait while the write buffer is full.
+
+        Raises:
+            ConnectionError: The client is gone.
+        """
 
     async def write_eof(self) -> None:
-        """That was all."""
+        """End the body."""
 
 
 class IncomingRequest(Protocol):
-    """What was asked: `raw_path` is the target as it came, `fields` every header by its lower-case name."""
+    """A request whose head is complete.
+
+    Attributes:
+        raw_path: The request target, byte for byte.
+        headers: What the policy reads.
+    """
 
     method: str
     raw_path: str
@@ -87,24 +108,24 @@ class IncomingRequest(Protocol):
 
     @property
     def upstream_headers(self) -> UpstreamHeaders:
-        """What of its headers goes to the Hub (`core.headers.upward`)."""
+        """The headers that are forwarded to the Hub."""
 
     @property
     def length(self) -> int | None:
-        """How long its body says it is; None: it does not say; 0: there is none."""
+        """The announced length of the body in bytes; 0: there is no body; None: it is chunked."""
 
     def body(self) -> AsyncIterator[bytes]:
-        """Its body as it comes."""
+        """Yield the body as it arrives."""
 
     async def start_response(self, head: ResponseHead) -> OutgoingResponse:
-        """Answer it, with a body as it comes."""
+        """Send the head of a response whose body follows in parts."""
 
     async def send_response(self, head: ResponseHead, body: bytes) -> OutgoingResponse:
-        """Answer it with a body that is there; its length is in the head, where it must be."""
+        """Send a whole response. The head has the length of the body, unless a bodiless status forbids it."""
 
 
 async def read_body(request: IncomingRequest, limit: int) -> bytes | None:
-    """A whole body of at most `limit` bytes; None if it is longer."""
+    """Return the whole body; None if it is longer than `limit` bytes."""
     if (request.length or 0) > limit:
         return None
     parts: list[bytes] = []

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from strategies import law
 
-from hfproxy.daemon.listen.fast_http import MEMORABLE, REMEMBERED, HeaderBlockCache
+from hfproxy.daemon.listen.fast_http import MAX_CACHED_BYTES, CACHE_SIZE, HeaderBlockCache
 from hfproxy.daemon.listen.connection import ClientConnection
 
 VISITOR = cast("ClientConnection", None)  # it is only handed on
@@ -134,12 +134,12 @@ async def test_anything_else_is_left_to_aiohttp(data: bytes) -> None:
 
 async def test_no_more_blocks_are_remembered_than_there_is_room_for() -> None:
     heads = HeaderBlockCache()
-    for number in range(REMEMBERED + 20):
+    for number in range(CACHE_SIZE + 20):
         assert read(heads, b"GET / HTTP/1.1\r\nHost: a\r\nX: %d\r\n\r\n" % number) is not None
-    assert len(heads._cache) == REMEMBERED
+    assert len(heads._cache) == CACHE_SIZE
 
 
 async def test_a_long_block_is_read_and_not_remembered() -> None:
     heads = HeaderBlockCache()
-    assert read(heads, b"GET / HTTP/1.1\r\nHost: a\r\nX: %b\r\n\r\n" % (b"y" * MEMORABLE)) is not None
+    assert read(heads, b"GET / HTTP/1.1\r\nHost: a\r\nX: %b\r\n\r\n" % (b"y" * MAX_CACHED_BYTES)) is not None
     assert heads._cache == {}
