@@ -1,7 +1,7 @@
-"""What the data plane writes into the journal about requests.
+"""The journal lines of requests: `decided`, `completed` and `denied_unknown` (steps 7 and 10).
 
-A request without a known credential gets no line of its own, or anybody could fill the disk: such are counted, and
-written down as one line a minute for each reason.
+A refused request without a known grant gets no line of its own: any local process could fill the disk. Such refusals
+are counted, and written once a minute, one line for each reason and user.
 """
 
 import time
@@ -9,6 +9,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import Final
 
+import msgspec
 import structlog
 
 from hfproxy.core.audit.chain import EventKind
@@ -17,80 +18,123 @@ from hfproxy.core.policy.access import Action, Need
 from hfproxy.core.policy.decision import Allow, AllowAnonymous, Deny, Refusal
 from hfproxy.core.policy.scope import scope_for
 from hfproxy.daemon.journal.writer import JournalWriter
-from hfproxy.daemon.proxy.exchange import Exchange
 from hfproxy.daemon.runtime.clock import now
 from hfproxy.daemon.runtime.logs import redact
 from hfproxy.errors import JournalError
 
 log = structlog.get_logger()
-SAFE: Final = frozenset({"GET", "HEAD"})
 MINUTE: Final = 60
 DECIDED: Final = f'"kind":"{EventKind.DECIDED.value}"'
 COMPLETED: Final = f'"kind":"{EventKind.COMPLETED.value}"'
-MAX_TARGET: Final = 2048
-# Requests that were put into words and may come again: another file of the same repository is another one.
-REMEMBERED: Final = 256
-# One commit to a bucket may copy from a thousand places; a line of the journal stays a line.
+# Characters of a path that are recorded.
+MAX_PATH: Final = 2048
+# Encoded facts that are cached: clients repeat requests, and `completed` repeats the fields of `decided`.
+CACHE_SIZE: Final = 256
+# Needs in one line: a commit to a bucket may copy from a thousand places.
 MAX_NEEDS: Final = 100
 
 
+class RequestFacts(msgspec.Struct, frozen=True):
+    """What a journal line says of a request.
+
+    Attributes:
+        path: The raw path, at most `MAX_PATH` characters, without its query, which may hold a capability.
+        needs: Empty if the route has none, or none are known.
+        changes: Whether the request may change something upstream, so that its line must be on disk before it is sent.
+    """
+
+    uid: int | None
+    grant_id: str | None
+    account: str | None
+    method: str
+    path: str
+    needs: tuple[Need, ...]
+    changes: bool
+
+
+class Recorded(msgspec.Struct, frozen=True):
+    """A request whose `decided` line is in the journal, or queued for it: only such a one can be completed.
+
+    Attributes:
+        fields: Its facts, encoded as a part of a JSON object.
+        started: The monotonic clock at its arrival.
+    """
+
+    fields: str
+    started: float
+
+
 class RequestRecorder:
-    """Writes `decided`, `completed` and `denied_unknown`."""
+    """Writes the lines of requests and counts them for `hf-proxy metrics`."""
 
     def __init__(self, journal: JournalWriter) -> None:
         self._journal = journal
-        self._unknown: Counter[tuple[Refusal, int | None]] = Counter()
+        self._unidentified: Counter[tuple[Refusal, int | None]] = Counter()
         self.counts = Counters()
-        self._cached_fields = lru_cache(maxsize=REMEMBERED)(self._encode_fields)
+        self._encoded = lru_cache(maxsize=CACHE_SIZE)(self._encode)
 
-    async def decided(self, exchange: Exchange, decision: Allow | AllowAnonymous) -> None:
-        """Record a yes. What may change the world is on disk when this returns.
+    async def decided(self, facts: RequestFacts, decision: Allow | AllowAnonymous, started: float) -> Recorded:
+        """Record an allowed request. If it may change something, the line is on disk when this returns.
+
+        The line has the time at which it is written, not that of the decision: counting a use may have waited for the
+        disk, and `audit verify` reports lines whose time goes back.
 
         Raises:
-            JournalError: it could not be written, so the request must not go on.
+            JournalError: The line could not be written, so the request must not be forwarded.
         """
         word = "allow" if isinstance(decision, Allow) else "anonymous"
-        exchange.journal_fields = self._request_fields(exchange)
-        event = f'"at":{now()},{exchange.journal_fields},{DECIDED},"decision":"{word}"'
-        needs = _needs(exchange)
-        if exchange.reads or (needs == () and exchange.request.method in SAFE):
-            self._journal.append(event)
-            self._journal.schedule_chaining()
+        recorded = Recorded(self._encoded(facts), started)
+        line = f'"at":{now()},{recorded.fields},{DECIDED},"decision":"{word}"'
+        if facts.changes:
+            await self._journal.append_durably(line)
         else:
-            await self._journal.append_durably(event)
-        self.counts.decided(word, needs[0].action if needs else None)
+            self._journal.append(line)
+            self._journal.schedule_chaining()
+        self.counts.decided(word, facts.needs[0].action if facts.needs else None)
+        return recorded
 
-    def denied(self, exchange: Exchange, deny: Deny) -> None:
-        """Record a no to a known grant."""
-        self.counts.denied_for(deny.refusal.value, _action(exchange))
-        said, refusal = self._request_fields(exchange), deny.refusal.value
-        self._journal.append(f'"at":{now()},{said},{DECIDED},"decision":"deny","refusal":"{refusal}"')
+    def denied(self, facts: RequestFacts, deny: Deny) -> None:
+        """Record a refused request of a known grant.
 
-    def count_unidentified(self, deny: Deny, uid: int | None = None) -> Deny:
-        """Count a no to somebody unknown, and hand it on. `uid`: which user it concerns, if any."""
-        self._unknown[deny.refusal, uid] += 1
+        Raises:
+            JournalError: An earlier write failed.
+        """
+        refusal = deny.refusal.value
+        self.counts.denied_for(refusal, facts.needs[0].action.value if facts.needs else None)
+        self._journal.append(f'"at":{now()},{self._encoded(facts)},{DECIDED},"decision":"deny","refusal":"{refusal}"')
+
+    def count_unidentified(self, deny: Deny, uid: int | None = None) -> None:
+        """Count a refused request without a known grant; `uid`: the user it concerns, if there is one."""
+        self._unidentified[deny.refusal, uid] += 1
         self.counts.denied_for(deny.refusal.value)
-        return deny
 
     def completed(
-        self, exchange: Exchange, status: int, bytes_up: int, bytes_down: int, refusal: Refusal | None
+        self, recorded: Recorded, status: int, bytes_up: int, bytes_down: int, refusal: Refusal | None
     ) -> None:
-        """Record how a forwarded request ended; status 0: it was cut before the Hub answered."""
-        seconds = time.monotonic() - exchange.started
+        """Record how a forwarded request ended.
+
+        Args:
+            recorded: What `decided` returned.
+            status: As the client got it; 0 if the connection was lost before the Hub responded.
+            bytes_up: Bytes of the request body that were sent upstream.
+            bytes_down: Bytes of the response body that were sent to the client.
+            refusal: Why it was broken off here, if it was.
+
+        Raises:
+            JournalError: An earlier write failed.
+        """
+        seconds = time.monotonic() - recorded.started
         self.counts.completed(status, bytes_up, bytes_down, seconds)
         self.counts.upstream_errors += refusal is Refusal.UPSTREAM
-        said, why = (
-            exchange.journal_fields or self._request_fields(exchange),
-            f'"refusal":"{refusal.value}",' if refusal else "",
-        )
+        refused = f'"refusal":"{refusal.value}",' if refusal else ""
         self._journal.append(
-            f'"at":{now()},{said},{COMPLETED},"status":{status},{why}"bytes_up":{bytes_up},'
+            f'"at":{now()},{recorded.fields},{COMPLETED},"status":{status},{refused}"bytes_up":{bytes_up},'
             f'"bytes_down":{bytes_down},"ms":{round(seconds * 1000)}'
         )
 
     def flush_counts(self) -> None:
-        """Write the counts since the last time, one line a reason."""
-        counted, self._unknown = self._unknown, Counter()
+        """Write what `count_unidentified` counted since the last call, one line for each reason and user."""
+        counted, self._unidentified = self._unidentified, Counter()
         for (refusal, uid), count in counted.items():
             event = {"at": now(), "kind": EventKind.DENIED_UNKNOWN.value, "uid": uid, "refusal": refusal.value}
             try:
@@ -98,55 +142,38 @@ class RequestRecorder:
             except JournalError:
                 log.warning("not_recorded", kind=EventKind.DENIED_UNKNOWN.value, refusal=refusal.value, count=count)
 
-    def _request_fields(self, exchange: Exchange) -> str:
-        """What a request is, in the journal's words: the target without its query, which may hold a capability."""
-        path, grant = exchange.request.raw_path.partition("?")[0][:MAX_TARGET], exchange.grant
-        return self._cached_fields(
-            exchange.uid, grant and grant.id, exchange.account, exchange.request.method, path, _needs(exchange)
+    def _encode(self, facts: RequestFacts) -> str:
+        return self._journal.encode_fields(
+            {
+                "uid": facts.uid,
+                "grant": facts.grant_id,
+                "account": facts.account,
+                "method": facts.method,
+                "target": redact(facts.path),
+                **needs_fields(facts.needs),
+            }
         )
-
-    def _encode_fields(
-        self,
-        uid: int | None,
-        grant: str | None,
-        account: str | None,
-        method: str,
-        path: str,
-        needs: tuple[Need, ...],
-    ) -> str:
-        about = {"uid": uid, "grant": grant, "account": account, "method": method, "target": redact(path)}
-        return self._journal.encode_fields({**about, **needs_fields(needs)})
-
-
-def _needs(exchange: Exchange) -> tuple[Need, ...]:
-    access = exchange.classified.access if exchange.classified else None
-    return access.needs if access else ()
-
-
-def _action(exchange: Exchange) -> str | None:
-    needs = _needs(exchange)
-    return needs[0].action.value if needs else None
 
 
 def needs_fields(needs: tuple[Need, ...]) -> dict[str, object]:
-    """What a request needed, as the journal says it."""
+    """Return the fields of a journal line that tell a request's needs."""
     return {
         "action": needs[0].action.value if needs else None,
         "repo": next((need.target.repo for need in needs if need.target.repo), None),
-        "ref": _ref(needs),
-        **_all_needs(needs),
+        "ref": _changed_ref(needs),
+        **_scopes(needs),
     }
 
 
-def _ref(needs: tuple[Need, ...]) -> str | None:
-    """The one ref that a request changes; None where it changes none, several, or what belongs to no ref."""
+def _changed_ref(needs: tuple[Need, ...]) -> str | None:
+    """Return the one ref that a request changes; None if it changes none, several, or what belongs to no ref."""
     refs = {need.target.ref for need in needs if need.action is not Action.READ}
     ref = refs.pop() if len(refs) == 1 else None
-    return ref and redact(ref[:MAX_TARGET])
+    return ref and redact(ref[:MAX_PATH])
 
 
-def _all_needs(needs: tuple[Need, ...]) -> dict[str, object]:
-    """Everything a request needed, as scopes, where one action on one repository does not say it."""
+def _scopes(needs: tuple[Need, ...]) -> dict[str, object]:
+    """Return all needs as scopes, unless `action` and `repo` already tell them."""
     if len(needs) < 2 and not any(need.target.type is None and need.target.namespace for need in needs):
         return {}
     texts = list(dict.fromkeys(str(scope_for(need)) for need in needs))

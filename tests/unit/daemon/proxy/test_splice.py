@@ -18,14 +18,14 @@ from hfproxy.core.policy.caveats import MaxBytes
 from hfproxy.core.http.headers import UpstreamHeaders
 from hfproxy.core.hub.rewrite import UrlMap
 from hfproxy.core.policy.scope import parse
-from hfproxy.core.hub.classify import Classified
 from hfproxy.core.hub.route_table import ROUTES, ResponseKind
-from hfproxy.daemon.proxy.exchange import Exchange
+from hfproxy.daemon.proxy.exchange import Admitted, Decided, Operation, Unidentified
 from hfproxy.daemon.listen.messages import IncomingRequest, OutgoingResponse
 from hfproxy.daemon.upstream.pool import ConnectionPool
 from hfproxy.daemon.runtime.users import AllowedUsers
 from hfproxy.daemon.proxy.byte_meter import ByteMeter, OverLimitError
 from hfproxy.daemon.listen.aiohttp_http import HttpDispatcher
+from hfproxy.daemon.proxy.refusals import NO_CREDENTIAL
 from hfproxy.daemon.proxy.relay import ResponseRelay
 from hfproxy.daemon.listen.limits import ConnectionLimiter
 from hfproxy.daemon.listen.connection import ClientConnection
@@ -89,8 +89,9 @@ async def before(hub: Hub, tls: trustme.CA | None, meter: ByteMeter) -> AsyncIte
         assert request.connection is not None
         request.connection.head_received()
         reply = await links.send(request.method, request.raw_path, UpstreamHeaders(()), None)
-        exchange = Exchange(request, classified=Classified(A_FILE))
-        relay = ResponseRelay(exchange, UrlMap("https://hub", "http://here"), Allow(), None, meter)
+        identified = Unidentified(Admitted(request, None, 0, 0.0), None, NO_CREDENTIAL)
+        decided = Decided(identified, Operation(A_FILE), None, None, Allow(), 0)
+        relay = ResponseRelay(decided, UrlMap("https://hub", "http://here"), meter)
         async with reply:
             try:
                 response = await relay.relay(request, reply)
