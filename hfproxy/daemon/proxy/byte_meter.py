@@ -1,4 +1,4 @@
-"""What passes of one exchange's bodies, counted, and stopped where the grant's limits end."""
+"""Counts the body bytes of one exchange against its grant, and stops them at the grant's limits."""
 
 from collections.abc import AsyncIterator
 
@@ -8,7 +8,7 @@ from hfproxy.core.policy.grant import Grant
 
 
 class OverLimitError(Exception):
-    """These bytes may not pass: the grant's limit is reached, or the grant ended. Does not leave `daemon.forward`."""
+    """More bytes would exceed the grant's limit, or the grant has ended. `forward` turns it into a Deny."""
 
     def __init__(self, deny: Deny) -> None:
         super().__init__(deny.why)
@@ -16,7 +16,13 @@ class OverLimitError(Exception):
 
 
 class ByteMeter:
-    """Counts bytes each way. Without a grant there is no limit. Every method may raise OverLimitError."""
+    """Counts the bytes of both bodies; without a grant there is no limit. Every method may raise OverLimitError.
+
+    Attributes:
+        up: Bytes of the request body sent upstream.
+        down: Bytes of the response body sent to the client.
+        refused: Why bytes were stopped, if they were.
+    """
 
     def __init__(self, broker: Broker, grant: Grant | None) -> None:
         self._broker, self._grant = broker, grant
@@ -24,21 +30,21 @@ class ByteMeter:
         self.refused: Deny | None = None
 
     def count_up(self, count: int) -> None:
-        """So many bytes are about to go to the Hub."""
+        """Count bytes that are about to be sent upstream; if they may not be, none is counted."""
         self._enforce(None if self._grant is None else self._broker.count_bytes(self._grant, up=count))
         self.up += count
 
     def count_down(self, count: int) -> None:
-        """The same for the way back."""
+        """Count bytes that are about to be sent to the client; if they may not be, none is counted."""
         self._enforce(None if self._grant is None else self._broker.count_bytes(self._grant, down=count))
         self.down += count
 
     def check_quota(self, count: int) -> None:
-        """So many bytes are to come back; nothing is counted yet."""
+        """Check that a response body of so many bytes is within the limit; none is counted."""
         self._enforce(None if self._grant is None else self._broker.check_bytes(self._grant, down=count))
 
     async def metered(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """A body on its way to the Hub. It is broken off at the limit: to end it would make half of it look whole."""
+        """Yield a request body, counted. At the limit it is broken off: half a body must not look whole to the Hub."""
         async for part in body:
             self.count_up(len(part))
             yield part

@@ -1,8 +1,7 @@
-"""How a no sounds on the wire, so that each client prints our sentence
-(docs/hub-protocol.md#refusals).
+"""Refusals on the wire, worded so that each client prints our sentence (docs/hub-protocol.md#refusals).
 
-A plain 403 on a file's HEAD becomes "check your connection" in huggingface_hub, a 401 on an LFS transfer makes
-git-lfs ask again without end: so the words are chosen by who is listening.
+The form depends on the client: huggingface_hub turns a plain 403 on a file's HEAD into "check your connection", and
+git-lfs repeats a transfer without end after a 401.
 """
 
 import json
@@ -33,18 +32,18 @@ NO_CREDENTIAL: Final = Deny(
 
 
 def status_of(deny: Deny) -> int:
-    """The HTTP status of a no, as most clients get it."""
+    """Return the HTTP status of a refusal, as most clients get it."""
     return TOO_MANY if deny.retry_after_s is not None else STATUS.get(deny.refusal, FORBIDDEN)
 
 
-def refusal_response(deny: Deny, answer: ResponseKind = ResponseKind.API, *, reads: bool = False) -> web.Response:
-    """The answer to a refused request.
+def refusal_response(deny: Deny, kind: ResponseKind = ResponseKind.API, *, reads: bool = False) -> web.Response:
+    """Return the response to a refused request.
 
     Args:
         deny: Why; its text becomes one ASCII line.
-        answer: How the route's clients want to be spoken to.
-        reads: Whether the request only reads a repository: a gated one is the one refusal
-            whose words survive in every client.
+        kind: What the route's clients can read.
+        reads: Whether the request only reads a repository. Then a 403 takes the form of a gated repository, the one
+            refusal whose message every client passes on.
     """
     why = deny.why.encode("ascii", "backslashreplace").decode().replace("\n", " ").replace("\r", " ")
     status = status_of(deny)
@@ -54,34 +53,34 @@ def refusal_response(deny: Deny, answer: ResponseKind = ResponseKind.API, *, rea
     if reads and status == FORBIDDEN:
         headers["X-Error-Code"] = "GatedRepo"
         headers["X-HF-Warning"] = warning(deny.objections, why)
-    challenges = deny.refusal is Refusal.NO_CREDENTIAL
-    if challenges:
-        headers["LFS-Authenticate" if answer is ResponseKind.LFS else "WWW-Authenticate"] = 'Basic realm="hf-proxy"'
-    elif status == UNAUTHORIZED and answer in {ResponseKind.LFS, ResponseKind.GIT}:
-        status = FORBIDDEN  # a 401 makes git ask a person, and git-lfs ask again without end
-    return _render(status, headers, why, deny.refusal, answer)
+    if deny.refusal is Refusal.NO_CREDENTIAL:
+        headers["LFS-Authenticate" if kind is ResponseKind.LFS else "WWW-Authenticate"] = 'Basic realm="hf-proxy"'
+    elif status == UNAUTHORIZED and kind in {ResponseKind.LFS, ResponseKind.GIT}:
+        status = FORBIDDEN  # after a 401, git prompts for a password, and git-lfs repeats the request without end
+    return _render(status, headers, why, deny.refusal, kind)
 
 
 def warning(objections: tuple[Objection, ...], why: str) -> str:
-    """A header that `huggingface_hub` prints, for the programs on top of it that have words of their own for every no.
+    """Return an `X-HF-Warning`, for programs on top of huggingface_hub that replace the message of every error.
 
-    It prints one of each topic, which ends at the first semicolon: what is objected to is the topic.
+    huggingface_hub prints one warning for each topic, and the topic ends at the first semicolon: so the topic is the
+    first objection.
     """
     return f"{objections[0].why if objections else 'hf-proxy'}; {why}"
 
 
-def _render(status: int, headers: dict[str, str], why: str, refusal: Refusal, answer: ResponseKind) -> web.Response:
-    if answer is ResponseKind.GIT:
+def _render(status: int, headers: dict[str, str], why: str, refusal: Refusal, kind: ResponseKind) -> web.Response:
+    if kind is ResponseKind.GIT:
         return web.Response(status=status, headers=headers, text=f"{why}\n", content_type="text/plain")
     body = {"error": why, "refusal": refusal.value}
-    if answer is ResponseKind.LFS:
+    if kind is ResponseKind.LFS:
         text = json.dumps({"message": why, **body})
         return web.Response(status=status, headers=headers, text=text, content_type=LFS_JSON)
     return web.Response(status=status, headers=headers, text=json.dumps(body), content_type="application/json")
 
 
 def with_explanation(body: bytes, sentence: str) -> bytes:
-    """A JSON error of the Hub with our sentence added to its `error`; any other body as it is."""
+    """Return a JSON error of the Hub with our sentence added to its `error`; any other body unchanged."""
     try:
         decoded = json.loads(body)
         decoded["error"] = f"{decoded['error']} ({sentence})"
