@@ -211,19 +211,23 @@ class GrantRegistry:
         await self._store.save([grant], now())
         return grant
 
-    async def verify(self, presented: str) -> Grant | Deny:
+    async def verify(self, presented: str, at: int) -> Grant | Deny:
         """Return the grant that a credential stands for, or why there is none.
 
         Before a credential is called expired, due renewals are made: its grant may be one that renews itself.
+
+        Args:
+            presented: The credential.
+            at: When it was presented, in seconds since the epoch.
 
         Raises:
             StoreError: the grant cannot be read, or an end cannot be recorded.
             JournalError: an end cannot be recorded.
         """
-        verdict: Grant | Deny | NeedGrant = self.broker.verify(presented, now())
+        verdict: Grant | Deny | NeedGrant = self.broker.verify(presented, at)
         if isinstance(verdict, Grant):  # nearly every request: nothing to load, nothing due
             return verdict
-        verdict = self._grants.verify(presented, now())
+        verdict = self._grants.verify(presented, at)
         if isinstance(verdict, Deny) and verdict.refusal is Refusal.EXPIRED:
             await self.expire_due()
             verdict = self._grants.verify(presented, now())

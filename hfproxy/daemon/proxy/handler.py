@@ -183,7 +183,9 @@ class ProxyHandler:
         presented, peer = admitted.request.headers.credential, admitted.peer
         try:
             if isinstance(presented, str):
-                return self._check_holder(admitted, presented, await self._grants.verify(presented))
+                return self._check_holder(
+                    admitted, presented, await self._grants.verify(presented, admitted.received_at)
+                )
             if presented is None and not self._listener.container:
                 return await self._find_ambient(admitted, classification)
         except (JournalError, StoreError) as error:

@@ -23,6 +23,7 @@ from hfproxy.daemon.tokens.revocation import PendingRevocations, RevocationReque
 from hfproxy.daemon.grants.store import DIRECTORY, FILE, GrantStore
 from hfproxy.daemon.upstream.client import UpstreamClient
 from hfproxy.daemon.upstream.hub_api import HubApi
+from hfproxy.daemon.runtime.clock import now
 from hfproxy.errors import RefusedError, VaultLockedError
 from hfproxy.secret import Secret
 from hfproxy.vault.memory import MemoryVault
@@ -264,7 +265,7 @@ async def test_a_grant_that_cannot_be_read_keeps_no_other_from_ending(rig: Rig) 
     found = rig.grants._store.load()
     rig.grants.broker.__init__()  # type: ignore[misc]  # as after a start: only the one that is asked for is read
     rig.grants.broker.restore(found.summaries)
-    assert isinstance(await rig.grants.verify(bearer), Grant)
+    assert isinstance(await rig.grants.verify(bearer, now()), Grant)
     file.execute("ALTER TABLE grants RENAME TO elsewhere")
     ended, *_ = await rig.lockdown.engage(revoke_tokens=False, account=None, uid=ME)
     assert ended == [awake.id]

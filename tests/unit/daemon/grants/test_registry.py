@@ -187,7 +187,7 @@ async def test_a_grant_of_an_earlier_daemon_answers_every_question_first(
     assert again.loaded_of_user(None) == []
     match ask:
         case "verify":
-            assert await again.verify(bearer) == child
+            assert await again.verify(bearer, now()) == child
         case "find":
             assert again.find(child.id) == again.grant(child.id) == child
         case "renew":
@@ -207,7 +207,7 @@ async def test_a_grant_of_an_earlier_daemon_answers_every_question_first(
             assert again.broker.count() == 2
             await again.expire_due()
             assert again.broker.count() == 0
-            dead = await again.verify(bearer)
+            dead = await again.verify(bearer, now())
             assert isinstance(dead, Deny)
             assert dead.refusal is Refusal.EXPIRED
     store.close()
@@ -222,7 +222,7 @@ async def test_what_is_revoked_while_it_is_being_renewed_stays_revoked(grants: G
         await renewing
     again = await restored(grants, tmp_path)
     assert again.broker.count() == 0
-    dead = await again.verify(bearer)
+    dead = await again.verify(bearer, now())
     assert isinstance(dead, Deny)
     assert dead.refusal is Refusal.REVOKED
 
