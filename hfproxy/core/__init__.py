@@ -1,6 +1,6 @@
-"""The rules, and nothing else: values in, values out.
+"""The rules: values in, values out.
 
-No file, socket, clock, random number or await is in here; time and entropy come as arguments. A
-request becomes an `Access` (`routes`), an `Access` and a credential become a `Decision`
-(`broker`), and what may cross the proxy, in either direction, is in `headers` and `rewrite`.
+No file, socket, clock, random number or await is used here; time and entropy are arguments. `core.hub` turns a request
+into an `Access`, `core.policy` turns an `Access` and a grant into a `Decision`, and `core.http` with `core.hub.rewrite`
+says which bytes cross the proxy in either direction.
 """

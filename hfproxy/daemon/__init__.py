@@ -1,1 +1,1 @@
-"""The shell around the core: sockets, files, processes, the clock. The only room with `async` in it."""
+"""The shell around the core: sockets, files, processes, the clock. Only here is `async`."""

@@ -101,7 +101,7 @@ def identify(message: messages.ControlRequest, connection: socket.socket, grants
     try:
         if procfs.find(pid) is None:
             raise CALLER_INVISIBLE if is_alive(pidfd) else CALLER_EXITED
-        enclosing = grants.enclosing_grant(pid, uid)
+        enclosing = grants.membership.enclosing_grant(pid, uid)
         if not is_alive(pidfd):  # its pid may have been reused before the look-up
             raise CALLER_EXITED
     finally:

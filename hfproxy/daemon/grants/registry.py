@@ -18,11 +18,11 @@ The life of a grant:
 A *survivor* is a process that outlives the grant it was bound to. It is remembered until it exits, so that ending its
 grant does not make a process look as if it ran outside of any.
 
-Left to others: the policy (`core.policy.broker`), the format on disk (`store`), pidfds and process trees (`leases`).
+Left to others: the policy (`core.policy.broker`), the format on disk (`store`), pidfds and process trees (`leases`),
+and which grant a process or a connection belongs to (`membership`).
 """
 
 import asyncio
-import os
 import secrets
 import time
 from collections.abc import Coroutine, Iterable
@@ -36,11 +36,12 @@ from hfproxy.core.policy import credential
 from hfproxy.core.policy.broker import Broker, NeedGrant
 from hfproxy.core.policy.caveats import MINUTE, Expires
 from hfproxy.core.policy.decision import Deny, Refusal
-from hfproxy.core.policy.grant import Bind, Grant, GrantTerms, MatchingTrees
+from hfproxy.core.policy.grant import Grant, GrantTerms
 from hfproxy.core.policy.unloaded_grants import GrantSummary
 from hfproxy.daemon.grants.connections import ActiveConnections
 from hfproxy.daemon.grants.lazy_broker import LazyBroker
 from hfproxy.daemon.grants.leases import Leases, open_process
+from hfproxy.daemon.grants.membership import ProcessMembership
 from hfproxy.daemon.grants.store import GrantStore, StoredState
 from hfproxy.daemon.journal.writer import JournalWriter
 from hfproxy.daemon.runtime import procfs
@@ -51,10 +52,6 @@ from hfproxy.errors import JournalError, RefusedError, StoreError
 log = structlog.get_logger()
 
 SWEEP_SECONDS = 1
-UNSEEN = RefusedError("it cannot be seen what this was started by; run the command again")
-GRANT_IS_OVER = RefusedError(
-    "the grant that this runs inside of is over; run it outside of that command: hf-proxy exec -- CMD"
-)
 
 
 class GrantRegistry:
@@ -68,6 +65,7 @@ class GrantRegistry:
         self._grants = LazyBroker(self.broker, store.grant)
         self._journal, self._store, self._max_ttl_s = journal, store, max_ttl_s
         self._leases = Leases()
+        self.membership = ProcessMembership(self.broker, self._leases)
         self._dirty: set[str] = set()
         self._last_save_at = 0
         self._background: set[asyncio.Task[None]] = set()
@@ -288,53 +286,6 @@ class GrantRegistry:
         """Return those of them that are loaded: only they were used since the start. Reads nothing."""
         return [grant for grant in self.broker.grants() if uid in {None, grant.terms.uid}]
 
-    def enclosing_grant(self, pid: int, uid: int) -> Grant | None:
-        """Return the innermost grant of the user that is bound to this process or to an ancestor of it.
-
-        Grants of other users do not count: a process may descend from one by another user's doing.
-
-        Raises:
-            RefusedError: the ancestors cannot be seen; or an ancestor is a survivor: the end of its grant does not put
-                a process outside.
-        """
-        try:
-            ancestors = procfs.ancestors(pid)
-        except (LookupError, OSError):
-            raise UNSEEN from None
-        for process in ancestors:
-            if self._leases.is_survivor(process) and uid in {os.getuid(), procfs.real_uid(process.pid)}:
-                raise GRANT_IS_OVER
-            bound = [self.broker.grant(grant_id) for grant_id in self._leases.grants_of(process)]
-            own = [grant for grant in bound if grant.terms.uid == uid]
-            if own:
-                return max(own, key=lambda grant: len(self.broker.lineage(grant)))
-        return None
-
-    async def matching_trees(self, grant: Grant, inode: int) -> MatchingTrees:
-        """Return which tree-bound grants, of this one and its ancestors, have the socket's owner in their tree, by id.
-
-        `inode` is the number of the socket at the far end of the connection (`runtime.peer_uid`).
-        """
-        trees = grant.trees if self.broker.is_alive(grant) else ()
-        return frozenset([grant_id for grant_id in trees if await self._tree_owns_socket(grant_id, inode)])
-
-    async def ambient_grant(self, inode: int) -> Grant | None:
-        """Return the innermost ambient grant with the socket's owner in its process tree; None: there is none."""
-        ambient = [grant for grant in self._bound_grants() if grant.terms.ambient]
-        matching = [grant for grant in ambient if await self._tree_owns_socket(grant.id, inode)]
-        living = filter(self.broker.is_alive, matching)  # one may have ended while /proc was read
-        return max(living, key=lambda grant: len(self.broker.lineage(grant)), default=None)
-
-    def _bound_grants(self) -> list[Grant]:
-        return [self.broker.grant(grant_id) for grant_id in self._leases.ids()]
-
-    async def _tree_owns_socket(self, grant_id: str, inode: int) -> bool:
-        tree = self._leases.tree(grant_id)
-        try:
-            return tree is not None and await asyncio.to_thread(tree.owns_socket, inode)
-        except OSError:  # /proc cannot be read: not proven, so no
-            return False
-
     # --- ending -------------------------------------------------------------------------------------------------------
 
     async def revoke(self, grant_ids: Iterable[str]) -> list[str]:
@@ -362,7 +313,7 @@ class GrantRegistry:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
                 await self.expire_due()
-                await self._refresh_trees()
+                await self.membership.refresh_trees()
                 await self._save_dirty()
             except (JournalError, StoreError) as error:
                 log.warning("not_recorded", reason=str(error))
@@ -384,7 +335,7 @@ class GrantRegistry:
 
     async def _renew_bound(self) -> None:
         """Renew the grants that renew themselves, at half of their time: a long job never breaks."""
-        for grant in self._bound_grants():
+        for grant in self.membership.bound_grants():
             with suppress(RefusedError):  # it ended while the one before was renewed
                 if self._is_renewal_due(self.broker.grant(grant.id)):
                     await self.renew(grant.id, grant.terms.ttl)
@@ -393,13 +344,6 @@ class GrantRegistry:
         _, *ancestors = self.broker.lineage(grant)
         latest = min([grant.minted_at + self._max_ttl_s, *(ancestor.expires_at for ancestor in ancestors)])
         return grant.terms.renews and grant.expires_at - now() < grant.terms.ttl / 2 and grant.expires_at < latest
-
-    async def _refresh_trees(self) -> None:
-        """See the descendants of bound processes and of survivors, before a parent's exit hides where they belong."""
-        trees = [self._leases.tree(grant.id) for grant in self._bound_grants() if grant.terms.bind is Bind.TREE]
-        for tree in (*trees, *self._leases.survivor_trees()):
-            if tree is not None:
-                await asyncio.to_thread(tree.refresh)
 
     async def _save_dirty(self) -> None:
         """Write changed counters; if there are none, once a minute the time, which the next daemon compares its clock

@@ -120,7 +120,7 @@ class ProxyHandler:
         grant, peer = identified.grant, identified.admitted.peer
         trees = NO_TREES
         if grant.trees and peer is not None:
-            trees = await self._grants.matching_trees(grant, peer.inode)
+            trees = await self._grants.membership.matching_trees(grant, peer.inode)
         prepared = self._prepare(identified, operation, trees)
         if operation.push is not None and isinstance(prepared, Prepared):
             prepared = await self._narrow_push(identified, operation, operation.push, prepared)
@@ -214,7 +214,7 @@ class ProxyHandler:
         route = classification.route.derives if isinstance(classification, Classified) else None
         grant = None
         if peer is not None and route not in KEYLESS and not admitted.request.headers.has_browser_headers:
-            grant = await self._grants.ambient_grant(peer.inode)
+            grant = await self._grants.membership.ambient_grant(peer.inode)
         uid = None if peer is None else peer.uid
         if grant is None:
             return Unidentified(admitted, uid, refusals.NO_CREDENTIAL)

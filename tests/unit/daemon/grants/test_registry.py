@@ -107,10 +107,10 @@ async def test_a_refused_mint_leaves_no_descriptor_open(grants: GrantRegistry) -
 async def test_a_process_is_inside_of_its_own_user_s_grants_only(grants: GrantRegistry) -> None:
     """Everybody's processes descend from some that anybody can name."""
     hers, _ = await grants.mint(order(bind=Bind.PID, pid=os.getppid(), uid=1001))
-    assert grants.enclosing_grant(os.getpid(), 1001) is hers
-    assert grants.enclosing_grant(os.getpid(), 1002) is None
+    assert grants.membership.enclosing_grant(os.getpid(), 1001) is hers
+    assert grants.membership.enclosing_grant(os.getpid(), 1002) is None
     his, _ = await grants.mint(order(bind=Bind.PID, pid=os.getppid(), uid=1002))
-    assert grants.enclosing_grant(os.getpid(), 1002) is his
+    assert grants.membership.enclosing_grant(os.getpid(), 1002) is his
     assert (grants.of_user(1001), grants.of_user(None)) == ([hers], [hers, his])
     await grants.revoke([hers.id, his.id])
 
