@@ -7,6 +7,7 @@ and no other program can make it record its TLS keys, replace its certificates o
 import ctypes
 import os
 import resource
+import site
 import sys
 from collections.abc import Mapping
 from typing import Final
@@ -31,11 +32,24 @@ def scrubbed_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def restart_isolated(arguments: list[str]) -> None:
-    """Re-execute as `python -I -m hfproxy ARGUMENTS` in the scrubbed environment; returns if that was done already."""
+    """Re-execute as `python -I -m hfproxy ARGUMENTS` in the scrubbed environment; returns if that was done already.
+
+    Raises:
+        StartError: isolated Python would not find this program.
+    """
     environ = scrubbed_environment(os.environ)
     if sys.flags.isolated and environ == dict(os.environ):
         return
+    if site.ENABLE_USER_SITE and _is_inside(__file__, site.getusersitepackages()):
+        raise StartError(
+            "hf-proxy is installed in the user's site directory, which isolated Python does not read; install it in an"
+            " environment of its own: pipx install, uv tool install, or pip in a venv"
+        )
     os.execve(sys.executable, [sys.executable, "-I", "-m", "hfproxy", *arguments], environ)
+
+
+def _is_inside(path: str, directory: str) -> bool:
+    return os.path.realpath(path).startswith(os.path.realpath(directory) + os.sep)
 
 
 def harden() -> None:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from aiohttp import http_parser
 from house import House
 
+import hfproxy
 from hfproxy.daemon.runtime import hardening
 from hfproxy.errors import StartError
 
@@ -182,6 +184,22 @@ def test_a_crash_of_the_daemon_leaves_no_core(house: House) -> None:
     _, status = os.waitpid(house.process.pid, 0)
     assert os.WTERMSIG(status) == signal.SIGSEGV
     assert not os.WCOREDUMP(status)
+
+
+def test_an_installation_that_isolated_python_cannot_see_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    """As `pip install --user` makes it: the interpreter is no venv's, and the package lies in the user's site directory."""
+    interpreter = os.path.realpath(sys.executable)
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONUSERBASE": str(tmp_path / "base")}
+    ask = [interpreter, "-c", "import site; print(site.getusersitepackages())"]
+    directory = Path(subprocess.run(ask, env=env, capture_output=True, text=True, check=True).stdout.strip())
+    shutil.copytree(Path(hfproxy.__file__).parent, directory / "hfproxy", ignore=shutil.ignore_patterns("__pycache__"))
+    (directory / "dependencies.pth").write_text(sysconfig.get_path("purelib"))
+    env |= {f"HFPROXY_{name}_DIR": str(tmp_path / name) for name in ("CONFIG", "STATE", "RUNTIME")}
+    command = [interpreter, "-m", "hfproxy", "daemon"]
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert "pipx install" in done.stderr
 
 
 class TestClean:
