@@ -7,7 +7,7 @@ and returns values.
 Rules:
 
 * Only the digest of a credential is stored. `mint` returns the string once.
-* `verify` identifies the grant; `authorize` lets every caveat of the grant *and of its ancestors* object.
+* `verify` identifies the grant; `evaluate` lets every caveat of the grant *and of its ancestors* object.
 * A child has caveats of its own beside its parent's and ends with it: minting from a grant never allows more.
 * A grant and its descendants belong to one user of this machine. Presented by another user, its credential is refused.
 * An allowed request counts as a use of the grant and of all its ancestors.
@@ -229,15 +229,8 @@ class Broker:
             return _ended_refusal(Refusal.EXPIRED)
         return grant
 
-    def authorize(self, grant: Grant, access: Access, at: int, inside: MatchingTrees = frozenset()) -> Decision:
-        """Decide on an access (`evaluate`); unless it is denied, count it as a use of the grant and its ancestors."""
-        decision = self.evaluate(grant, access, at, inside)
-        if not isinstance(decision, Deny):
-            self.count_use(grant, at)
-        return decision
-
     def count_use(self, grant: Grant, at: int) -> None:
-        """Count an allowed request, for the grant and all its ancestors: what `authorize` does after `evaluate`."""
+        """Count an allowed request as a use of the grant and of all its ancestors."""
         for ancestor in (grant, *grant.ancestors):
             ancestor.use(at)
 

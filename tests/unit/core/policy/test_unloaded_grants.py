@@ -2,6 +2,8 @@
 
 import pytest
 
+from deciding import authorize
+
 from hfproxy.core.policy import grant_codec
 from hfproxy.core.policy.access import Access, Action, Need, RepoType, Target
 from hfproxy.core.policy.broker import Broker, NeedGrant
@@ -71,7 +73,7 @@ def test_a_loaded_grant_is_like_one_that_was_minted_here() -> None:
     assert broker.verify(bearer, 1) is low
     assert broker.lineage(low) == (low, top)
     assert broker.subtree(top.id) == (top, low)
-    assert broker.authorize(low, READ, 1) == Allow()
+    assert authorize(broker, low, READ, 1) == Allow()
     assert [grant.uses for grant in (top, low)] == [1, 1]
     assert broker.renew(low.id, 1000, 1).expires_at == 100
     assert broker.revoke(top.id) == (low, top)
@@ -135,7 +137,7 @@ def test_what_differs_from_its_summary_is_no_grant(change: dict[str, object]) ->
 def test_nothing_is_loaded_twice_and_nothing_that_ended_lives_again() -> None:
     broker, (grant,), (bearer,) = filled(order())
     load(broker, grant)
-    broker.authorize(grant, READ, 1)
+    authorize(broker, grant, READ, 1)
     again = grant_codec.decode(grant_codec.encode(grant))
     load(broker, again)
     assert broker.verify(bearer, 1) is grant

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
+from deciding import authorize
 from strategies import law
 
 from hfproxy.core.policy import grant_codec
@@ -112,7 +113,7 @@ class Twins(RuleBasedStateMachine):
     def authorize(self, name: str) -> None:
         def authorized(broker: Both) -> object:
             found = broker.verify(self.bearers[name], self.at)
-            return found if isinstance(found, Deny) else broker.core.authorize(found, READ, self.at)
+            return found if isinstance(found, Deny) else authorize(broker.core, found, READ, self.at)
 
         self.both(authorized)
 
@@ -183,7 +184,7 @@ def test_only_what_is_asked_for_is_read_and_all_above_it() -> None:
     grant = lazy.verify(bearers[2], 1)
     assert isinstance(grant, Grant)
     assert persisted.reads == ids[:3]
-    assert lazy.core.authorize(grant, READ, 1) == Allow()
+    assert authorize(lazy.core, grant, READ, 1) == Allow()
     assert [one.uses for one in lazy.loaded()] == [1, 1, 1]
     assert lazy.core.count() == 5
 
