@@ -1,6 +1,7 @@
-"""For all tests: a skip is loud, and in CI a failure."""
+"""For all tests: a skip is loud, and in CI a failure; no test's name holds a token."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,28 @@ from pathlib import Path
 import pytest
 
 CLIENTS = Path(os.environ.get("HFPROXY_CLIENTS", Path(__file__).parents[1] / ".venvs"))
+TOKEN = re.compile(
+    r"(?<=hf_|rg_|J0[.])[A-Za-z]{34}"
+)  # hf_…, api_org_…, and the last part of hf_oauth_eyJ0.… and hf_jwt_eyJ0.…
+# What one worker does, one test after the other: what makes users, bridges, namespaces or a user manager; and what needs
+# descriptors, memory or time for itself.
+GROUPS = {
+    "machine": (
+        "e2e/attacks/test_dedicated_user.py",
+        "e2e/attacks/test_isolation.py",
+        "e2e/containers/",
+        "e2e/recovery/test_keyring.py",
+        "e2e/service/",
+        "e2e/traffic/test_idle.py",
+        "unit/vault/test_kernel_key_cache.py",
+    ),
+    "load": (
+        "drills/",
+        "e2e/client_quirks/test_large_and_slow.py",
+        "e2e/recovery/test_restart.py",
+        "e2e/traffic/test_large_bodies.py",
+    ),
+}
 IN_CI = os.environ.get("CI") == "true"
 
 
@@ -28,6 +51,31 @@ def interpreter() -> Callable[[str], str]:
 def hub24_python(interpreter: Callable[[str], str]) -> str:
     """The interpreter of `huggingface_hub` 2.4."""
     return interpreter("hub24")
+
+
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """A token among a test's parameters is `TOKEN` in its name.
+
+    Made-up ones differ from run to run, so pytest-xdist's workers would disagree about the tests; and a secret scanner
+    would report them in the log.
+    """
+    text = val.decode("latin-1") if isinstance(val, bytes) else val
+    if not isinstance(text, str) or not TOKEN.search(text):
+        return None
+    return TOKEN.sub("TOKEN", text).encode("unicode_escape").decode("ascii")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Group the tests for pytest-xdist, the idle stream's last; refuse a token in a name."""
+    items.sort(key=lambda item: "test_idle.py" in item.nodeid)
+    for item in items:
+        for group, places in GROUPS.items():
+            if item.nodeid.removeprefix("tests/").startswith(places):
+                item.add_marker(pytest.mark.xdist_group(group))
+    bad = [item.nodeid for item in items if TOKEN.search(item.nodeid)]
+    if bad:
+        raise pytest.UsageError(f"a token in a test's name: {bad[0]}; give the parameter an id")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -62,5 +110,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI everything must run."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    # A worker of pytest-xdist has none; the one of the controller sees the skips of all workers.
+    if reporter is None:
+        return
     if IN_CI and session.exitstatus == pytest.ExitCode.OK and not_run(reporter):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,4 +1,4 @@
-"""Three hundred kills at random moments, under load."""
+"""Kills at random moments, under load: 300 in `make test-all`."""
 
 import itertools
 import json
@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from budgets import KILLS
 from house import LastingHouse
 from wire_client import ask, bearer
 from fakehub import FakeHub
 
-KILLS = 300
 BRANCHES = "/api/models/me/secret-model/branch/"
 MODEL = "/api/models/me/secret-model"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from real_client import Client
 from fakehub import FakeHub
+from idle_stream import IDLE_STREAM, IdleStream
 from secret_service import SecretService
 from fixtures import canary, house, hub, no_daemon_is_left
 
@@ -27,14 +28,16 @@ def desktop(tmp_path: Path) -> Iterator[SecretService]:
     desktop.stop()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What has to wait ten minutes comes last."""
-    items.sort(key=lambda item: "test_idle" in item.nodeid)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Open the idle stream at the first test of its group: it is silent while the others run.
+
+    With pytest-xdist it is then open in the one worker that has the group.
+    """
+    idle = [one for one in item.session.items if "test_idle.py" in one.nodeid]
+    if idle and IDLE_STREAM not in item.config.stash and _group(item) == _group(idle[0]):
+        item.config.stash[IDLE_STREAM] = IdleStream()
 
 
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """... and begins to wait first, if it is going to run."""
-    if any("test_idle" in item.nodeid for item in session.items) and not session.config.option.collectonly:
-        from idle_stream import SILENCE, Silence  # noqa: PLC0415
-
-        session.config.stash[SILENCE] = Silence()
+def _group(item: pytest.Item) -> str | None:
+    mark = item.get_closest_marker("xdist_group")
+    return None if mark is None else mark.args[0]

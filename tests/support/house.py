@@ -4,18 +4,18 @@ Everything runs as a user would run it: separate processes, real sockets. The in
 `HFPROXY_PYTHON` (a wheel's environment in CI) or this one; it is started isolated, so that only what is installed there is used.
 """
 
-import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import control_socket
+from readiness import ReadySocket, wait_for_answer
+
 PYTHON = os.environ.get("HFPROXY_PYTHON", sys.executable)
 HFPROXY = (PYTHON, "-I", "-m", "hfproxy")
-START_SECONDS = 60
 PASSPHRASE = b"a passphrase of the drill"
 # What a developer's own shell may hold and a test must not.
 FOREIGN = ("HF_", "HUGGING", "HFPROXY_", "XDG_", "NETRC", "SSL", "LISTEN_", "NOTIFY_", "DBUS_")
@@ -46,6 +46,11 @@ class House:
         )
 
     @property
+    def socket(self) -> Path:
+        """The daemon's control socket."""
+        return self.runtime / "control.sock"
+
+    @property
     def env(self) -> dict[str, str]:
         """The environment of everything in this house: the user's, without what could interfere."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
@@ -57,22 +62,21 @@ class House:
         }
 
     def start(self, *options: str, env: dict[str, str] | None = None, before: Sequence[str] = (), **popen: Any) -> None:
-        """Start the daemon, under the command `before` if there is one, and wait until it answers."""
+        """Start the daemon, under the command `before` if there is one, and wait until it is ready."""
         (self.root / "home").mkdir(exist_ok=True)
-        with self.log.open("ab") as log:
+        with ReadySocket() as ready, self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*before, *HFPROXY, "daemon", *options],
-                env=self.env | (env or {}),
+                [*before, *self.hfproxy, "daemon", *options],
+                env=self.env | ready.env | (env or {}),
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 **popen,
             )
-        deadline = time.monotonic() + START_SECONDS
-        while self.cli("status").returncode != 0:
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise AssertionError(f"the daemon did not start:\n{self.log.read_text()}")
-            time.sleep(0.05)
+            theirs = "NOTIFY_SOCKET" in (env or {})
+            started = wait_for_answer(self.socket, self.process) if theirs else ready.wait(self.process)
+        if not started:
+            self.stop()
+            raise AssertionError(f"the daemon did not start:\n{self.log.read_text()}")
 
     def stop(self) -> int | None:
         """Stop it as a service manager would; returns its exit code."""
@@ -99,23 +103,26 @@ class House:
         )
         return done.stdout
 
-    def login(self, token: str, *options: str) -> str:
+    def login(self, token: str, *options: str) -> None:
         """Log an account in."""
-        return self.must("login", "--token-stdin", *options, stdin=token)
+        _, account = options or ("--account", "default")
+        self.request({"do": "login", "account": account, "token": token})
 
     def mint(self, *options: str) -> dict[str, Any]:
         """A credential and its endpoint."""
-        minted: dict[str, Any] = json.loads(self.must("mint", "--json", *options))
-        return minted
+        return self.request(control_socket.mint_request(options))
 
     def status(self) -> dict[str, Any]:
         """The daemon's own account of itself."""
-        status: dict[str, Any] = json.loads(self.must("status", "--json"))
-        return status
+        return self.request({"do": "status"})
 
     def audit(self, *options: str) -> list[dict[str, Any]]:
         """The journal's entries."""
-        return [json.loads(line) for line in self.must("audit", "--json", *options).splitlines()]
+        return list(control_socket.stream(self.socket, control_socket.audit_request(options)))
+
+    def request(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Send a request on the control socket and return its answer."""
+        return control_socket.request(self.socket, message)
 
 
 class LastingHouse(House):

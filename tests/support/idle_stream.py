@@ -1,4 +1,4 @@
-"""A stream of events that says nothing for ten minutes, opened before the first test."""
+"""A stream of events that says nothing for `budgets.SILENCE_S` seconds, while other tests run."""
 
 import socket
 import threading
@@ -9,20 +9,19 @@ from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 import pytest
+from budgets import SILENCE_S
 from real_client import CANARY, seed
 from fakehub import in_thread
 from house import House
 
-TEN_MINUTES = 600
 
-
-class Silence:
-    """A stream that was opened, and says nothing for ten minutes."""
+class IdleStream:
+    """An open stream of events; the Hub says something after `SILENCE_S` seconds."""
 
     def __init__(self) -> None:
         self._open = ExitStack()
         folder = Path(self._open.enter_context(TemporaryDirectory(prefix="hf-proxy-idle-")))
-        self.hub = self._open.enter_context(in_thread(idle_seconds=TEN_MINUTES + 300))
+        self.hub = self._open.enter_context(in_thread(idle_seconds=SILENCE_S + 300))
         seed(self.hub)
         self.hub.add_space("me/demo")
         self.house = House(folder / "house", self.hub.url, self.hub.ca_path)
@@ -34,7 +33,7 @@ class Silence:
         self.client = self._open.enter_context(_asking(minted["endpoint"], minted["credential"]))
         self.said = self.client.recv(65536)
         self.since = time.monotonic()
-        threading.Timer(TEN_MINUTES, self.hub.wake).start()
+        threading.Timer(SILENCE_S, self.hub.wake).start()
 
     def close(self) -> None:
         self._open.close()
@@ -42,7 +41,7 @@ class Silence:
 
 def _asking(endpoint: str, credential: str) -> socket.socket:
     place = urlsplit(endpoint)
-    client = socket.create_connection((place.hostname, place.port), timeout=TEN_MINUTES + 60)
+    client = socket.create_connection((place.hostname, place.port), timeout=SILENCE_S + 60)
     client.sendall(
         f"GET /api/spaces/me/demo/events HTTP/1.1\r\nHost: {place.netloc}\r\n"
         f"Authorization: Bearer {credential}\r\nConnection: close\r\n\r\n".encode()
@@ -50,4 +49,4 @@ def _asking(endpoint: str, credential: str) -> socket.socket:
     return client
 
 
-SILENCE = pytest.StashKey[Silence]()
+IDLE_STREAM = pytest.StashKey[IdleStream]()

@@ -8,12 +8,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from house import HFPROXY, PYTHON, START_SECONDS
+from house import HFPROXY, PYTHON
+from readiness import ReadySocket
 
 import hfproxy
 
@@ -136,20 +136,18 @@ class Machine:
 
     def start(self, *options: str, before: Sequence[str] = (), user: str = DAEMON) -> None:
         """Start the daemon, as a system unit would, and wait until it answers."""
-        with self.file("/run/daemon.log").open("ab") as log:
+        with ReadySocket() as ready, self.file("/run/daemon.log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(user, [*before, *HFPROXY, "daemon", *options]),
-                env={"PATH": PATH, **PLACES},
+                env={"PATH": PATH, **PLACES, **ready.env},
                 stdin=subprocess.DEVNULL,
                 stderr=log,
                 text=True,
             )
-        deadline = time.monotonic() + START_SECONDS
-        while self.cli("root", "status").returncode != 0:
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise AssertionError(f"the daemon did not start:\n{self.log}")
-            time.sleep(0.05)
+            started = ready.wait(self.process)
+        if not started:
+            self.stop()
+            raise AssertionError(f"the daemon did not start:\n{self.log}")
 
     def stop(self) -> None:
         """Stop the daemon as a service manager would."""

@@ -3,6 +3,7 @@
 Everything is derandomised and keeps no database, so that a run today and a run tomorrow are the same run.
 """
 
+from budgets import EXAMPLES_PERCENT
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
@@ -12,9 +13,9 @@ from hfproxy.core.policy.scope import NAMESPACED, Scope, parse
 
 
 def law(examples: int = 200) -> settings:
-    """Settings of a property: so many examples, always the same, however slow the machine."""
+    """Settings of a property: so many examples (or that share of them, `budgets`), always the same."""
     return settings(
-        max_examples=examples,
+        max_examples=max(25, examples * EXAMPLES_PERCENT // 100),
         deadline=None,
         derandomize=True,
         database=None,

@@ -12,14 +12,14 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import hfproxy
 import pytest
-from house import START_SECONDS, House
+from house import House
+from readiness import ReadySocket
 
 
 class User:
@@ -110,21 +110,34 @@ class Resident(House):
 
     def start(self, *options: str, env: dict[str, str] | None = None, before: Sequence[str] = (), **popen: Any) -> None:
         """Start the daemon as the user, and wait until it answers."""
-        with self.log.open("ab") as log:
+        with ReadySocket() as ready, self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*before, *self.hfproxy, "daemon", *options],
-                env=self.env | (env or {}), stderr=log, stdin=subprocess.DEVNULL,
+                env=self.env | ready.env | (env or {}), stderr=log, stdin=subprocess.DEVNULL,
                 **{"cwd": self.root, **self.user.identity, **popen},
             )  # fmt: skip
-        deadline = time.monotonic() + START_SECONDS
-        while self.cli("status").returncode != 0:
-            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.05)
+            assert ready.wait(self.process), self.log.read_text()
 
     def cli(
         self, *arguments: str, stdin: str = "", env: dict[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         return self.user.run(*self.hfproxy, *arguments, env=self.env | (env or {}), input=stdin)
+
+    # By commands: the control socket answers the user alone.
+
+    def login(self, token: str, *options: str) -> None:
+        self.must("login", "--token-stdin", *options, stdin=token)
+
+    def mint(self, *options: str) -> dict[str, Any]:
+        minted: dict[str, Any] = json.loads(self.must("mint", "--json", *options))
+        return minted
+
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = json.loads(self.must("status", "--json"))
+        return status
+
+    def audit(self, *options: str) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.must("audit", "--json", *options).splitlines()]
 
     def doctor(self) -> dict[str, Any]:
         """Its report."""

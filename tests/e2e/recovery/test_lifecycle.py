@@ -40,7 +40,7 @@ class TestExec:
         process.kill()
         process.wait()
         until(lambda: house.status()["grants"] == 0, 2)
-        assert [entry["kind"] for entry in house.audit("--grant", grant["id"])] == ["minted", "revoked"]
+        until(lambda: [entry["kind"] for entry in house.audit("--grant", grant["id"])] == ["minted", "revoked"], 2)
 
     def test_no_process_of_ours_is_left_between_the_shell_and_the_command(self, house: House) -> None:
         process = subprocess.Popen([*HFPROXY, "exec", "--", "sleep", "60"], env=house.env)

@@ -1,25 +1,26 @@
-"""Ten minutes of silence on a stream of events (docs/hub-protocol.md#trap-15), waited for while the other tests run."""
+"""Silence on a stream of events ([trap 15](docs/hub-protocol.md#traps)): ten minutes of it in `make test-all`."""
 
 import time
 from collections.abc import Iterator
 
 import pytest
-from idle_stream import SILENCE, TEN_MINUTES, Silence
+from budgets import SILENCE_S
+from idle_stream import IDLE_STREAM, IdleStream
 
 
 @pytest.fixture(scope="session")
-def silence(request: pytest.FixtureRequest) -> Iterator[Silence]:
-    """The stream that `conftest` opened before the first test."""
-    opened = request.config.stash[SILENCE]
-    yield opened
-    opened.close()
+def idle_stream(request: pytest.FixtureRequest) -> Iterator[IdleStream]:
+    """The stream that `conftest.py` opened at the first test of this one's group."""
+    stream = request.config.stash[IDLE_STREAM]
+    yield stream
+    stream.close()
 
 
-@pytest.mark.timeout(TEN_MINUTES + 120)
-def test_a_stream_that_is_silent_for_ten_minutes_is_not_given_up(silence: Silence) -> None:
-    assert silence.said.startswith(b"HTTP/1.1 200")
-    said = silence.said
-    while part := silence.client.recv(65536):
+@pytest.mark.timeout(SILENCE_S + 120)
+def test_a_silent_stream_is_not_given_up(idle_stream: IdleStream) -> None:
+    assert idle_stream.said.startswith(b"HTTP/1.1 200")
+    said = idle_stream.said
+    while part := idle_stream.client.recv(65536):
         said += part
     assert b"awake" in said
-    assert time.monotonic() - silence.since >= TEN_MINUTES
+    assert time.monotonic() - idle_stream.since >= SILENCE_S

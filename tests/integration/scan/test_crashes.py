@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from budgets import CRASH_STRIDE, FIRST_CRASH
 from house import LastingHouse
 from house import HFPROXY
 
@@ -95,7 +96,7 @@ def killing(modules: str, when: str, number: int) -> list[str]:
 
 @pytest.mark.timeout(3000)
 def test_the_command_is_killed_at_every_step(house: LastingHouse, files: Home) -> None:
-    for number in itertools.count(1):
+    for number in itertools.count(FIRST_CRASH, CRASH_STRIDE):
         files.sow("a.env", "b.json", "c")
         code = migrate(house, files, killing(COMMAND, "hfproxy.cli.scan.migrate:migrate", number))
         if code == 0:
@@ -105,13 +106,13 @@ def test_the_command_is_killed_at_every_step(house: LastingHouse, files: Home) -
         assert migrate(house, files, []) == 0
         files.check_end(in_vault(house), "a.env", "b.json", "c")
         forget(house)
-    print(f"\nthe command was killed at {number - 1} steps")
+    print(f"\nthe command was killed at steps {FIRST_CRASH}, {FIRST_CRASH + CRASH_STRIDE}, … before {number}")
     assert number > 40
 
 
 @pytest.mark.timeout(3000)
 def test_the_daemon_is_killed_at_every_step(house: LastingHouse, files: Home) -> None:
-    for number in itertools.count(1):
+    for number in itertools.count(FIRST_CRASH, CRASH_STRIDE):
         forget(house)
         house.stop()
         files.sow("a.env")
@@ -126,5 +127,5 @@ def test_the_daemon_is_killed_at_every_step(house: LastingHouse, files: Home) ->
         files.check(in_vault(house))
         assert migrate(house, files, []) == 0
         files.check_end(in_vault(house), "a.env")
-    print(f"\nthe daemon was killed at {number - 1} steps")
+    print(f"\nthe daemon was killed at steps {FIRST_CRASH}, {FIRST_CRASH + CRASH_STRIDE}, … before {number}")
     assert number > 15

@@ -16,6 +16,7 @@ from .control import decode, encode
 from .server import FakeHub, environment
 
 START_SECONDS = 20
+CLOSE_SECONDS = 0.1
 
 
 @contextmanager
@@ -35,9 +36,14 @@ def in_thread(**settings: Any) -> Iterator[FakeHub]:
 
 
 async def _stop(hub: FakeHub) -> None:
+    connections = hub.connections()
     await hub.stop()
-    # Connections that are being closed need some turns of the loop to be gone, those of a client that was killed too.
-    await asyncio.sleep(0.1)
+    # A TLS connection is closed after some turns of the loop, or never, where the client was stopped in the middle of it.
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + CLOSE_SECONDS
+    while any(connection.transport is not None for connection in connections) and loop.time() < deadline:
+        await asyncio.sleep(0.001)
+    await asyncio.sleep(0.001)  # the sockets below them
 
 
 class FakeHubProcess:
