@@ -1,4 +1,4 @@
-"""Silence on a stream of events ([trap 15](docs/hub-protocol.md#traps)): ten minutes of it in `make test-all`."""
+"""Silence on a stream of events (docs/hub-protocol.md#trap-15): ten minutes of it in `make test-all`."""
 
 import time
 from collections.abc import Iterator
