@@ -1,4 +1,4 @@
-# Two commands: `make demo` shows the product at work, `make test` runs all that CI runs. Each sets itself up.
+# `make demo` shows the product at work; `make check`, `make test` and `make test-all` are the tiers of tests. Each sets itself up.
 
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
@@ -16,15 +16,24 @@ endif
 PIP := -I -m pip --disable-pip-version-check --quiet --no-input
 VENV := .venv
 LINT := .venvs/lint
+WHEEL := .venvs/wheel
 NODE := tests/e2e/clients/matrix/node
 SOURCES := hfproxy tests
 # The real clients, each in an environment of its own: .venvs/NAME, pinned in requirements/NAME.txt.
 CLIENTS := hub036 hub133 hub24 libraries
+# Environments that hold nothing but pinned packages lie outside the checkout, named after their pins and the interpreter, and
+# .venvs/NAME is a link to one: a fresh or a moved checkout uses those that are there.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/hf-proxy/environments
+# On all processors, and what must not run at the same time in one worker (tests/conftest.py).
+PYTEST = $(VENV)/bin/python -m pytest -n auto --dist loadgroup
 
+checksum = $(shell { cat $(1); echo "$(BASE) $(2)"; } | cksum | cut -d ' ' -f 1)
 # $(call ready,ENVIRONMENT,PINS): the file that says it is set up. Other pins, another interpreter, another place: made anew.
-ready = $(1)/ready-$(shell { cat $(2); echo "$(BASE) $(CURDIR)"; } | cksum | cut -d ' ' -f 1)
-in_venvs = $(call ready,.venvs/$(1),requirements/$(1).txt)
+ready = $(1)/ready-$(call checksum,$(2),$(CURDIR))
+# $(call in_venvs,NAME): the same of .venvs/NAME, which may be moved.
+in_venvs = .venvs/$(1)/ready-$(call checksum,requirements/$(1).txt)
 VENV_READY := $(call ready,$(VENV),requirements/test.txt)
+WHEEL_READY := $(call ready,$(WHEEL),requirements/runtime.txt)
 LINT_READY := $(call in_venvs,lint)
 DOCS_READY := $(call in_venvs,docs)
 HUB24_READY := $(call in_venvs,hub24)
@@ -32,11 +41,16 @@ NODE_READY := $(call ready,$(NODE)/node_modules,$(NODE)/package-lock.json)
 # Without Node.js its client's tests are listed as not run.
 CLIENTS_READY := $(foreach name,$(CLIENTS),$(call in_venvs,$(name))) $(if $(shell command -v npm),$(NODE_READY))
 
-.PHONY: help demo test lint bench figures coverage docs drift man requirements clean
+.PHONY: help demo check test test-all test-boot environments wheel lint bench figures coverage docs drift man requirements clean
 
 help:
 	@echo "make demo      the product at work, with a made-up account and no network"
-	@echo "make test      everything CI runs"
+	@echo
+	@echo "make check     lint, types, import contracts, tests of core, detect and vault: under a minute, at every save"
+	@echo "make test      every test against the installed wheel, with the budgets of a pull request: what CI runs"
+	@echo "make test-all  every test with full budgets, and the demo without a network: nightly, before a release"
+	@echo "make test-boot a Debian that boots with hf-proxy as a service, in BOOT=DIRECTORY: before a release (needs root)"
+	@echo
 	@echo "make bench     what everything costs, the data plane beside nginx and mitmproxy (needs nginx, wrk, an idle machine)"
 	@echo "make figures   what was measured goes from build/ into docs/guide/performance.md"
 	@echo "make coverage  which lines the tests do not run"
@@ -47,8 +61,30 @@ help:
 demo: $(VENV_READY) $(HUB24_READY)
 	@PYTHONPATH=tests:tests/support $(VENV)/bin/python -m demo
 
-test: lint $(VENV_READY) $(CLIENTS_READY)
-	@$(VENV)/bin/python -m pytest
+check: lint
+	@$(PYTEST) --quiet tests/unit/core tests/unit/detect tests/unit/vault/test_memory.py tests/unit/vault/test_sealed_file.py \
+		tests/toolchain/test_shape.py
+
+test: lint environments wheel
+	@HFPROXY_PYTHON="$(CURDIR)/$(WHEEL)/bin/python" $(PYTEST)
+
+test-all: export HFPROXY_BUDGET := full
+test-all: test
+	@unshare --user --map-root-user --net sh -c 'ip link set lo up && exec $(MAKE) --no-print-directory demo'
+
+test-boot: $(VENV_READY) $(LINT_READY)
+	@tests/boot/run.sh "$(or $(BOOT),build/boot)"
+
+# Two at a time: much of it is waiting for the package index.
+environments:
+	@$(MAKE) --no-print-directory --jobs=2 $(VENV_READY) $(WHEEL_READY) $(LINT_READY) $(CLIENTS_READY)
+
+# What users get: the wheel, in an environment with the pinned runtime and nothing else. The tests start the daemon and the
+# commands from it.
+wheel: $(WHEEL_READY) $(LINT_READY)
+	@rm -rf build/wheel
+	@$(LINT)/bin/python $(PIP) wheel --no-deps --no-build-isolation --wheel-dir build/wheel .
+	@$(WHEEL)/bin/python $(PIP) install --no-deps --no-index --force-reinstall build/wheel/hf_proxy-*.whl
 
 lint: $(VENV_READY) $(LINT_READY)
 	@$(LINT)/bin/ruff check --quiet $(SOURCES)
@@ -67,7 +103,7 @@ figures: $(VENV_READY)
 
 coverage: $(VENV_READY) $(CLIENTS_READY)
 	@$(VENV)/bin/coverage erase
-	@$(VENV)/bin/coverage run -m pytest
+	@$(VENV)/bin/coverage run -m pytest -n auto --dist loadgroup
 	@$(VENV)/bin/coverage combine --quiet
 	@$(VENV)/bin/coverage report --skip-covered --show-missing
 
@@ -100,10 +136,18 @@ $(VENV_READY):
 	@chmod +x $(VENV)/bin/hf-proxy
 	@touch $@
 
+$(WHEEL_READY):
+	$(call environment,$(WHEEL),runtime)
+	@touch $@
+
+# In the cache, unless it is there; the lock is for two checkouts that set it up at the same time.
 define rule_in_venvs
+$(call in_venvs,$(1)): cached = $$(CACHE)/$(1)-$$(call checksum,requirements/$(1).txt)
 $(call in_venvs,$(1)):
-	$$(call environment,.venvs/$(1),$(1))
-	@touch $$@
+	$$(need_base)
+	@mkdir -p "$$(CACHE)" .venvs && if [ -d .venvs/$(1) ] && [ ! -L .venvs/$(1) ]; then rm -r .venvs/$(1); fi
+	@exec 9>"$$(cached).lock"; if command -v flock >/dev/null; then flock 9; fi; \
+	ln -sfn "$$(cached)" .venvs/$(1); [ -e $$@ ] || { $$(call set_up,$$(cached),$(1)); touch $$@; }
 endef
 $(foreach name,lint docs mitmproxy $(CLIENTS),$(eval $(call rule_in_venvs,$(name))))
 
@@ -112,14 +156,19 @@ $(NODE_READY):
 	@npm --prefix $(NODE) ci --silent
 	@touch $@
 
-# setuptools comes with older venvs and slows every start down.
-define environment
+# $(call set_up,ENVIRONMENT,NAME): one line of shell. setuptools comes with older venvs and slows every start down.
+set_up = echo "setting up $(2) (once)" && "$(BASE)" -m venv --clear "$(1)" \
+	&& "$(1)/bin/python" $(PIP) install --require-hashes --only-binary :all: -r requirements/$(2).txt \
+	&& { "$(1)/bin/python" $(PIP) uninstall --yes setuptools 2>/dev/null || true; }
+
+define need_base
 	@test -n "$(BASE)" || { echo "hf-proxy needs Python 3.11 or newer with venv$(if $(PYTHON), and $(PYTHON) is not that);" \
 		"on Debian: apt install python3-venv; or say which: make PYTHON=/path/to/python3.12" >&2; exit 1; }
-	@echo "setting up $(1) (once)"
-	@"$(BASE)" -m venv --clear $(1)
-	@$(1)/bin/python $(PIP) install --require-hashes --only-binary :all: -r requirements/$(2).txt
-	@$(1)/bin/python $(PIP) uninstall --yes setuptools 2>/dev/null || true
+endef
+
+define environment
+	$(need_base)
+	@$(call set_up,$(1),$(2))
 endef
 
 clean:
