@@ -8,9 +8,9 @@ from real_client import Client
 from fakehub import FakeHub
 from idle_stream import IDLE_STREAM, IdleStream
 from secret_service import SecretService
-from fixtures import canary, house, hub, no_daemon_is_left
+from fixtures import canary, house, hub, no_daemon_is_left, shared_daemons
 
-__all__ = ["canary", "house", "hub", "no_daemon_is_left"]
+__all__ = ["canary", "house", "hub", "no_daemon_is_left", "shared_daemons"]
 
 
 @pytest.fixture

@@ -31,6 +31,9 @@ class House:
         self.hub, self.ca_file, self.vault = hub, ca_file, vault
         self.config, self.state, self.runtime = root / "config", root / "state", root / "run"
         self.log = root / "daemon.log"
+        self.home = root / "home"
+        self.first_seq = 0
+        """Journal entries before this one are not shown by `audit`."""
         self.hfproxy = HFPROXY
         self.process: subprocess.Popen[bytes] | None = None
         self.config.mkdir(mode=0o700, parents=True)
@@ -58,12 +61,12 @@ class House:
             "HFPROXY_CONFIG_DIR": str(self.config),
             "HFPROXY_STATE_DIR": str(self.state),
             "HFPROXY_RUNTIME_DIR": str(self.runtime),
-            "HOME": str(self.root / "home"),
+            "HOME": str(self.home),
         }
 
     def start(self, *options: str, env: dict[str, str] | None = None, before: Sequence[str] = (), **popen: Any) -> None:
         """Start the daemon, under the command `before` if there is one, and wait until it is ready."""
-        (self.root / "home").mkdir(exist_ok=True)
+        self.home.mkdir(exist_ok=True)
         with ReadySocket() as ready, self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*before, *self.hfproxy, "daemon", *options],
@@ -118,7 +121,8 @@ class House:
 
     def audit(self, *options: str) -> list[dict[str, Any]]:
         """The journal's entries."""
-        return list(control_socket.stream(self.socket, control_socket.audit_request(options)))
+        entries = control_socket.stream(self.socket, control_socket.audit_request(options))
+        return [entry for entry in entries if entry["seq"] > self.first_seq]
 
     def request(self, message: dict[str, Any]) -> dict[str, Any]:
         """Send a request on the control socket and return its answer."""

@@ -21,6 +21,8 @@ from house import House
 
 __all__ = ["held", "lasting", "run"]
 
+pytestmark = pytest.mark.shared_daemon
+
 BINDS = pytest.mark.parametrize("bind", ["pid", "tree"])
 NARROW = ("--scope", "read:me/*")
 MINT = "$HFPROXY mint --json --scope write"
@@ -114,6 +116,7 @@ for line in sys.stdin:
 
 
 @BINDS
+@pytest.mark.own_daemon
 def test_a_daemon_without_descriptors_takes_nobody_for_an_outsider(house: House, bind: str) -> None:
     """What cannot be found out is not taken for a no, however few descriptors are left."""
     process = subprocess.Popen(

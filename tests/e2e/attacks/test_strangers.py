@@ -12,6 +12,8 @@ from house import House
 
 from wire_client import Reply, ask, bearer, send
 
+pytestmark = pytest.mark.shared_daemon
+
 OTHER = 65534
 INFO = "/api/models/me/secret-model"
 
@@ -117,6 +119,7 @@ def test_the_real_token_itself_is_no_credential(endpoint: str, canary: str, hub:
     assert canary.encode() not in reply.raw
 
 
+@pytest.mark.own_daemon
 def test_unknown_credentials_are_counted_and_not_written_one_by_one(endpoint: str, house: House) -> None:
     before = len(house.audit())
     for _ in range(20):

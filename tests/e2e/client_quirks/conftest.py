@@ -1,4 +1,4 @@
-"""The stage of the end-to-end tests, and the clients that fall into the traps."""
+"""The clients that have the quirks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,15 +6,6 @@ from pathlib import Path
 import pytest
 from real_client import Client
 from fakehub import FakeHub
-from fixtures import canary, house, hub, no_daemon_is_left
-
-__all__ = ["canary", "house", "hub", "no_daemon_is_left"]
-
-
-@pytest.fixture
-def client(hub24_python: str, hub: FakeHub, tmp_path: Path) -> Client:
-    """`huggingface_hub` 2.4."""
-    return Client(hub24_python, hub, tmp_path / "clients")
 
 
 @pytest.fixture(params=["hub036", "hub133", "hub24"])

@@ -9,7 +9,7 @@ from real_client import FILES, Client
 from fakehub import FakeHub
 from house import House
 
-pytestmark = pytest.mark.needs("curl")
+pytestmark = [pytest.mark.needs("curl"), pytest.mark.shared_daemon]
 
 READ = ("--scope", "read")
 CREDENTIAL_OURS = b"hf_px_"

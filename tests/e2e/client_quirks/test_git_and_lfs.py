@@ -11,7 +11,7 @@ from fakehub import FakeHub
 from house import House
 from e2e.clients.matrix.rows import NODE
 
-pytestmark = pytest.mark.needs("curl", "git-lfs", "node")
+pytestmark = [pytest.mark.needs("curl", "git-lfs", "node"), pytest.mark.shared_daemon]
 
 WRITE = ("--scope", "write:me/*", "--scope", "create:me", "--scope", "create:spaces/me")
 OBJECT = {"oid": "1" * 64, "size": 60_000}

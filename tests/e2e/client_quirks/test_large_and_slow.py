@@ -10,7 +10,7 @@ from real_client import Client
 from fakehub import FakeHub
 from house import House
 
-pytestmark = pytest.mark.needs("curl")
+pytestmark = [pytest.mark.needs("curl"), pytest.mark.shared_daemon]
 
 READ = ("--scope", "read")
 WRITE = ("--scope", "write:me/*")

@@ -9,7 +9,7 @@ from real_client import CANARY, Client
 from fakehub import FakeHub
 from house import House
 
-pytestmark = pytest.mark.needs("curl")
+pytestmark = [pytest.mark.needs("curl"), pytest.mark.shared_daemon]
 
 CURL = 'curl -sS --path-as-is -o answer -w "%{http_code} %header{x-hf-proxy-refusal}\\n" -H "Authorization: Bearer $HF_TOKEN"'
 ALL_OF_A = tuple(

@@ -11,7 +11,7 @@ from real_client import CANARY, Client
 from fakehub import FakeHub
 from house import House
 
-pytestmark = pytest.mark.needs("git-lfs")
+pytestmark = [pytest.mark.needs("git-lfs"), pytest.mark.shared_daemon]
 
 ME = {
     name: "me@example.com" if "EMAIL" in name else "me"

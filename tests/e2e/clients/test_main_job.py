@@ -12,6 +12,8 @@ from house import House
 
 from real_client import CANARY, OPTIONS, SCRIPT, Client
 
+pytestmark = pytest.mark.shared_daemon
+
 # Answered here or by the grant, so the Hub sees none of them.
 OURS = ("/api/whoami-v2", "/auth-check", "/api/telemetry/")
 # What the CAS and the storage make up anew each time: signatures, and the numbers of grants.

@@ -2,15 +2,16 @@
 
 import json
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from real_client import CANARY, seed
+from real_client import CANARY
 from wire_client import Reply, ask, bearer, send
-from fakehub import FakeHub, in_thread
+from fakehub import FakeHub
 from house import House
+
+pytestmark = pytest.mark.shared_daemon
 
 SIZE = 300_000
 FILE = "/me/files/raw/main/part.txt"
@@ -18,12 +19,11 @@ COMMIT = "/api/models/me/files/commit/main"
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
+def hub(hub: FakeHub) -> FakeHub:
     """A Hub whose files of some size come from itself, and not from storage."""
-    with in_thread(lfs_threshold=10**8, gzip=False) as hub:
-        seed(hub)
-        hub.add_repo("model", "me/files", private=True, files={"part.txt": b"x" * SIZE})
-        yield hub
+    hub.world.settings.lfs_threshold, hub.world.settings.gzip = 10**8, False
+    hub.add_repo("model", "me/files", private=True, files={"part.txt": b"x" * SIZE})
+    return hub
 
 
 def fetched(house: House, minted: dict[str, str], target: str = FILE) -> Reply:
@@ -104,6 +104,7 @@ def test_a_limit_that_is_none_is_a_usage_error(house: House, option: str, value:
     assert (done.returncode, done.stdout) == (2, "")
 
 
+@pytest.mark.own_daemon
 def test_the_journal_says_that_a_limit_ended_it(house: House, hub: FakeHub, tmp_path: Path) -> None:
     minted = house.mint("--max-down", "100k")
     fetched(house, minted)

@@ -17,7 +17,7 @@ from wire_client import ask, bearer
 from fakehub import FakeHub
 from house import House
 
-pytestmark = pytest.mark.needs("curl")
+pytestmark = [pytest.mark.needs("curl"), pytest.mark.shared_daemon]
 
 TESTS = Path(__file__).parents[2]
 TREE = ("--bind", "tree")
@@ -265,6 +265,7 @@ def test_a_renewed_grant_lives_on_with_the_same_credential(house: House) -> None
     assert renewed["expires_at"] > minted["expires_at"]
 
 
+@pytest.mark.own_daemon
 def test_nothing_is_renewed_beyond_the_longest(house: House) -> None:
     house.stop()
     house.configure('[grants]\nmax_ttl = "2h"\ndefault_ttl = "1h"\n')

@@ -13,11 +13,13 @@ from urllib.parse import urlsplit
 import pytest
 from budgets import BULK_MIB
 from bulk_hub import BulkHub, serving
-from real_client import CANARY, seed
+from real_client import CANARY
 from wire_client import Reply, send
-from fakehub import FakeHub, in_thread
+from fakehub import FakeHub
 from fakehub.bulk import MadeUp
 from house import House
+
+pytestmark = pytest.mark.shared_daemon
 
 MIB = 1 << 20
 SIZE = BULK_MIB * MIB
@@ -123,13 +125,11 @@ def test_a_commit_of_200_megabytes_without_a_length_passes(bulk: BulkHub, big_ho
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
+def hub(hub: FakeHub) -> FakeHub:
     """A Hub that compresses, and whose xet tokens are as long as it says they may be."""
-    with in_thread(lfs_threshold=50_000, xet_token_padding=40_000) as hub:
-        seed(hub)
-        hub.add_repo("model", "me/odd", private=True, files={"text.txt": b"line\n" * 2000, "odd %23/ö.txt": b"odd\n"})
-        yield hub
-        assert hub.unknown == []
+    hub.world.settings.xet_token_padding = 40_000
+    hub.add_repo("model", "me/odd", private=True, files={"text.txt": b"line\n" * 2000, "odd %23/ö.txt": b"odd\n"})
+    return hub
 
 
 def straight(hub: FakeHub, request: bytes) -> Reply:

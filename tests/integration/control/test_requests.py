@@ -12,6 +12,8 @@ from house import House
 
 from hfproxy import wire
 
+pytestmark = pytest.mark.shared_daemon
+
 
 def say(house: House, data: bytes) -> list[dict[str, object]]:
     """Send bytes; all that is answered until the daemon hangs up."""
@@ -126,6 +128,7 @@ def test_no_passphrase_opens_a_vault_that_has_none(house: House) -> None:
     assert "without one" in str(answer["error"])
 
 
+@pytest.mark.own_daemon
 def test_several_accounts_each_have_their_own_grants(house: House, hub: FakeHub) -> None:
     second = made_up()
     hub.add_user("second", second)
@@ -136,6 +139,7 @@ def test_several_accounts_each_have_their_own_grants(house: House, hub: FakeHub)
     assert [one["name"] for one in json.loads(house.must("accounts", "--json"))] == ["default"]
 
 
+@pytest.mark.own_daemon
 def test_following_the_journal_shows_what_happens_meanwhile(house: House) -> None:
     with subprocess.Popen(
         [*house.hfproxy, "audit", "-f", "--json"], env=house.env, stdout=subprocess.PIPE, text=True
@@ -150,6 +154,7 @@ def test_following_the_journal_shows_what_happens_meanwhile(house: House) -> Non
 class TestJsonShapes:
     """The members of each JSON answer that programs rely on."""
 
+    @pytest.mark.own_daemon
     def test_status(self, house: House) -> None:
         house.mint()
         status = house.status()
@@ -180,6 +185,7 @@ class TestJsonShapes:
             "uses": 0,
         }
 
+    @pytest.mark.own_daemon
     def test_audit(self, house: House) -> None:
         minted = house.mint("--scope", "read:me/*")
         house.must("revoke", minted["id"])

@@ -19,8 +19,18 @@ class SeededHub:
     """The world and the record of a hub, with the calls a test makes on them."""
 
     def __init__(self, **settings: Any) -> None:
+        self._settings = settings
         self.world = World(Settings(**settings))
         self.recorder = Recorder()
+
+    def reset(self) -> None:
+        """Forget accounts, repositories, planted answers and the record; addresses and settings are as at the start.
+
+        Event streams that are open end.
+        """
+        self.wake()
+        self.world = World(Settings(**self._settings), self.world.at)
+        self.recorder.clear()
 
     # Seeding
 

@@ -86,6 +86,10 @@ class FakeHub(SeededHub):
         self._runners: list[web.AppRunner] = []
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
+    def reset(self) -> None:
+        super().reset()
+        self.on_arrival = lambda _: None
+
     # Life
 
     async def __aenter__(self) -> Self:

@@ -4,11 +4,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from real_client import seed
 from fakehub import FakeHub
-from fixtures import canary, house, no_daemon_is_left, seeded
-
-__all__ = ["canary", "house", "no_daemon_is_left"]
+from fixtures import seeded
 
 VOCABULARY = {word: number for number, word in enumerate(("[UNK]", "the", "cat", "sat"))}
 TOKENIZER = {
@@ -25,21 +22,23 @@ WORDS = {
 }
 
 
-def sow(hub: FakeHub) -> None:
-    """The world of all end-to-end tests, and a small private model."""
-    seed(hub)
+def add_words(hub: FakeHub) -> None:
+    """A small private model."""
     hub.add_repo(
         "model", "me/words", private=True, files={name: json.dumps(data).encode() for name, data in WORDS.items()}
     )
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
-    with seeded(sow) as hub:
-        yield hub
+def hub(hub: FakeHub) -> FakeHub:
+    """The Hub of all end-to-end tests, with the small model."""
+    add_words(hub)
+    return hub
 
 
 @pytest.fixture
 def plain_hub() -> Iterator[FakeHub]:
-    with seeded(sow) as hub:
+    """One just like it."""
+    with seeded() as hub:
+        add_words(hub)
         yield hub

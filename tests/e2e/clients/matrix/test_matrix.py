@@ -11,6 +11,8 @@ from house import House
 
 from e2e.clients.matrix.rows import ROWS, Row, Words, digest
 
+pytestmark = pytest.mark.shared_daemon
+
 NARROW = ("--scope", "read:datasets/you/nothing")
 OURS = "hf-proxy exec"
 ClientAt = Callable[[FakeHub], Client]
