@@ -152,12 +152,12 @@ def test_following_the_journal_shows_what_happens_meanwhile(house: House) -> Non
 
 
 class TestJsonShapes:
-    """The members of each JSON answer that programs rely on."""
+    """The members of what each command prints with `--json`, which programs rely on."""
 
     @pytest.mark.own_daemon
     def test_status(self, house: House) -> None:
         house.mint()
-        status = house.status()
+        status = json.loads(house.must("status", "--json"))
         assert set(status) >= {"version", "pid", "endpoint", "vault", "locked", "accounts", "grants", "started_at"}
         assert (status["vault"], status["locked"], status["grants"]) == ("memory", False, 1)
         assert status["accounts"] == [{"name": "default", "user": "me", "role": "fineGrained"}]
@@ -167,7 +167,8 @@ class TestJsonShapes:
         assert 0 <= time.time() - status["started_at"] < 300
 
     def test_mint_and_grants(self, house: House) -> None:
-        minted = house.mint("--scope", "read:me/*", "--label", "a label", "--ttl", "90s")
+        options = ("--scope", "read:me/*", "--label", "a label", "--ttl", "90s")
+        minted = json.loads(house.must("mint", "--json", *options))
         assert set(minted) == {"id", "credential", "endpoint", "expires_at", "scopes"}
         assert (minted["endpoint"], minted["scopes"]) == (house.status()["endpoint"], ["read:me/*"])
         (grant,) = json.loads(house.must("grants", "--json"))
@@ -189,7 +190,7 @@ class TestJsonShapes:
     def test_audit(self, house: House) -> None:
         minted = house.mint("--scope", "read:me/*")
         house.must("revoke", minted["id"])
-        login, given, ended = house.audit()
+        login, given, ended = map(json.loads, house.must("audit", "--json").splitlines())
         assert (set(login), login["kind"]) == ({"seq", "at", "kind", "account"}, "login")
         assert (set(given), given["kind"]) == ({"seq", "at", "kind", "grant", "account", "scopes"}, "minted")
         assert (set(ended), ended["kind"]) == ({"seq", "at", "kind", "grant", "account"}, "revoked")
