@@ -1,5 +1,6 @@
 """The main job: the real client does all of it through the daemon, and the Hub cannot tell the difference."""
 
+import pytest
 import hashlib
 import json
 import re
