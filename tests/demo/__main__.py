@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from canary import in_files, leaks, made_up, watched_processes
-from real_client import Client
 from fakehub import FakeHub, in_thread
 from house import House
+from real_client import Client
 
 SCRIPT = Path(__file__).with_name("script.py")
 HUB24 = str(Path(__file__).parents[2] / ".venvs" / "hub24" / "bin" / "python")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx2
-from huggingface_hub import HfApi, hf_hub_download, get_session
+from huggingface_hub import HfApi, get_session, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError
 
 SPACE = "ada/chat"

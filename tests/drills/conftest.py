@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from real_client import CANARY
 from fakehub import FakeHub
-from house import LastingHouse
 from fixtures import hub, no_daemon_is_left
+from house import LastingHouse
+from real_client import CANARY
 
 __all__ = ["hub", "no_daemon_is_left"]
 

@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from urllib.parse import urlsplit
 
 import pytest
+from fakehub import FakeHub
 from house import LastingHouse
 from wire_client import ask, bearer
-from fakehub import FakeHub
 
 MODEL = "/api/models/me/secret-model"
 MANY = 1000

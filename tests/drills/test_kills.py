@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from budgets import KILLS
+from fakehub import FakeHub
 from house import LastingHouse
 from wire_client import ask, bearer
-from fakehub import FakeHub
 
 BRANCHES = "/api/models/me/secret-model/branch/"
 MODEL = "/api/models/me/secret-model"

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_client import Client
 from fakehub import FakeHub
-from idle_stream import IDLE_STREAM, IdleStream
-from secret_service import SecretService
 from fixtures import canary, house, hub, no_daemon_is_left, shared_daemons
+from idle_stream import IDLE_STREAM, IdleStream
+from real_client import Client
+from secret_service import SecretService
 
 __all__ = ["canary", "house", "hub", "no_daemon_is_left", "shared_daemons"]
 

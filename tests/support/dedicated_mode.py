@@ -4,13 +4,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from deployment_modes import ATTACKS, CARELESS, PASSPHRASE, PIPES, Settlement, brought
 from fakehub import FakeHub
 from house import PYTHON
 from machine import CONFIG, MEMBERS, RUNTIME, STATE, Machine
-from system_users import Town
-
 from real_client import CANARY
-from deployment_modes import ATTACKS, CARELESS, PASSPHRASE, PIPES, Settlement, brought
+from system_users import Town
 
 
 class DedicatedMode(Settlement):

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from fakehub import FakeHub
-from system_users import Resident, Town
-from secret_service import SecretService
-
 from real_client import CANARY
+from secret_service import SecretService
+from system_users import Resident, Town
 
 ATTACKS = Path(__file__).with_name("attacks.py")
 PASSPHRASE = "the passphrase of this test"

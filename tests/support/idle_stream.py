@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from budgets import SILENCE_S
-from real_client import CANARY, seed
 from fakehub import in_thread
 from house import House
+from real_client import CANARY, seed
 
 
 class IdleStream:

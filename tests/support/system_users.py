@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import hfproxy
 import pytest
 from house import House
 from readiness import ReadySocket
+
+import hfproxy
 
 
 class User:

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 
 import pytest
 from canary import leaks, made_up
-from unit.daemon.runtime.test_hardening import LOOK, WAYS
 from fakehub import FakeHub
+from fixtures import seeded
 from house import HFPROXY, PYTHON
 from machine import CONFIG, DAEMON, GROUP, MEMBERS, OUTSIDER, PLACES, RUNTIME, STATE, Machine
-from fixtures import seeded
+from unit.daemon.runtime.test_hardening import LOOK, WAYS
 
 pytestmark = [pytest.mark.needs("unshare", "nsenter", "setpriv", "useradd", "gpasswd")]
 

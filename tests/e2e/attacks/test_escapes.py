@@ -12,12 +12,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-
+from e2e.grants.test_trees import CURL, Exec, held, run
 from e2e.recovery.test_restart import begin, kill
 from e2e.recovery.test_restart import house as lasting
-from e2e.grants.test_trees import CURL, Exec, held, run
-from wire_client import Reply, ask, bearer
 from house import House
+from wire_client import Reply, ask, bearer
 
 __all__ = ["held", "lasting", "run"]
 

@@ -11,7 +11,6 @@ import pytest
 from canary import made_up
 from fakehub import FakeHub
 from house import House
-
 from raw_hub import RawHub, raw_hub
 from wire_client import Reply, ask, bearer, send
 

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 import pytest
 from canary import leaks, made_up
 from house import House
-
 from raw_hub import RawHub, raw_hub, whole
 from wire_client import Reply, ask, bearer
 

@@ -18,12 +18,11 @@ from typing import Any
 
 import pytest
 from canary import leaks
-from system_users import Town, needs_root
-from fixtures import seeded
-
-from real_client import CANARY
 from dedicated_mode import DedicatedMode
 from deployment_modes import PASSPHRASE, SealedKeyringMode, SealedMode, Settlement, UserMode, any_size
+from fixtures import seeded
+from real_client import CANARY
+from system_users import Town, needs_root
 
 MODES_PAGE = Path(__file__).parents[3] / "docs" / "guide" / "modes.md"
 MODES = {"user": UserMode, "sealed": SealedMode, "sealed-keyring": SealedKeyringMode, "dedicated": DedicatedMode}

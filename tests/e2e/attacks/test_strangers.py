@@ -9,7 +9,6 @@ import sys
 import pytest
 from fakehub import FakeHub
 from house import House
-
 from wire_client import Reply, ask, bearer, send
 
 pytestmark = pytest.mark.shared_daemon

@@ -11,7 +11,6 @@ import pytest
 from canary import in_files, leaks, watched_processes
 from fakehub import FakeHub, in_thread
 from house import House
-
 from real_client import OPTIONS, SCRIPT, Client, seed
 from sniffer import Sniffer
 from wire_client import ask, bearer

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from fakehub import FakeHub, in_thread
 from house import House
-
 from real_client import CANARY, Client
 from wire_client import ask, bearer
 

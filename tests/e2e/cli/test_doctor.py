@@ -7,7 +7,6 @@ from typing import Any
 from canary import in_files, leaks, made_up
 from fakehub import FakeHub
 from house import HFPROXY, House
-
 from real_client import CANARY
 
 

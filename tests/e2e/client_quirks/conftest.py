@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from real_client import Client
 from fakehub import FakeHub
+from real_client import Client
 
 
 @pytest.fixture(params=["hub036", "hub133", "hub24"])

@@ -5,11 +5,11 @@ import json
 from pathlib import Path
 
 import pytest
-from real_client import Client
-from wire_client import ask, bearer
+from e2e.clients.matrix.rows import NODE
 from fakehub import FakeHub
 from house import House
-from e2e.clients.matrix.rows import NODE
+from real_client import Client
+from wire_client import ask, bearer
 
 pytestmark = [pytest.mark.needs("curl", "git-lfs", "node"), pytest.mark.shared_daemon]
 

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from real_client import Client
 from fakehub import FakeHub
 from house import House
+from real_client import Client
 
 pytestmark = [pytest.mark.needs("curl"), pytest.mark.shared_daemon]
 

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
-from real_client import CANARY, Client
 from fakehub import FakeHub
 from house import House
+from real_client import CANARY, Client
 
 pytestmark = [pytest.mark.needs("curl"), pytest.mark.shared_daemon]
 

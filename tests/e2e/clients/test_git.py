@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from real_client import CANARY, Client
 from fakehub import FakeHub
 from house import House
+from real_client import CANARY, Client
 
 pytestmark = [pytest.mark.needs("git-lfs"), pytest.mark.shared_daemon]
 

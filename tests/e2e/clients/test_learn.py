@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from real_client import CANARY, RUN, Client
 from fakehub import FakeHub
 from house import House
+from real_client import CANARY, RUN, Client
 
 JOB = Path(__file__).with_name("learn_job.py")
 NEEDED = [

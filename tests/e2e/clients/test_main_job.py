@@ -1,16 +1,15 @@
 """The main job: the real client does all of it through the daemon, and the Hub cannot tell the difference."""
 
-import pytest
 import hashlib
 import json
 import re
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from fakehub import FakeHub, Record
 from fakehub.xetstore import XetStore
 from house import House
-
 from real_client import CANARY, OPTIONS, SCRIPT, Client
 
 pytestmark = pytest.mark.shared_daemon

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_client import CANARY
-from wire_client import ask, bearer
 from fakehub import FakeHub
 from house import House
+from real_client import CANARY
+from wire_client import ask, bearer
 
 OTHER = 65534
 INFO = "/api/models/me/secret-model"

@@ -9,11 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from e2e.recovery.test_restart import begin, kill
 from fakehub import in_thread
 from house import House
-
 from real_client import CANARY, seed
-from e2e.recovery.test_restart import begin, kill
 
 LAST = Path("/proc/sys/kernel/ns_last_pid")
 HOLDS = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"

@@ -1,10 +1,10 @@
 """Several accounts: which token is on which request."""
 
 import pytest
-from real_client import CANARY
-from wire_client import ask, bearer
 from fakehub import FakeHub
 from house import House
+from real_client import CANARY
+from wire_client import ask, bearer
 
 READER, WORK = "hf_ReaderOfMine0", "hf_TokenOfTheBot0"
 

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from real_client import CANARY
-from wire_client import Reply, ask, bearer, send
 from fakehub import FakeHub
 from house import House
+from real_client import CANARY
+from wire_client import Reply, ask, bearer, send
 
 pytestmark = pytest.mark.shared_daemon
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from real_client import CANARY
-from wire_client import ask, bearer
 from fakehub import FakeHub
 from house import House
+from real_client import CANARY
+from wire_client import ask, bearer
 
 PASSPHRASE = "a passphrase of the test"
 FILE = ".hf-proxy.toml"

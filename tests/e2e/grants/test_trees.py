@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from real_client import CANARY
-from wire_client import ask, bearer
 from fakehub import FakeHub
 from house import House
+from real_client import CANARY
+from wire_client import ask, bearer
 
 pytestmark = [pytest.mark.needs("curl"), pytest.mark.shared_daemon]
 

@@ -14,12 +14,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from canary import in_files, made_up
 from desktop import Desktop
+from e2e.attacks.test_token_stays import PASSPHRASE, sealed_house, start_unlocked
+from e2e.recovery.test_lifecycle import until
 from fakehub import FakeHub, in_thread
 from house import HFPROXY, House
-
 from real_client import CANARY, seed
-from e2e.recovery.test_lifecycle import until
-from e2e.attacks.test_token_stays import PASSPHRASE, sealed_house, start_unlocked
 from wire_client import ask, bearer
 
 INFO = "/api/models/me/secret-model"

@@ -9,7 +9,6 @@ from canary import leaks
 from fakehub import FakeHub
 from house import House
 from secret_service import SecretService
-
 from wire_client import ask, bearer
 
 

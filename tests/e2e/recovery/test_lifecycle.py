@@ -14,7 +14,6 @@ from urllib.parse import urlsplit
 import pytest
 from fakehub import FakeHub
 from house import HFPROXY, House
-
 from wire_client import ask, bearer
 
 INFO = "/api/models/me/secret-model"

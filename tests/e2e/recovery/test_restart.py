@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from real_client import CANARY
-from wire_client import ask, bearer
 from fakehub import FakeHub
 from house import House
+from real_client import CANARY
+from wire_client import ask, bearer
 
 PASSPHRASE = "a passphrase of the test"
 

@@ -14,8 +14,8 @@ from jeepney.bus_messages import message_bus
 from jeepney.io.blocking import Proxy
 from prompter import Prompter
 from secret_service import SecretService
-
 from wire_client import ask, bearer
+
 from hfproxy.secret import Secret
 from hfproxy.vault.kernel_key_cache import KernelKeyCache
 from hfproxy.vault.sealed_file import SealedFileVault

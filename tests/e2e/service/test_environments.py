@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 from fakehub import FakeHub
 from house import HFPROXY, House
-from system_users import Resident, Town, User, needs_root
-
 from real_client import CANARY
+from system_users import Resident, Town, User, needs_root
 from wire_client import ask, bearer
 
 pytestmark = pytest.mark.needs("useradd", "userdel", "unshare", "setpriv")

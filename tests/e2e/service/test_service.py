@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 import user_manager
-from real_client import CANARY
 from fakehub import FakeHub
 from house import PYTHON
+from real_client import CANARY
 from user_manager import UID, UserManager, until
 
 SERVICE = "hf-proxy.service"

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 import vectors
-from real_client import CANARY, seed
-from wire_client import Reply, ask, bearer
 from fakehub import FakeHub, in_thread
 from fakehub.record import Record
 from house import HFPROXY, House
+from real_client import CANARY, seed
+from wire_client import Reply, ask, bearer
 
 from hfproxy.core.audit.chain import ChainHead, append_link
 from hfproxy.core.hub.strict_json import JSON

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import pytest
 from budgets import BULK_MIB
 from bulk_hub import BulkHub, serving
-from real_client import CANARY
-from wire_client import Reply, send
 from fakehub import FakeHub
 from fakehub.bulk import MadeUp
 from house import House
+from real_client import CANARY
+from wire_client import Reply, send
 
 pytestmark = pytest.mark.shared_daemon
 

@@ -5,10 +5,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from real_client import CANARY, seed
-from wire_client import ask, bearer
 from fakehub import FakeHub, in_thread
 from house import House
+from real_client import CANARY, seed
+from wire_client import ask, bearer
 
 
 def numbers(house: House) -> dict[str, float]:

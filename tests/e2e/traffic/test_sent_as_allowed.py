@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 import vectors
-from real_client import CANARY, seed
-from wire_client import ask
 from fakehub import FakeHub, in_thread
 from house import House
 from hypothesis import given
 from hypothesis import strategies as st
+from real_client import CANARY, seed
 from strategies import law, scopes
+from wire_client import ask
 
 from hfproxy.core.hub.strict_json import JSON
 from hfproxy.core.policy.scope import Scope, parse

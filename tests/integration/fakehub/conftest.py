@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from fakehub import FakeHub, in_thread
-
 from hub_clients.git import Git
 from hub_clients.people import BIG, OTHER, READER, REAL
 from hub_clients.python import Client

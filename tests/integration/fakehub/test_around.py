@@ -2,7 +2,6 @@
 
 import pytest
 from fakehub import FakeHub
-
 from hub_clients.people import OTHER, READER, REAL
 from hub_clients.plain import ask
 from hub_clients.python import Client

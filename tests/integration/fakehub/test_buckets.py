@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from fakehub import FakeHub
-
 from hub_clients.people import BIG, OTHER, READER, REAL
 from hub_clients.plain import ask
 from hub_clients.python import Client

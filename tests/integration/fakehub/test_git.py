@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from fakehub import FakeHub, FakeHubProcess
 from fakehub.gitstore import ABSENT
-
 from hub_clients.git import Git
 from hub_clients.people import BIG, OTHER, READER, REAL
 from hub_clients.plain import ask

@@ -10,7 +10,6 @@ import pytest
 from fakehub import FakeHub, in_thread
 from fakehub.bulk import BLOCK_BYTES, MadeUp
 from fakehub.presign import presign
-
 from hub_clients.people import REAL
 from hub_clients.plain import ask, asking
 from hub_clients.python import Client

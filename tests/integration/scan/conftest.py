@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from house import LastingHouse
 from fakehub import FakeHub, in_thread
 from fixtures import no_daemon_is_left
-
+from house import LastingHouse
 from seeded_home import Tokens
 
 __all__ = ["no_daemon_is_left"]

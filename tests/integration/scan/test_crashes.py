@@ -16,9 +16,7 @@ from typing import Any
 
 import pytest
 from budgets import CRASH_STRIDE, FIRST_CRASH
-from house import LastingHouse
-from house import HFPROXY
-
+from house import HFPROXY, LastingHouse
 from seeded_home import Tokens
 
 KILLED = Path(__file__).with_name("killed.py")

@@ -3,15 +3,13 @@
 import json
 import os
 import pty
-import subprocess
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
-from house import LastingHouse
 from fakehub import FakeHub
-from house import HFPROXY, House
-
+from house import HFPROXY, House, LastingHouse
 from seeded_home import Tokens, made_up
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house import LastingHouse
-from fakehub import FakeHub
-
 import seeded_home as seeded
+from fakehub import FakeHub
+from house import LastingHouse
 from seeded_home import Place, Tokens
 
 WAIT = "import sys; sys.stdin.read()"

@@ -5,11 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from real_client import OPTIONS, Client
+from e2e.clients.matrix.rows import ROWS, Row, Words, digest
 from fakehub import FakeHub
 from house import House
-
-from e2e.clients.matrix.rows import ROWS, Row, Words, digest
+from real_client import OPTIONS, Client
 
 pytestmark = pytest.mark.shared_daemon
 
