@@ -10,6 +10,8 @@ from fakehub import FakeHub
 from house import House
 from real_client import CANARY, RUN, Client
 
+pytestmark = pytest.mark.shared_daemon
+
 JOB = Path(__file__).with_name("learn_job.py")
 NEEDED = [
     "create:spaces/me/learned",
@@ -77,6 +79,7 @@ def test_the_projects_file_that_it_writes_is_enough(shop: Shop, learned: Ran) ->
     assert (again.returncode, again.stdout) == (0, learned.stdout), again.stderr
 
 
+@pytest.mark.own_daemon
 def test_the_profile_that_it_prints_is_enough(shop: Shop, learned: Ran, house: House) -> None:
     table = learned.stderr[learned.stderr.index("[profiles.learned]") : learned.stderr.index("hf-proxy exec")]
     assert scopes_in(table) == NEEDED
@@ -101,6 +104,7 @@ def test_its_grant_ends_with_it(learned: Ran, house: House) -> None:
     assert [entry["kind"] for entry in house.audit()][-1] == "revoked"
 
 
+@pytest.mark.own_daemon
 def test_beyond_the_ceiling_it_learns_what_would_be_needed(shop: Shop, house: House) -> None:
     begin_anew(house, '[grants]\nceiling = ["read"]\n')
     done = shop.job("learn", "--yes")

@@ -13,6 +13,8 @@ from house import House
 from real_client import CANARY
 from wire_client import ask, bearer
 
+pytestmark = pytest.mark.shared_daemon
+
 PASSPHRASE = "a passphrase of the test"
 FILE = ".hf-proxy.toml"
 WIDE, NARROW = 'scopes = ["read:me/*", "write:me/secret-model"]\n', 'scopes = ["read:me/table"]\n'
@@ -147,6 +149,7 @@ def begin(house: House) -> None:
     os.close(reading)
 
 
+@pytest.mark.own_daemon
 def test_who_can_write_the_state_directory_cannot_make_it_up(at: At, project: Path, house: House) -> None:
     allow(at, project)
     (made,) = (house.state / "allowed").iterdir()
@@ -159,6 +162,7 @@ def test_who_can_write_the_state_directory_cannot_make_it_up(at: At, project: Pa
         assert granted(at, project) == []
 
 
+@pytest.mark.own_daemon
 def test_with_the_vault_locked_there_is_nothing_to_check_it_with(at: At, project: Path, house: House) -> None:
     allow(at, project)
     house.must("lock")

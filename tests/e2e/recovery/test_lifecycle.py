@@ -26,6 +26,7 @@ def until(condition: object, seconds: float = 10) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.shared_daemon
 class TestExec:
     def test_the_credential_is_dead_when_the_command_has_ended(self, house: House) -> None:
         printed = house.must("exec", "--scope", "read:me/*", "--", "printenv", "HF_ENDPOINT", "HF_TOKEN").split()
@@ -54,6 +55,7 @@ class TestExec:
     def test_the_exit_code_is_the_commands_own(self, house: House, command: list[str], code: int) -> None:
         assert house.cli("exec", "--", *command).returncode == code
 
+    @pytest.mark.own_daemon
     def test_without_a_daemon_it_is_125_and_the_command_does_not_run(self, house: House, tmp_path: Path) -> None:
         house.stop()
         done = house.cli("exec", "--", "touch", str(tmp_path / "ran"))
@@ -63,28 +65,33 @@ class TestExec:
 
 
 class TestGrants:
+    @pytest.mark.shared_daemon
     def test_a_credential_ends_with_its_time(self, house: House) -> None:
         minted = house.mint("--ttl", "1s")
         until(lambda: ask(minted["endpoint"], "GET", INFO, bearer(minted["credential"])).refusal == "expired", 4)
         until(lambda: "expired" in {entry["kind"] for entry in house.audit("--grant", minted["id"])}, 4)
 
+    @pytest.mark.shared_daemon
     def test_a_revoked_one_is_refused_at_once(self, house: House) -> None:
         minted = house.mint()
         house.must("revoke", minted["id"])
         reply = ask(minted["endpoint"], "GET", INFO, bearer(minted["credential"]))
         assert (reply.status, reply.refusal) == (401, "revoked")
 
+    @pytest.mark.shared_daemon
     def test_all_can_be_revoked(self, house: House) -> None:
         minted = [house.mint() for _ in range(3)]
         house.must("revoke", "--all")
         assert house.status()["grants"] == 0
         assert {ask(one["endpoint"], "GET", INFO, bearer(one["credential"])).refusal for one in minted} == {"revoked"}
 
+    @pytest.mark.shared_daemon
     def test_uses_are_counted_across_requests(self, house: House) -> None:
         minted = house.mint("--scope", "read:me/*", "--max-uses", "2")
         replies = [ask(minted["endpoint"], "GET", INFO, bearer(minted["credential"])) for _ in range(3)]
         assert [(reply.status, reply.refusal) for reply in replies] == [(200, None), (200, None), (403, "limit")]
 
+    @pytest.mark.shared_daemon
     def test_strict_reads_nothing_outside_its_scope(self, house: House, hub: FakeHub) -> None:
         minted = house.mint("--scope", "read:me/*", "--strict")
         reply = ask(minted["endpoint"], "GET", "/api/models/you/public-model", bearer(minted["credential"]))
@@ -149,6 +156,7 @@ class TestGrants:
             except ConnectionResetError:
                 pass
 
+    @pytest.mark.shared_daemon
     def test_any_number_of_grants_can_be_listed(self, house: House) -> None:
         with socket.socket(socket.AF_UNIX) as daemon:
             daemon.connect(str(house.runtime / "control.sock"))
