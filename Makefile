@@ -77,7 +77,7 @@ test-boot: $(VENV_READY) $(LINT_READY)
 
 # Two at a time: much of it is waiting for the package index.
 environments:
-	@$(MAKE) --no-print-directory --jobs=2 $(VENV_READY) $(WHEEL_READY) $(LINT_READY) $(CLIENTS_READY)
+	@$(MAKE) --no-print-directory --silent --jobs=2 $(VENV_READY) $(WHEEL_READY) $(LINT_READY) $(CLIENTS_READY)
 
 # What users get: the wheel, in an environment with the pinned runtime and nothing else. The tests start the daemon and the
 # commands from it.
