@@ -27,9 +27,9 @@ main.run(None, "warning")
 """
 
 
-def minted(house: object) -> tuple[http.client.HTTPConnection, dict[str, str]]:
+def minted(daemon: object) -> tuple[http.client.HTTPConnection, dict[str, str]]:
     """A connection and the header for it."""
-    made = house.mint("--scope", "read:me/*")
+    made = daemon.mint("--scope", "read:me/*")
     return http.client.HTTPConnection(made["endpoint"].removeprefix("http://")), {
         "Authorization": f"Bearer {made['credential']}"
     }
@@ -48,7 +48,7 @@ def ask(connection: http.client.HTTPConnection, headers: dict[str, str]) -> floa
 def main() -> int:
     """Returns 0 when the bar is held."""
     sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
-    import house as houses  # noqa: PLC0415
+    import daemon_fixture as daemon_fixture  # noqa: PLC0415
     from canary import made_up  # noqa: PLC0415
     from fakehub.remote import FakeHubProcess  # noqa: PLC0415
 
@@ -59,11 +59,11 @@ def main() -> int:
         hub.add_repo("model", "me/secret-model", private=True, files={"config.json": b"{}"})
         asked = {}
         for name in ("with", "without"):
-            house = houses.House(Path(directory, name), hub.url, hub.ca_path)
-            stack.callback(house.stop)
-            house.start(before=[houses.PYTHON, "-I", "-c", WITHOUT] if name == "without" else [])
-            house.login(token)
-            asked[name] = minted(house)
+            daemon = daemon_fixture.DaemonFixture(Path(directory, name), hub.url, hub.ca_path)
+            stack.callback(daemon.stop)
+            daemon.start(before=[daemon_fixture.PYTHON, "-I", "-c", WITHOUT] if name == "without" else [])
+            daemon.login(token)
+            asked[name] = minted(daemon)
         taken: dict[str, list[float]] = {name: [] for name in asked}
         for _ in range(WARM_UP + REQUESTS):
             for name, (connection, headers) in asked.items():

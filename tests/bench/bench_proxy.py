@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" /
 import figures  # noqa: E402
 import needs  # noqa: E402
 from figures import Figure  # noqa: E402
-from house import House  # noqa: E402
+from daemon_fixture import DaemonFixture  # noqa: E402
 from rig import BIG, COMMIT, GIB, SLOW, SLOW_BYTES, SMALL, Rig  # noqa: E402
 
 ROUNDS = 5
@@ -87,10 +87,10 @@ def transfer(url: str, *options: str) -> float:
 class Ours:
     """The daemon under measurement."""
 
-    def __init__(self, house: House) -> None:
-        minted = house.mint("--scope", "write:me/*", "--ttl", "12h")
-        assert house.process is not None
-        self.house, self.pid = house, house.process.pid
+    def __init__(self, daemon: DaemonFixture) -> None:
+        minted = daemon.mint("--scope", "write:me/*", "--ttl", "12h")
+        assert daemon.process is not None
+        self.daemon, self.pid = daemon, daemon.process.pid
         self.url, self.credential = minted["endpoint"], minted["credential"]
         self.bearer = ("-H", f"Authorization: Bearer {self.credential}")
 
@@ -105,7 +105,7 @@ class Ours:
 
 def small(rig: Rig) -> Iterator[Figure]:
     """Small replies over 16 connections."""
-    ours, nginx, mitm = Ours(rig.house()), f"http://127.0.0.1:{rig.nginx}", f"http://127.0.0.1:{rig.mitmproxy}"
+    ours, nginx, mitm = Ours(rig.daemon()), f"http://127.0.0.1:{rig.nginx}", f"http://127.0.0.1:{rig.mitmproxy}"
     bare = f"http://127.0.0.1:{rig.bare}"
     warm((ours.url + SMALL, 16, ours.credential), *((url + SMALL, 16, None) for url in (nginx, mitm, bare)))
     rounds = [
@@ -119,7 +119,7 @@ def small(rig: Rig) -> Iterator[Figure]:
 
 def latency(rig: Rig) -> Iterator[Figure]:
     """What each adds to a request over one connection."""
-    ours, nginx, direct = Ours(rig.house()), f"http://127.0.0.1:{rig.nginx}", f"https://localhost:{rig.upstream}"
+    ours, nginx, direct = Ours(rig.daemon()), f"http://127.0.0.1:{rig.nginx}", f"https://localhost:{rig.upstream}"
     bare = f"http://127.0.0.1:{rig.bare}"
     warm((ours.url + SMALL, 1, ours.credential), *((url + SMALL, 1, None) for url in (nginx, direct, bare)))
     rounds = [
@@ -138,7 +138,7 @@ def latency(rig: Rig) -> Iterator[Figure]:
 def bulk(rig: Rig) -> Iterator[Figure]:
     """One GiB down and up."""
     rig.file(GIB)
-    ours, nginx = Ours(rig.house()), f"http://127.0.0.1:{rig.nginx}"
+    ours, nginx = Ours(rig.daemon()), f"http://127.0.0.1:{rig.nginx}"
     direct = (f"https://localhost:{rig.upstream}{BIG}", "--cacert", str(rig.folder / "ca.pem"))
     upload = ("-X", "POST", "-T", str(rig.folder / "big"), "-H", "Content-Type: application/x-ndjson", "-H", "Expect:")
     transfer(ours.url + SMALL, *ours.bearer)
@@ -156,14 +156,14 @@ def bulk(rig: Rig) -> Iterator[Figure]:
 
 def idle(rig: Rig) -> Iterator[Figure]:
     """A daemon that has done something and does nothing now."""
-    ours = Ours(rig.house())
+    ours = Ours(rig.daemon())
     wrk(ours.url + SMALL, 16, ours.credential, seconds=1)
     yield at_most("idle", "resident memory, MiB", [ours.memory()], 64)
 
 
 def streams(rig: Rig) -> Iterator[Figure]:
     """A small request beside a thousand slow downloads."""
-    ours = Ours(rig.house())
+    ours = Ours(rig.daemon())
     warm((ours.url + SMALL, 1, ours.credential))
     alone = wrk(ours.url + SMALL, 1, ours.credential)
     port = ours.url.rpartition(":")[2]
@@ -180,14 +180,14 @@ def streams(rig: Rig) -> Iterator[Figure]:
 
 def many(rig: Rig) -> Iterator[Figure]:
     """100,000 grants and 1,000,000 lines of journal, against none."""
-    empty = Ours(rig.house("empty"))
-    filled = rig.house("filled")
+    empty = Ours(rig.daemon("empty"))
+    filled = rig.daemon("filled")
     filled.stop()
     subprocess.run([sys.executable, str(ROOT / "tests/bench/fill.py"), str(filled.state)], check=True)
-    starts = [(_start(empty.house), _start(filled)) for _ in range(ROUNDS)]
-    for house in (empty.house, filled):
-        house.login(rig.token)
-    one, other = Ours(empty.house), Ours(filled)
+    starts = [(_start(empty.daemon), _start(filled)) for _ in range(ROUNDS)]
+    for daemon in (empty.daemon, filled):
+        daemon.login(rig.token)
+    one, other = Ours(empty.daemon), Ours(filled)
     warm((one.url + SMALL, 1, one.credential), (other.url + SMALL, 1, other.credential))
     rounds = [
         (wrk(other.url + SMALL, 1, other.credential).p50, wrk(one.url + SMALL, 1, one.credential).p50)
@@ -198,11 +198,11 @@ def many(rig: Rig) -> Iterator[Figure]:
     yield at_most("many", "start, × an empty daemon's", [full / none for none, full in starts], 2)
 
 
-def _start(house: House) -> float:
+def _start(daemon: DaemonFixture) -> float:
     """Seconds until a daemon answers."""
-    house.stop()
+    daemon.stop()
     start = time.perf_counter()
-    house.start()
+    daemon.start()
     return time.perf_counter() - start
 
 
@@ -210,14 +210,14 @@ def download(rig: Rig) -> Iterator[Figure]:
     """`hf download` of many small files and a large one over a link of 25 ms each way, each time into an empty cache."""
     rig.repository({f"file{number}.json": 2_000 for number in range(200)} | {"model.bin": 500_000_000})
     far = f"https://localhost:{rig.far(25)}"
-    house = rig.house("far", far)
+    daemon = rig.daemon("far", far)
     hf = str(ROOT / ".venvs/hub24/bin/hf")
     _download([hf], rig.folder / "warm", HF_ENDPOINT=far, HF_TOKEN=rig.token, **rig.trust)
     rounds = []
     for number in range(ROUNDS):
         direct = _download([hf], rig.folder / f"direct{number}", HF_ENDPOINT=far, HF_TOKEN=rig.token, **rig.trust)
-        exec_ = [*house.hfproxy, "exec", "--scope", "read:me/*", "--", hf]
-        rounds.append((_download(exec_, rig.folder / f"ours{number}", **house.env), direct))
+        exec_ = [*daemon.hfproxy, "exec", "--scope", "read:me/*", "--", hf]
+        rounds.append((_download(exec_, rig.folder / f"ours{number}", **daemon.env), direct))
     print("download: seconds of hf-proxy, direct:", rounds)
     yield at_most("download", "hf download, × direct", [us / direct for us, direct in rounds], 0.8)
 
@@ -234,46 +234,48 @@ def _download(command: list[str], home: Path, **more: str) -> float:
 
 def trivial(rig: Rig) -> Iterator[Figure]:
     """`exec` of a command that does nothing, by a daemon that runs."""
-    house = rig.house()
-    _exec(house)
-    rounds = [(sum(_exec(house) for _ in range(FEW)), sum(_bare() for _ in range(FEW))) for _ in range(ROUNDS)]
+    daemon = rig.daemon()
+    _exec(daemon)
+    rounds = [(sum(_exec(daemon) for _ in range(FEW)), sum(_bare() for _ in range(FEW))) for _ in range(ROUNDS)]
     print(f"exec: seconds of {FEW} execs, of as many bare interpreters:", rounds)
     yield at_most("exec", "exec -- true, × a bare interpreter", [us / bare for us, bare in rounds], 3)
 
 
-def _exec(house: House) -> float:
+def _exec(daemon: DaemonFixture) -> float:
     start = time.perf_counter()
-    subprocess.run([*house.hfproxy, "exec", "--", "true"], env=house.env, check=True)
+    subprocess.run([*daemon.hfproxy, "exec", "--", "true"], env=daemon.env, check=True)
     return time.perf_counter() - start
 
 
 def cold(rig: Rig) -> Iterator[Figure]:
     """The first `exec` of a trivial command, which starts the daemon by socket activation."""
-    house = House(rig.folder / "cold", f"https://localhost:{rig.upstream}", rig.folder / "ca.pem", vault="sealed-file")
+    daemon = DaemonFixture(
+        rig.folder / "cold", f"https://localhost:{rig.upstream}", rig.folder / "ca.pem", vault="sealed-file"
+    )
     key = rig.folder / "key"
     key.write_text("a passphrase of the bench\n")
     key.chmod(0o600)
-    house.configure(f'key_file = "{key}"\n')
-    house.start()
-    house.must("unlock")
-    house.login(rig.token)
-    house.stop()
-    rounds = [(_cold(house), _bare()) for _ in range(ROUNDS)]
+    daemon.configure(f'key_file = "{key}"\n')
+    daemon.start()
+    daemon.must("unlock")
+    daemon.login(rig.token)
+    daemon.stop()
+    rounds = [(_cold(daemon), _bare()) for _ in range(ROUNDS)]
     print("cold: seconds of the first exec, of a bare interpreter:", rounds)
     yield at_most("cold", "first exec, × a bare interpreter", [us / bare for us, bare in rounds], 40)
 
 
-def _cold(house: House) -> float:
-    (house.runtime / "control.sock").unlink(missing_ok=True)
-    house.runtime.mkdir(mode=0o700, exist_ok=True)
-    names = ["--fdname=control", "-l", str(house.runtime / "control.sock")]
-    variables = [f"-E{name}={value}" for name, value in house.env.items() if name.startswith(("HFPROXY_", "HOME"))]
-    command = ["systemd-socket-activate", *names, *variables, *house.hfproxy, "daemon"]
-    activator = subprocess.Popen(command, env=house.env, stderr=subprocess.DEVNULL)
-    while not (house.runtime / "control.sock").exists():
+def _cold(daemon: DaemonFixture) -> float:
+    (daemon.runtime / "control.sock").unlink(missing_ok=True)
+    daemon.runtime.mkdir(mode=0o700, exist_ok=True)
+    names = ["--fdname=control", "-l", str(daemon.runtime / "control.sock")]
+    variables = [f"-E{name}={value}" for name, value in daemon.env.items() if name.startswith(("HFPROXY_", "HOME"))]
+    command = ["systemd-socket-activate", *names, *variables, *daemon.hfproxy, "daemon"]
+    activator = subprocess.Popen(command, env=daemon.env, stderr=subprocess.DEVNULL)
+    while not (daemon.runtime / "control.sock").exists():
         time.sleep(0.01)
     time.sleep(0.1)
-    taken = _exec(house)
+    taken = _exec(daemon)
     activator.terminate()
     activator.wait()
     return taken
@@ -307,7 +309,7 @@ def main(names: list[str]) -> int:
             for figure in ROWS[name](rig):
                 print(figure, flush=True)
                 measured.append(figure)
-            House.built.clear()
+            DaemonFixture.built.clear()
         # Row by row, so that a row that fails takes nothing from those before it.
         figures.write(figures.merged(figures.read(), measured, ROWS), ROWS)
     return int(not all(figure.held for figure in measured))

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1] / "support")]
 
 from fakehub import in_thread
-from house import House
+from daemon_fixture import DaemonFixture
 
 STREAMS, TIMES = 40, 5
 BAR_S = 0.5
@@ -47,9 +47,9 @@ def drained(client: socket.socket, ended: list[float]) -> None:
     client.close()
 
 
-def once(house: House) -> tuple[float, float]:
+def once(daemon: DaemonFixture) -> tuple[float, float]:
     """Seconds until the last stream ended: from when `revoke` was typed, and from when it was answered."""
-    minted, ended = house.mint(), []
+    minted, ended = daemon.mint(), []
     threads = [
         threading.Thread(target=drained, args=(stream(minted["endpoint"], minted["credential"]), ended))
         for _ in range(STREAMS)
@@ -57,7 +57,7 @@ def once(house: House) -> tuple[float, float]:
     for thread in threads:
         thread.start()
     typed = time.monotonic()
-    house.must("revoke", minted["id"])
+    daemon.must("revoke", minted["id"])
     answered = time.monotonic()
     for thread in threads:
         thread.join()
@@ -69,12 +69,12 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, in_thread(idle_seconds=600) as hub:
         hub.add_user("me", TOKEN)
         hub.add_space("me/demo")
-        house = House(Path(folder) / "house", hub.url, hub.ca_path)
-        house.start()
-        house.login(TOKEN)
-        taken = [once(house) for _ in range(TIMES)]
+        daemon = DaemonFixture(Path(folder) / "daemon", hub.url, hub.ca_path)
+        daemon.start()
+        daemon.login(TOKEN)
+        taken = [once(daemon) for _ in range(TIMES)]
         hub.wake()
-        house.stop()
+        daemon.stop()
     typed, answered = zip(*taken, strict=True)
     print(
         f"{STREAMS} streams cut: {1000 * statistics.median(typed):.0f} ms after revoke was typed, most {1000 * max(typed):.0f};"

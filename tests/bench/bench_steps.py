@@ -16,7 +16,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support"), str(ROOT / "tests" /
 
 import needs  # noqa: E402
 from bench_proxy import ROUNDS, TODAY, Ours, wrk  # noqa: E402
-from house import PYTHON, House  # noqa: E402
+from daemon_fixture import PYTHON, DaemonFixture  # noqa: E402
 from rig import SMALL, Rig  # noqa: E402
 
 CONNECTIONS = 16
@@ -90,11 +90,11 @@ def main() -> None:
     with Rig() as rig:
         file = rig.folder / "counted.json"
         counter = [PYTHON, "-I", str(ROOT / "tests/bench/counted_daemon.py"), str(file)]
-        counted, plain = Ours(rig.house("counted", before=counter)), Ours(rig.house("plain"))
+        counted, plain = Ours(rig.daemon("counted", before=counter)), Ours(rig.daemon("plain"))
         for ours in (counted, plain):
             wrk(ours.url + SMALL, CONNECTIONS, ours.credential, seconds=1)
         told = table([measured(counted, plain, file) for _ in range(ROUNDS)])
-    House.built.clear()
+    DaemonFixture.built.clear()
     print(told)
     (ROOT / "build").mkdir(exist_ok=True)
     (ROOT / "build" / "steps.md").write_text(told)

@@ -20,7 +20,7 @@ from typing import Self
 
 import trustme
 from canary import made_up
-from house import House
+from daemon_fixture import DaemonFixture
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -150,13 +150,13 @@ class Rig:
         """The port of a mitmproxy that adds a header (http)."""
         return self._once("mitmproxy", self._start_mitmproxy)
 
-    def house(self, name: str = "house", hub: str | None = None, before: Sequence[str] = ()) -> House:
+    def daemon(self, name: str = "daemon", hub: str | None = None, before: Sequence[str] = ()) -> DaemonFixture:
         """A running daemon before the upstream, logged in; `before`: what is to start it."""
-        house = House(self.folder / name, hub or f"https://localhost:{self.upstream}", self.folder / "ca.pem")
-        self._stack.callback(house.stop)
-        house.start(before=before)
-        house.login(self.token)
-        return house
+        daemon = DaemonFixture(self.folder / name, hub or f"https://localhost:{self.upstream}", self.folder / "ca.pem")
+        self._stack.callback(daemon.stop)
+        daemon.start(before=before)
+        daemon.login(self.token)
+        return daemon
 
     def file(self, size: int) -> None:
         """Let the upstream's file have this size; it takes no room."""

@@ -193,7 +193,7 @@ class Seeds:
         self.tokens = Tokens()
         self.places: list[Place] = seeded.places(self.tokens)
         self.alike = seeded.look_alikes()
-        seeded.sow(HOME, self.places, self.alike)
+        seeded.seed(HOME, self.places, self.alike)
         seeded.database(EDITOR, self.tokens.me)
         seeded.obstacles(HOME)
         self.process = subprocess.Popen(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from canary import in_files, leaks, made_up, watched_processes
 from fakehub import FakeHub, in_thread
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import Client
 
 SCRIPT = Path(__file__).with_name("script.py")
@@ -82,64 +82,64 @@ def seed(hub: FakeHub, token: str) -> None:
 
 
 @contextmanager
-def stage(token: str) -> Iterator[tuple[FakeHub, House, Client]]:
+def stage(token: str) -> Iterator[tuple[FakeHub, DaemonFixture, Client]]:
     """A Hub, a daemon and a client, in a private directory that is gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="hf-proxy-demo-") as folder, in_thread(gzip=False) as hub:
         seed(hub, token)
-        house = House(Path(folder) / "house", hub.url, hub.ca_path)
+        daemon = DaemonFixture(Path(folder) / "daemon", hub.url, hub.ca_path)
         try:
-            yield hub, house, Client(HUB24, hub, Path(folder) / "clients")
+            yield hub, daemon, Client(HUB24, hub, Path(folder) / "clients")
         finally:
-            house.stop()
+            daemon.stop()
 
 
-def log_in(house: House, token: str) -> None:
+def log_in(daemon: DaemonFixture, token: str) -> None:
     """The token goes in by standard input, never as an argument."""
     chapter("1. Ada's token goes into the vault, and nowhere else.")
     typed("daemon")
-    house.start()
+    daemon.start()
     typed("login")
-    tell(house.login(token))
+    tell(daemon.login(token))
 
 
-def work(house: House, client: Client) -> Path:
+def work(daemon: DaemonFixture, client: Client) -> Path:
     """The script under `exec`; returns what it left."""
     chapter("2. A script runs with a credential that can do just this:")
     options = [word for scope in SCOPES for word in ("--scope", scope)]
     typed("exec", *options, "--", "python", SCRIPT.name)
     folder = client.folder / "work"
     folder.mkdir(parents=True)
-    done = client.attempt(house, SCRIPT, str(folder), options=tuple(options))
+    done = client.attempt(daemon, SCRIPT, str(folder), options=tuple(options))
     sys.stdout.write(done.stdout)
     claim(done.returncode == 0, f"the script failed:\n{done.stderr}")
     (folder / "errors").write_text(done.stderr)
     return folder
 
 
-def steal(house: House, client: Client, credential: str) -> None:
+def steal(daemon: DaemonFixture, client: Client, credential: str) -> None:
     """What a thief could have copied is worth nothing once the command has ended."""
     chapter("3. The script has ended. Somebody has copied its credential, and tries it:")
-    env = client.env("thief", HF_TOKEN=credential, HF_ENDPOINT=house.status()["endpoint"])
+    env = client.env("thief", HF_TOKEN=credential, HF_ENDPOINT=daemon.status()["endpoint"])
     done = subprocess.run([HUB24, "-c", STEAL], env=env, capture_output=True, text=True, timeout=120)
     sys.stdout.write(done.stdout)
     claim(done.returncode == 7, f"the credential still works:\n{done.stdout}{done.stderr}")
 
 
-def journal(house: House) -> None:
+def journal(daemon: DaemonFixture) -> None:
     """Every decision is on record, each line chained to the one before."""
     chapter("4. The journal knows it all:")
     typed("audit")
-    tell(house.must("audit"))
+    tell(daemon.must("audit"))
     typed("audit", "verify")
-    tell(house.must("audit", "verify"))
+    tell(daemon.must("audit", "verify"))
 
 
-def check(hub: FakeHub, house: House, folder: Path, token: str, found: list[str]) -> None:
+def check(hub: FakeHub, daemon: DaemonFixture, folder: Path, token: str, found: list[str]) -> None:
     """The claims of the last line. Raises: Broken."""
-    root = house.root.parent
-    outputs = "".join(house.must(*words) for words in (["audit", "--json"], ["status"], ["accounts"], ["grants"]))
-    decided = {(e["method"], e["target"]): e["decision"] for e in house.audit() if e["kind"] == "decided"}
-    stopped = house.stop()
+    root = daemon.root.parent
+    outputs = "".join(daemon.must(*words) for words in (["audit", "--json"], ["status"], ["accounts"], ["grants"]))
+    decided = {(e["method"], e["target"]): e["decision"] for e in daemon.audit() if e["kind"] == "decided"}
+    stopped = daemon.stop()
     claim(stopped == 0, f"the daemon ended with {stopped}")
     claim(not found, f"the token was in {found}")
     claim(not in_files(root, token), f"the token was in {in_files(root, token)}")
@@ -159,12 +159,12 @@ def play() -> None:
     """The story from its beginning to its end. Raises: Broken, AssertionError."""
     token = made_up()
     say("hf-proxy at work: the real huggingface_hub, a Hub made for this on this machine, a made-up token.")
-    with stage(token) as (hub, house, client), watched_processes(token) as found:
-        log_in(house, token)
-        folder = work(house, client)
-        steal(house, client, (folder / "stolen").read_text())
-        journal(house)
-        check(hub, house, folder, token, found)
+    with stage(token) as (hub, daemon, client), watched_processes(token) as found:
+        log_in(daemon, token)
+        folder = work(daemon, client)
+        steal(daemon, client, (folder / "stolen").read_text())
+        journal(daemon)
+        check(hub, daemon, folder, token, found)
 
 
 def main() -> int:

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 from fakehub import FakeHub
 from fixtures import hub, no_daemon_is_left
-from house import LastingHouse
+from daemon_fixture import PersistentDaemon
 from real_client import CANARY
 
 __all__ = ["hub", "no_daemon_is_left"]
 
 
 @pytest.fixture
-def house(hub: FakeHub, tmp_path: Path) -> LastingHouse:
-    house = LastingHouse(tmp_path / "house", hub.url, hub.ca_path, vault="sealed-file")
-    house.begin()
-    house.login(CANARY)
-    return house
+def daemon(hub: FakeHub, tmp_path: Path) -> PersistentDaemon:
+    daemon = PersistentDaemon(tmp_path / "daemon", hub.url, hub.ca_path, vault="sealed-file")
+    daemon.begin()
+    daemon.login(CANARY)
+    return daemon

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from fakehub import FakeHub
-from house import LastingHouse
+from daemon_fixture import PersistentDaemon
 from wire_client import ask, bearer
 
 MODEL = "/api/models/me/secret-model"
@@ -27,13 +27,13 @@ def opened(endpoint: str, stack: ExitStack, count: int, said: bytes = b"") -> li
     return found
 
 
-def test_without_descriptors_the_daemon_lives_on_and_serves_again(house: LastingHouse) -> None:
-    minted = house.mint()
-    assert house.process is not None
-    resource.prlimit(house.process.pid, resource.RLIMIT_NOFILE, (64, 4096))
+def test_without_descriptors_the_daemon_lives_on_and_serves_again(daemon: PersistentDaemon) -> None:
+    minted = daemon.mint()
+    assert daemon.process is not None
+    resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (64, 4096))
     with ExitStack() as stack:
         opened(minted["endpoint"], stack, 100)
-        assert house.process.poll() is None
+        assert daemon.process.poll() is None
     deadline = time.monotonic() + 30
     while True:
         try:
@@ -42,11 +42,13 @@ def test_without_descriptors_the_daemon_lives_on_and_serves_again(house: Lasting
         except OSError:
             pass
         assert time.monotonic() < deadline
-    assert house.status()["grants"] == 1
+    assert daemon.status()["grants"] == 1
 
 
-def test_a_thousand_connections_that_say_nothing_do_not_keep_others_waiting(house: LastingHouse, hub: FakeHub) -> None:
-    minted = house.mint()
+def test_a_thousand_connections_that_say_nothing_do_not_keep_others_waiting(
+    daemon: PersistentDaemon, hub: FakeHub
+) -> None:
+    minted = daemon.mint()
 
     def taken() -> float:
         start = time.monotonic()
@@ -62,20 +64,20 @@ def test_a_thousand_connections_that_say_nothing_do_not_keep_others_waiting(hous
         for connection in slow:
             assert connection.recv(1) == b""  # let go, without having come to the point
     print(f"alone {alone * 1000:.1f} ms, beside {MANY} slow ones {beside * 1000:.1f} ms")
-    assert house.must("status")
+    assert daemon.must("status")
 
 
 READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && shift && exec "$@"'
 
 
-def test_a_read_only_state_directory_is_named(house: LastingHouse) -> None:
+def test_a_read_only_state_directory_is_named(daemon: PersistentDaemon) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root, to mount a directory read-only")
-    house.stop()
-    command = ["unshare", "-m", "bash", "-c", READ_ONLY, "-", str(house.state), *house.hfproxy, "daemon"]
-    done = subprocess.run(command, env=house.env, capture_output=True, text=True, timeout=60)
+    daemon.stop()
+    command = ["unshare", "-m", "bash", "-c", READ_ONLY, "-", str(daemon.state), *daemon.hfproxy, "daemon"]
+    done = subprocess.run(command, env=daemon.env, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"{house.state} cannot be written: Read-only file system" in done.stderr
+    assert f"{daemon.state} cannot be written: Read-only file system" in done.stderr
     assert done.stderr.count("\n") == 1
-    house.begin()
-    assert house.status()["locked"] is False
+    daemon.begin()
+    assert daemon.status()["locked"] is False

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from budgets import KILLS
 from fakehub import FakeHub
-from house import LastingHouse
+from daemon_fixture import PersistentDaemon
 from wire_client import ask, bearer
 
 BRANCHES = "/api/models/me/secret-model/branch/"
@@ -25,8 +25,8 @@ MODEL = "/api/models/me/secret-model"
 class Load:
     """Clients that go on whatever happens: they read, they change, they mint and revoke."""
 
-    def __init__(self, house: LastingHouse, endpoint: str, credential: str) -> None:
-        self._house, self._endpoint, self._credential = house, endpoint, credential
+    def __init__(self, daemon: PersistentDaemon, endpoint: str, credential: str) -> None:
+        self._daemon, self._endpoint, self._credential = daemon, endpoint, credential
         self._running = threading.Event()
         self._running.set()
         self._numbers = itertools.count()
@@ -63,21 +63,21 @@ class Load:
             self.acknowledged.append(minted["credential"])
 
     def _said(self, asked: dict[str, object]) -> dict[str, Any]:
-        with socket.socket(socket.AF_UNIX) as daemon:
-            daemon.settimeout(5)
-            daemon.connect(str(self._house.runtime / "control.sock"))
-            daemon.sendall(json.dumps(asked).encode() + b"\n")
-            answer: dict[str, Any] = json.loads(daemon.makefile().readline())
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(5)
+            connection.connect(str(self._daemon.runtime / "control.sock"))
+            connection.sendall(json.dumps(asked).encode() + b"\n")
+            answer: dict[str, Any] = json.loads(connection.makefile().readline())
             return answer
 
 
 @pytest.fixture
-def command(house: LastingHouse) -> Iterator[dict[str, str]]:
+def command(daemon: PersistentDaemon) -> Iterator[dict[str, str]]:
     """A command that runs under `exec` all the while: what it has in its environment."""
     script = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
     process = subprocess.Popen(
-        [*house.hfproxy, "exec", "--", sys.executable, "-c", script],
-        env=house.env,
+        [*daemon.hfproxy, "exec", "--", sys.executable, "-c", script],
+        env=daemon.env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -87,24 +87,24 @@ def command(house: LastingHouse) -> Iterator[dict[str, str]]:
     process.communicate()
 
 
-def journalled(house: LastingHouse) -> set[str]:
+def journalled(daemon: PersistentDaemon) -> set[str]:
     """The targets of all changes that were decided."""
-    lines = b"".join(path.read_bytes() for path in sorted((house.state / "journal").iterdir())).splitlines()
+    lines = b"".join(path.read_bytes() for path in sorted((daemon.state / "journal").iterdir())).splitlines()
     entries = [json.loads(line) for line in lines if line.endswith(b"}")]
     return {entry["target"] for entry in entries if entry["kind"] == "decided" and entry["decision"] == "allow"}
 
 
 @pytest.mark.timeout(3000)
-def test_nothing_is_lost_and_nothing_revived(hub: FakeHub, house: LastingHouse, command: dict[str, str]) -> None:
+def test_nothing_is_lost_and_nothing_revived(hub: FakeHub, daemon: PersistentDaemon, command: dict[str, str]) -> None:
     chance = random.Random(300)
-    lasting = house.mint("--scope", "delete:me/*", "--scope", "read", "--ttl", "12h")
-    load = Load(house, lasting["endpoint"], lasting["credential"])
+    lasting = daemon.mint("--scope", "delete:me/*", "--scope", "read", "--ttl", "12h")
+    load = Load(daemon, lasting["endpoint"], lasting["credential"])
     try:
         for _ in range(KILLS):
             time.sleep(chance.uniform(0, 0.15))
-            house.kill()
+            daemon.kill()
             seen = len(load.acknowledged)
-            house.begin()
+            daemon.begin()
             assert ask(command["HF_ENDPOINT"], "GET", MODEL, bearer(command["HF_TOKEN"])).status == 200
             for credential in load.acknowledged[max(0, seen - 3) : seen]:
                 reply = ask(lasting["endpoint"], "GET", MODEL, bearer(credential))
@@ -114,6 +114,6 @@ def test_nothing_is_lost_and_nothing_revived(hub: FakeHub, house: LastingHouse, 
     reached = {record.path for record in hub.requests if record.method == "DELETE" and record.path.startswith(BRANCHES)}
     assert len(reached) > KILLS
     assert load.acknowledged
-    assert reached <= journalled(house)
-    assert "entries:" in house.must("audit", "verify")
-    assert os.path.getsize(house.log) < 10_000_000
+    assert reached <= journalled(daemon)
+    assert "entries:" in daemon.must("audit", "verify")
+    assert os.path.getsize(daemon.log) < 10_000_000

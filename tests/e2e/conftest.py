@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 from fakehub import FakeHub
-from fixtures import canary, house, hub, no_daemon_is_left, shared_daemons
+from fixtures import canary, daemon, hub, no_daemon_is_left, shared_daemons
 from idle_stream import IDLE_STREAM, IdleStream
 from real_client import Client
 from secret_service import SecretService
 
-__all__ = ["canary", "house", "hub", "no_daemon_is_left", "shared_daemons"]
+__all__ = ["canary", "daemon", "hub", "no_daemon_is_left", "shared_daemons"]
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import trustme
 from aiohttp import web
 from fakehub.bulk import MadeUp
+from fakehub.remote import close_connections
 
 GIB = 1 << 30
 WHO = {"name": "me", "id": "1", "type": "user", "auth": {"accessToken": {"role": "fineGrained"}}, "orgs": []}
@@ -63,7 +64,7 @@ async def _whoami(_: web.Request) -> web.Response:
 
 async def _stop(runner: web.AppRunner) -> None:
     await runner.cleanup()
-    await asyncio.sleep(0.1)  # connections that are being closed need some turns of the loop to be gone
+    await close_connections()
 
 
 @contextmanager

@@ -4,20 +4,20 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from deployment_modes import ATTACKS, CARELESS, PASSPHRASE, PIPES, Settlement, brought
+from deployment_modes import ATTACKS, CARELESS, PASSPHRASE, PIPES, DeploymentMode, brought
 from fakehub import FakeHub
-from house import PYTHON
+from daemon_fixture import PYTHON
 from machine import CONFIG, MEMBERS, RUNTIME, STATE, Machine
 from real_client import CANARY
-from system_users import Town
+from system_users import SystemUsers
 
 
-class DedicatedMode(Settlement):
+class DedicatedMode(DeploymentMode):
     """A machine of its own, on which the daemon is another user's."""
 
     mode, vault = "dedicated", "sealed-file"
 
-    def __init__(self, town: Town, hub: FakeHub) -> None:
+    def __init__(self, system_users: SystemUsers, hub: FakeHub) -> None:
         self.machine = Machine(hub.url, hub.ca_path.read_bytes())
         self.machine.configure(hub.url, self.vault)
         self.member = MEMBERS[0]
@@ -36,7 +36,7 @@ class DedicatedMode(Settlement):
         return self.machine.file(CONFIG)
 
     @property
-    def daemon(self) -> "subprocess.Popen[Any]":
+    def process(self) -> "subprocess.Popen[Any]":
         assert self.machine.process is not None
         return self.machine.process
 

@@ -11,7 +11,7 @@ from typing import Any
 from fakehub import FakeHub
 from real_client import CANARY
 from secret_service import SecretService
-from system_users import Resident, Town
+from system_users import UserDaemon, SystemUsers
 
 ATTACKS = Path(__file__).with_name("attacks.py")
 PASSPHRASE = "the passphrase of this test"
@@ -19,20 +19,24 @@ PASSPHRASE = "the passphrase of this test"
 CARELESS = "import os, sys; held = os.environ['HF_TOKEN'] * 2; print(flush=True); sys.stdin.read()"
 
 
-class Settlement:
+class DeploymentMode:
     """What the attacks need to know of a mode, and what its user does."""
 
     mode = ""
     vault = ""
 
-    def __init__(self, town: Town, hub: FakeHub) -> None:
-        self.town, self.user = town, town.user(self.mode)
-        self.script = shutil.copy(ATTACKS, town.root / "attacks.py")
+    def __init__(self, system_users: SystemUsers, hub: FakeHub) -> None:
+        self.system_users, self.user = system_users, system_users.user(self.mode)
+        self.script = shutil.copy(ATTACKS, system_users.root / "attacks.py")
         os.chmod(self.script, 0o644)
-        self.house = Resident(town, self.user, hub.url, hub.ca_path, self.vault)
+        self.daemon = UserDaemon(system_users, self.user, hub.url, hub.ca_path, self.vault)
         self.place = self.user.home / ".local" / "bin"
-        self.house.more_env["PATH"] = f"{self.place}:{town.python.parent}:/usr/bin:/bin"
-        self.socket, self.config, self.state = self.house.runtime / "control.sock", self.house.config, self.house.state
+        self.daemon.more_env["PATH"] = f"{self.place}:{system_users.python.parent}:/usr/bin:/bin"
+        self.socket, self.config, self.state = (
+            self.daemon.runtime / "control.sock",
+            self.daemon.config,
+            self.daemon.state,
+        )
         self.loot = self.user.home / "loot"
         self.prepare()
         self.begin()
@@ -43,24 +47,24 @@ class Settlement:
 
     def begin(self, **popen: Any) -> None:
         """Start the daemon, and open its vault."""
-        self.house.start(**popen)
+        self.daemon.start(**popen)
 
     def again(self, **popen: Any) -> None:
         """The daemon is started anew, as by a new login."""
-        self.house.stop()
+        self.daemon.stop()
         self.begin(**popen)
 
     def close(self) -> None:
-        self.house.stop()
+        self.daemon.stop()
 
     @property
-    def daemon(self) -> "subprocess.Popen[Any]":
-        assert self.house.process is not None
-        return self.house.process
+    def process(self) -> "subprocess.Popen[Any]":
+        assert self.daemon.process is not None
+        return self.daemon.process
 
     def cli(self, *words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """The user runs hf-proxy, the real one."""
-        return self.house.cli(*words, stdin=stdin)
+        return self.daemon.cli(*words, stdin=stdin)
 
     def must(self, *words: str, stdin: str = "") -> str:
         """... and it succeeds."""
@@ -70,7 +74,7 @@ class Settlement:
 
     def types(self, *words: str, stdin: str = "") -> None:
         """The user types this into a shell, and means to say it to hf-proxy."""
-        self.user.run("hf-proxy", *words, env=self.house.env, input=stdin)
+        self.user.run("hf-proxy", *words, env=self.daemon.env, input=stdin)
 
     def doctor(self) -> dict[str, Any]:
         """Its report."""
@@ -79,8 +83,8 @@ class Settlement:
 
     def attack(self, name: str, *arguments: object) -> bytes:
         """What a process of the user's own gets hold of."""
-        command = [str(self.town.python), "-I", str(self.script), name, *map(str, arguments)]
-        return brought(self.user.run(*command, env=self.house.env, text=False))
+        command = [str(self.system_users.python), "-I", str(self.script), name, *map(str, arguments)]
+        return brought(self.user.run(*command, env=self.daemon.env, text=False))
 
     def kept(self) -> bytes:
         """What the attacker's program wrote down."""
@@ -88,8 +92,8 @@ class Settlement:
 
     def careless(self) -> "subprocess.Popen[bytes]":
         """A program of the user's that is worth attacking."""
-        command, env = [str(self.town.python), "-I", "-c", CARELESS], {**self.house.env, "HF_TOKEN": CANARY}
-        return subprocess.Popen(command, env=env, cwd=self.house.root, **PIPES, **self.user.identity)
+        command, env = [str(self.system_users.python), "-I", "-c", CARELESS], {**self.daemon.env, "HF_TOKEN": CANARY}
+        return subprocess.Popen(command, env=env, cwd=self.daemon.root, **PIPES, **self.user.identity)
 
     def replaced(self, text: str) -> None:
         """Put the config back, as it was and whose it was."""
@@ -98,7 +102,7 @@ class Settlement:
         os.chown(file, self.user.uid, self.user.gid)
 
 
-class UserMode(Settlement):
+class UserMode(DeploymentMode):
     """The default: a token in the keyring of a desktop."""
 
     mode, vault = "user", "keyring"
@@ -106,14 +110,14 @@ class UserMode(Settlement):
     def prepare(self) -> None:
         self.desktop = SecretService(self.user.home / "desktop", **self.user.identity)
         self.desktop.start()
-        self.house.more_env["DBUS_SESSION_BUS_ADDRESS"] = self.desktop.address
+        self.daemon.more_env["DBUS_SESSION_BUS_ADDRESS"] = self.desktop.address
 
     def close(self) -> None:
         super().close()
         self.desktop.stop()
 
 
-class SealedMode(Settlement):
+class SealedMode(DeploymentMode):
     """Ciphertext in a file, and a passphrase that the daemon was given."""
 
     mode, vault = "sealed", "sealed-file"
@@ -128,8 +132,8 @@ class SealedKeyringMode(UserMode):
 
     mode = "sealed"
 
-    def __init__(self, town: Town, hub: FakeHub) -> None:
-        super().__init__(town, hub)
+    def __init__(self, system_users: SystemUsers, hub: FakeHub) -> None:
+        super().__init__(system_users, hub)
         self.must("vault", "seal", "--passphrase-fd", "0", stdin=PASSPHRASE)
 
     def again(self, **popen: Any) -> None:

@@ -12,17 +12,17 @@ from typing import Any
 
 import pytest
 from fakehub import FakeHub, in_thread
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import CANARY, seed
 
 HUB_SETTINGS = {"lfs_threshold": 50_000, "page_size": 3}
 
 
 @contextmanager
-def seeded(sow: Callable[[FakeHub], None] = seed) -> Iterator[FakeHub]:
+def seeded(fill: Callable[[FakeHub], None] = seed) -> Iterator[FakeHub]:
     """A seeded Hub, which is checked afterwards."""
     with in_thread(**HUB_SETTINGS) as hub:
-        sow(hub)
+        fill(hub)
         yield hub
         check_hub(hub)
 
@@ -42,23 +42,23 @@ class SharedDaemon:
         self._open = ExitStack()
         self.hub = self._open.enter_context(in_thread(**HUB_SETTINGS))
         seed(self.hub)
-        self.house = House(folder / "house", self.hub.url, self.hub.ca_path)
-        House.built.remove(self.house)  # it is not stopped after each test
-        self._open.callback(self.house.stop)
-        self.house.start()
-        self.house.login(CANARY)
+        self.daemon = DaemonFixture(folder / "daemon", self.hub.url, self.hub.ca_path)
+        DaemonFixture.built.remove(self.daemon)  # it is not stopped after each test
+        self._open.callback(self.daemon.stop)
+        self.daemon.start()
+        self.daemon.login(CANARY)
         self._state = self._observed()
 
     def begin(self, home: Path) -> None:
         """Begin a test: an empty home, and a journal that is shown from now on."""
         home.mkdir()
-        self.house.home = home
-        self.house.first_seq = self.house.request({"do": "anchor"})["seq"]
+        self.daemon.home = home
+        self.daemon.first_seq = self.daemon.request({"do": "anchor"})["seq"]
         self.hub.recorder.clear()
 
     def end(self) -> None:
         """End its grants; accounts, lock and process must be as they were."""
-        self.house.request({"do": "revoke", "all": True})
+        self.daemon.request({"do": "revoke", "all": True})
         assert self._observed() == self._state
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class SharedDaemon:
         self._open.close()
 
     def _observed(self) -> tuple[Any, ...]:
-        status, accounts = self.house.status(), self.house.request({"do": "accounts"})
+        status, accounts = self.daemon.status(), self.daemon.request({"do": "accounts"})
         return status["pid"], status["locked"], status["grants"], accounts
 
 
@@ -107,8 +107,8 @@ def shares(request: pytest.FixtureRequest) -> bool:
 def no_daemon_is_left() -> Iterator[None]:
     """Stop what a test that failed in the middle left running."""
     yield
-    while House.built:
-        House.built.pop().stop()
+    while DaemonFixture.built:
+        DaemonFixture.built.pop().stop()
 
 
 @pytest.fixture
@@ -132,22 +132,22 @@ def hub(request: pytest.FixtureRequest) -> Iterator[FakeHub]:
 
 
 @pytest.fixture
-def house(request: pytest.FixtureRequest, hub: FakeHub, tmp_path: Path) -> Iterator[House]:
+def daemon(request: pytest.FixtureRequest, hub: FakeHub, tmp_path: Path) -> Iterator[DaemonFixture]:
     """A running daemon that knows the account."""
     if shares(request):
         daemons = request.getfixturevalue("shared_daemons")
-        daemon = daemons.get()
+        shared = daemons.get()
         try:
-            daemon.begin(tmp_path / "home")
-            yield daemon.house
-            daemon.end()
+            shared.begin(tmp_path / "home")
+            yield shared.daemon
+            shared.end()
         except BaseException:
             daemons.drop()
             raise
     else:
-        house = House(tmp_path / "house", hub.url, hub.ca_path)
-        house.start()
-        house.login(CANARY)
+        daemon = DaemonFixture(tmp_path / "daemon", hub.url, hub.ca_path)
+        daemon.start()
+        daemon.login(CANARY)
         hub.recorder.clear()
-        yield house
-        house.stop()
+        yield daemon
+        daemon.stop()

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from budgets import SILENCE_S
 from fakehub import in_thread
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import CANARY, seed
 
 
@@ -24,12 +24,12 @@ class IdleStream:
         self.hub = self._open.enter_context(in_thread(idle_seconds=SILENCE_S + 300))
         seed(self.hub)
         self.hub.add_space("me/demo")
-        self.house = House(folder / "house", self.hub.url, self.hub.ca_path)
-        House.built.remove(self.house)  # it outlives the tests beside it
-        self._open.callback(self.house.stop)
-        self.house.start()
-        self.house.login(CANARY)
-        minted = self.house.mint("--scope", "read:spaces/me/demo")
+        self.daemon = DaemonFixture(folder / "daemon", self.hub.url, self.hub.ca_path)
+        DaemonFixture.built.remove(self.daemon)  # it outlives the tests beside it
+        self._open.callback(self.daemon.stop)
+        self.daemon.start()
+        self.daemon.login(CANARY)
+        minted = self.daemon.mint("--scope", "read:spaces/me/demo")
         self.client = self._open.enter_context(_asking(minted["endpoint"], minted["credential"]))
         self.said = self.client.recv(65536)
         self.since = time.monotonic()

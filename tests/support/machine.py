@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from house import HFPROXY, PYTHON
+from daemon_fixture import HFPROXY, PYTHON
 from readiness import ReadySocket
 
 import hfproxy

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from canary import made_up
 from fakehub import FakeHub
-from house import House
+from daemon_fixture import DaemonFixture
 
 SCRIPT = Path(__file__).with_name("main_job.py")
 SCOPES = ("write:me/*", "create:me", "create:spaces/me", "secrets:spaces/me", "run:spaces/me", "read")
@@ -53,17 +53,17 @@ class Client:
         return _output(subprocess.run([*self.command(script), *arguments], env=env, cwd=env["HOME"], **RUN))
 
     def proxied(
-        self, house: House, script: Path | str, *arguments: str, options: tuple[str, ...] = (), **more: str
+        self, daemon: DaemonFixture, script: Path | str, *arguments: str, options: tuple[str, ...] = (), **more: str
     ) -> str:
         """Run a script under `hf-proxy exec`."""
-        return _output(self.attempt(house, script, *arguments, options=options, **more))
+        return _output(self.attempt(daemon, script, *arguments, options=options, **more))
 
     def attempt(
-        self, house: House, script: Path | str, *arguments: str, options: tuple[str, ...] = (), **more: str
+        self, daemon: DaemonFixture, script: Path | str, *arguments: str, options: tuple[str, ...] = (), **more: str
     ) -> "subprocess.CompletedProcess[str]":
         """The same, whatever comes of it."""
-        env = {**self.env("proxied", **more), **{k: v for k, v in house.env.items() if k.startswith("HFPROXY_")}}
-        command = [*house.hfproxy, "exec", *options, "--", *self.command(script), *arguments]
+        env = {**self.env("proxied", **more), **{k: v for k, v in daemon.env.items() if k.startswith("HFPROXY_")}}
+        command = [*daemon.hfproxy, "exec", *options, "--", *self.command(script), *arguments]
         return subprocess.run(command, env=env, cwd=env["HOME"], **RUN)
 
     def command(self, script: Path | str) -> list[str]:

@@ -288,7 +288,7 @@ def look_alikes() -> dict[str, bytes]:
     return files
 
 
-def sow(home: Path, found: list[Place], alike: dict[str, bytes]) -> None:
+def seed(home: Path, found: list[Place], alike: dict[str, bytes]) -> None:
     """Write all of it."""
     for path, content in alike.items():
         _write(home, path, content, 0o644)

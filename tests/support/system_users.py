@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from house import House
+from daemon_fixture import DaemonFixture
 from readiness import ReadySocket
 
 import hfproxy
@@ -56,11 +56,11 @@ class User:
         subprocess.run(["userdel", "--force", self.name], check=True, capture_output=True)
 
 
-class Town:
+class SystemUsers:
     """Where they live."""
 
     def __init__(self) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="hfproxy-town-", dir="/tmp"))
+        self.root = Path(tempfile.mkdtemp(prefix="hfproxy-users-", dir="/tmp"))
         self.root.chmod(0o755)
         self.python = self._install()
         self.users: list[User] = []
@@ -92,17 +92,17 @@ class Town:
         return python
 
 
-class Resident(House):
-    """A house of such a user, below their home. It is not stopped after each test, but by whoever built it."""
+class UserDaemon(DaemonFixture):
+    """A daemon of such a user, below their home. The test that built it stops it."""
 
-    def __init__(self, town: Town, user: User, hub: str, ca_file: Path, vault: str) -> None:
-        shared = town.root / "ca.pem"
+    def __init__(self, system_users: SystemUsers, user: User, hub: str, ca_file: Path, vault: str) -> None:
+        shared = system_users.root / "ca.pem"
         shutil.copy(ca_file, shared)
         shared.chmod(0o644)
         self.user, self.more_env = user, dict[str, str]()
-        super().__init__(user.home / "house", hub, shared, vault)
+        super().__init__(user.home / "daemon", hub, shared, vault)
         self.built.remove(self)
-        self.hfproxy = (str(town.python), "-I", "-m", "hfproxy")
+        self.hfproxy = (str(system_users.python), "-I", "-m", "hfproxy")
         user.owns(self.root)
 
     @property

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from canary import made_up
 from fakehub import FakeHub
-from house import HFPROXY, House
+from daemon_fixture import HFPROXY, DaemonFixture
 from fixtures import seeded
 from toolchain.markdown import GUIDE, README, Block, blocks, prose
 
@@ -139,49 +139,49 @@ def hub() -> Iterator[FakeHub]:
 
 
 @pytest.fixture
-def house(hub: FakeHub, tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path / "house", hub.url, hub.ca_path)
-    house.start()
-    yield house
-    house.stop()
+def daemon(hub: FakeHub, tmp_path: Path) -> Iterator[DaemonFixture]:
+    daemon = DaemonFixture(tmp_path / "daemon", hub.url, hub.ca_path)
+    daemon.start()
+    yield daemon
+    daemon.stop()
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_commands_of_the_readme_print_what_it_says(
-    shell: str, house: House, hub: FakeHub, tmp_path: Path, interpreter: Callable[[str], str]
+    shell: str, daemon: DaemonFixture, hub: FakeHub, tmp_path: Path, interpreter: Callable[[str], str]
 ) -> None:
     played = [block for block in blocks(README) if block.section == PLAYED]
     pairs = list(zip(played[::2], played[1::2], strict=True))
     assert len(pairs) >= 5
-    home = tmp_path / "house" / "home"
+    home = tmp_path / "daemon" / "home"
     (home / "app.py").write_text("import gradio\n")
-    environment = surroundings(house, hub, tmp_path / "bin", Path(interpreter("hub24")).parent)
+    environment = surroundings(daemon, hub, tmp_path / "bin", Path(interpreter("hub24")).parent)
     for commands, output in pairs:
         assert (commands.language, output.language) == ("sh", "text")
         _, printed = run([*SHELLS[shell], "-c", commands.text], environment, home)
-        assert even(printed, hub, house) == even(output.text, hub, house), commands
+        assert even(printed, hub, daemon) == even(output.text, hub, daemon), commands
 
 
 @pytest.mark.needs("git")
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_runnable_examples_of_the_guide_succeed(
-    shell: str, house: House, hub: FakeHub, tmp_path: Path, interpreter: Callable[[str], str]
+    shell: str, daemon: DaemonFixture, hub: FakeHub, tmp_path: Path, interpreter: Callable[[str], str]
 ) -> None:
-    house.login(TOKEN)
-    environment = surroundings(house, hub, tmp_path / "bin", Path(interpreter("hub24")).parent)
+    daemon.login(TOKEN)
+    environment = surroundings(daemon, hub, tmp_path / "bin", Path(interpreter("hub24")).parent)
     for page, first in RUNNABLE:
         (block,) = [one for one in SHELL_BLOCKS if one.page.stem == page and one.text.startswith(first)]
         if shell not in LANGUAGES[block.language]:
             continue
         sets_environment = "hf-proxy env" in block.text
         script = block.text + (
-            'test "$HF_ENDPOINT" = "' + house.status()["endpoint"] + '"\n' if sets_environment else ""
+            'test "$HF_ENDPOINT" = "' + daemon.status()["endpoint"] + '"\n' if sets_environment else ""
         )
-        done = run([*SHELLS[shell], "-c", script], environment, tmp_path / "house" / "home")
+        done = run([*SHELLS[shell], "-c", script], environment, tmp_path / "daemon" / "home")
         assert (str(block), done[0]) == (str(block), 0), done[1]
 
 
-def surroundings(house: House, hub: FakeHub, programs: Path, clients: Path) -> dict[str, str]:
+def surroundings(daemon: DaemonFixture, hub: FakeHub, programs: Path, clients: Path) -> dict[str, str]:
     """The user's environment, with `hf-proxy` and `hf` on PATH and the test's CA for storage."""
     programs.mkdir()
     for name, command in {"hf-proxy": HFPROXY, "hf": (str(clients / "hf"),)}.items():
@@ -189,7 +189,7 @@ def surroundings(house: House, hub: FakeHub, programs: Path, clients: Path) -> d
         (programs / name).chmod(0o755)
     trusted = {key: value for key, value in hub.environment(None).items() if key != "HF_ENDPOINT"}
     quiet = {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "TERM": "dumb", "COLUMNS": "200"}
-    return {**house.env, **trusted, **quiet, "PATH": f"{programs}:{os.environ['PATH']}"}
+    return {**daemon.env, **trusted, **quiet, "PATH": f"{programs}:{os.environ['PATH']}"}
 
 
 def run(command: list[str], environment: dict[str, str], directory: Path) -> tuple[int, str]:
@@ -230,11 +230,11 @@ def _type_token(keyboard: int) -> None:
             shown = b""
 
 
-def even(text: str, hub: FakeHub, house: House) -> str:
+def even(text: str, hub: FakeHub, daemon: DaemonFixture) -> str:
     """The text without the parts that differ between runs: addresses, the home, identifiers, credentials, times, colours."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
-    text = text.replace(hub.url, "https://huggingface.co").replace(house.status()["endpoint"], "http://127.0.0.1:4880")
-    text = text.replace(str(house.root / "home"), "/home/ada")
+    text = text.replace(hub.url, "https://huggingface.co").replace(daemon.status()["endpoint"], "http://127.0.0.1:4880")
+    text = text.replace(str(daemon.root / "home"), "/home/ada")
     text = re.sub(r"\b[0-9a-f]{16}\b", "<id>", text)
     text = re.sub(r"\bhf_px_\w+", "<credential>", text)
     return re.sub(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}", "<time>", text)

@@ -13,7 +13,7 @@ import pytest
 from canary import leaks, made_up
 from fakehub import FakeHub
 from fixtures import seeded
-from house import HFPROXY, PYTHON
+from daemon_fixture import HFPROXY, PYTHON
 from machine import CONFIG, DAEMON, GROUP, MEMBERS, OUTSIDER, PLACES, RUNTIME, STATE, Machine
 from unit.daemon.runtime.test_hardening import LOOK, WAYS
 
@@ -92,7 +92,7 @@ printf '[listen]\\naddress = "127.0.0.1:0"\\n[vault]\\nbackend = "memory"\\n' > 
 """
 
 
-def sow(hub: FakeHub) -> None:
+def seed(hub: FakeHub) -> None:
     """Two users of the Hub, who are two users of the machine."""
     hub.add_user("alice", ALICES)
     hub.add_user("bob", BOBS)
@@ -112,7 +112,7 @@ def furnished() -> Iterator[Machine]:
 
 @pytest.fixture
 def hub() -> Iterator[FakeHub]:
-    with seeded(sow) as hub:
+    with seeded(seed) as hub:
         yield hub
 
 
@@ -419,15 +419,15 @@ class TestTheDaemonItself:
         machine.stop()
         command = machine.command("root", [PYTHON, "-I", "-c", MANAGER, *HFPROXY, "daemon"])
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        with subprocess.Popen(command, env=PLACES, **pipes) as daemon:  # type: ignore[call-overload]
-            assert daemon.stdout.readline() == "listening\n"
+        with subprocess.Popen(command, env=PLACES, **pipes) as process:  # type: ignore[call-overload]
+            assert process.stdout.readline() == "listening\n"
             status = machine.command(ALICE, [*HFPROXY, "status", "--json"])
             with subprocess.Popen(status, env={"HOME": "/run/home/alice"}, **pipes) as early:  # type: ignore[call-overload]
-                daemon.stdin.write("\n")
-                daemon.stdin.flush()
+                process.stdin.write("\n")
+                process.stdin.flush()
                 assert json.loads(early.communicate(timeout=30)[0])["dedicated"] is True
             assert machine.says(BOB, "status")["dedicated"] is True
-            daemon.terminate()
+            process.terminate()
         machine.run("root", "rm", "-f", f"{RUNTIME}/control.sock")
 
     def test_a_place_where_others_could_have_put_it_is_not_trusted(self, machine: Machine) -> None:

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 from e2e.grants.test_trees import CURL, Exec, held, run
 from e2e.recovery.test_restart import begin, kill
-from e2e.recovery.test_restart import house as lasting
-from house import House
+from e2e.recovery.test_restart import daemon as lasting
+from daemon_fixture import DaemonFixture
 from wire_client import Reply, ask, bearer
 
 __all__ = ["held", "lasting", "run"]
@@ -31,20 +31,22 @@ REVOKED = "$HFPROXY revoke --all >/dev/null"
 
 @BINDS
 @pytest.mark.parametrize("end", [REVOKED, OVER], ids=["revoked", "expired"])
-def test_whose_grant_is_over_is_not_outside_by_that(run: Exec, house: House, bind: str, end: str) -> None:
+def test_whose_grant_is_over_is_not_outside_by_that(run: Exec, daemon: DaemonFixture, bind: str, end: str) -> None:
     done = run(f"{end}; {MINT}", "--bind", bind, "--ttl", "2s", *NARROW)
     assert (done.returncode, done.stdout) == (1, "")
     assert "the grant that this runs inside of is over; run it outside of that command" in done.stderr
-    assert json.loads(house.must("grants", "--json")) == []
+    assert json.loads(daemon.must("grants", "--json")) == []
 
 
 @pytest.mark.parametrize("command", ["grants", "accounts", "logout", "lockdown --yes", "exec -- true", "audit"])
-def test_nor_is_anything_else_served_to_it_but_whether_the_daemon_is_up(run: Exec, house: House, command: str) -> None:
+def test_nor_is_anything_else_served_to_it_but_whether_the_daemon_is_up(
+    run: Exec, daemon: DaemonFixture, command: str
+) -> None:
     done = run(f"{REVOKED}; $HFPROXY status >/dev/null && $HFPROXY {command}", *NARROW)
     assert done.returncode in {1, 125}
     assert done.stdout == ""
     assert "is over" in done.stderr
-    assert house.must("accounts")
+    assert daemon.must("accounts")
 
 
 def test_who_ends_the_inner_of_two_grants_does_not_get_what_the_outer_one_allows(run: Exec) -> None:
@@ -54,16 +56,16 @@ def test_who_ends_the_inner_of_two_grants_does_not_get_what_the_outer_one_allows
     assert "is over" in done.stderr
 
 
-def test_a_shell_that_an_ended_grant_was_bound_to_is_not_outside_either(house: House) -> None:
+def test_a_shell_that_an_ended_grant_was_bound_to_is_not_outside_either(daemon: DaemonFixture) -> None:
     script = '"$@" mint --bind pid --scope read:me/* >/dev/null; "$@" revoke --all >/dev/null; "$@" mint --scope write'
     done = subprocess.run(
-        ["bash", "-c", script, "-", *house.hfproxy], env=house.env, capture_output=True, text=True, timeout=60
+        ["bash", "-c", script, "-", *daemon.hfproxy], env=daemon.env, capture_output=True, text=True, timeout=60
     )
     assert done.stdout == ""
     assert "is over" in done.stderr
 
 
-def test_nor_does_the_next_daemon_take_it_for_outside(lasting: House) -> None:
+def test_nor_does_the_next_daemon_take_it_for_outside(lasting: DaemonFixture) -> None:
     """One whose grant was revoked, and one whose grant's time was over while no daemon ran."""
     waits = "for line in sys.stdin: print(subprocess.run(sys.argv[1:], capture_output=True, text=True).stderr.strip(), flush=True)"
     started = [
@@ -116,21 +118,21 @@ for line in sys.stdin:
 
 @BINDS
 @pytest.mark.own_daemon
-def test_a_daemon_without_descriptors_takes_nobody_for_an_outsider(house: House, bind: str) -> None:
+def test_a_daemon_without_descriptors_takes_nobody_for_an_outsider(daemon: DaemonFixture, bind: str) -> None:
     """What cannot be found out is not taken for a no, however few descriptors are left."""
     process = subprocess.Popen(
-        [*house.hfproxy, "exec", "--bind", bind, *NARROW, "--", sys.executable, "-c", TALK, f"{house.runtime}/control.sock"],
-        env=house.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [*daemon.hfproxy, "exec", "--bind", bind, *NARROW, "--", sys.executable, "-c", TALK, f"{daemon.runtime}/control.sock"],
+        env=daemon.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert house.process is not None
-    before = resource.prlimit(house.process.pid, resource.RLIMIT_NOFILE)
+    assert daemon.process is not None
+    before = resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE)
     minted = [json.loads(asked(process))["id"]]
-    opened = len(os.listdir(f"/proc/{house.process.pid}/fd"))
+    opened = len(os.listdir(f"/proc/{daemon.process.pid}/fd"))
     for left in range(6):
-        resource.prlimit(house.process.pid, resource.RLIMIT_NOFILE, (opened + left, before[1]))
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, (opened + left, before[1]))
         minted.append(json.loads(asked(process) or "{}").get("id"))
-        resource.prlimit(house.process.pid, resource.RLIMIT_NOFILE, before)
-    (outer, *grants) = json.loads(house.must("grants", "--json"))
+        resource.prlimit(daemon.process.pid, resource.RLIMIT_NOFILE, before)
+    (outer, *grants) = json.loads(daemon.must("grants", "--json"))
     assert {one["id"]: one["parent"] for one in grants} == {one: outer["id"] for one in minted if one}
     assert len(grants) < len(minted), "in some of them there was not enough left"
     process.communicate()
@@ -151,25 +153,25 @@ os.wait()
 """
 
 
-def test_an_orphan_in_a_session_of_its_own_is_still_inside(house: House) -> None:
+def test_an_orphan_in_a_session_of_its_own_is_still_inside(daemon: DaemonFixture) -> None:
     """Forked twice, without its variables, and asking once its parent is gone."""
-    mint = [*house.hfproxy[1:], "mint", "--json", "--scope", "write"]
-    command = [*house.hfproxy, "exec", "--bind", "tree", *NARROW, "--", sys.executable, "-c", ORPHAN, *mint]
-    done = subprocess.run(command, env=house.env, capture_output=True, text=True, timeout=60)
+    mint = [*daemon.hfproxy[1:], "mint", "--json", "--scope", "write"]
+    command = [*daemon.hfproxy, "exec", "--bind", "tree", *NARROW, "--", sys.executable, "-c", ORPHAN, *mint]
+    done = subprocess.run(command, env=daemon.env, capture_output=True, text=True, timeout=60)
     minted = json.loads(done.stdout)
-    assert next(one for one in house.audit("--grant", minted["id"]) if one["kind"] == "minted")["parent"]
+    assert next(one for one in daemon.audit("--grant", minted["id"]) if one["kind"] == "minted")["parent"]
 
 
 # --- with what it has -------------------------------------------------------------------------------------------------
 
 
 def test_who_stole_the_credential_of_a_tree_does_not_even_learn_whose_it_is(
-    held: "Callable[..., dict[str, Any]]", house: House
+    held: "Callable[..., dict[str, Any]]", daemon: DaemonFixture
 ) -> None:
     inside = held("--bind", "tree", "--strict", *NARROW)
     reply = ask(inside["HF_ENDPOINT"], "GET", "/api/whoami-v2", bearer(inside["HF_TOKEN"]))
     assert (reply.status, reply.refusal) == (403, "holder")
-    assert [one["refusal"] for one in house.audit("--denied")] == ["holder"]
+    assert [one["refusal"] for one in daemon.audit("--denied")] == ["holder"]
 
 
 def test_inside_of_a_narrow_tree_one_may_still_ask_who_one_is(run: Exec) -> None:
@@ -177,15 +179,15 @@ def test_inside_of_a_narrow_tree_one_may_still_ask_who_one_is(run: Exec) -> None
     assert run(whoami, "--bind", "tree", "--strict", *NARROW).stdout == "200"
 
 
-def test_a_parent_that_is_revoked_while_a_body_comes_in_is_a_no_as_any_other(house: House) -> None:
+def test_a_parent_that_is_revoked_while_a_body_comes_in_is_a_no_as_any_other(daemon: DaemonFixture) -> None:
     script = '"$@" mint --bind none --scope create:me; read line'
     process = subprocess.Popen(
-        [*house.hfproxy, "exec", "--scope", "create:me", "--", "bash", "-c", script, "-", *house.hfproxy],
-        env=house.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        [*daemon.hfproxy, "exec", "--scope", "create:me", "--", "bash", "-c", script, "-", *daemon.hfproxy],
+        env=daemon.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
     child = process.stdout.readline().strip()
-    place, body = urlsplit(house.status()["endpoint"]), b'{"name": "another", "type": "model"}'
+    place, body = urlsplit(daemon.status()["endpoint"]), b'{"name": "another", "type": "model"}'
     with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
         connection.sendall(
             b"POST /api/repos/create HTTP/1.1\r\nContent-Type: application/json\r\n"
@@ -193,7 +195,7 @@ def test_a_parent_that_is_revoked_while_a_body_comes_in_is_a_no_as_any_other(hou
             + b"Connection: close\r\nExpect: 100-continue\r\n\r\n"
         )
         assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
-        house.must("revoke", "--all")
+        daemon.must("revoke", "--all")
         connection.sendall(body)
         reply = Reply(b"".join(iter(lambda: connection.recv(65536), b"")))
     process.communicate()

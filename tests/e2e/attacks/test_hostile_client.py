@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from canary import made_up
 from fakehub import FakeHub
-from house import House
+from daemon_fixture import DaemonFixture
 from raw_hub import RawHub, raw_hub
 from wire_client import Reply, ask, bearer, send
 
@@ -21,9 +21,9 @@ TOKEN = made_up()
 
 @dataclass
 class Line:
-    """The house, its Hub, and a credential that reads all of `me` and writes `me/mine`."""
+    """The daemon, its Hub, and a credential that reads all of `me` and writes `me/mine`."""
 
-    house: House
+    daemon: DaemonFixture
     hub: RawHub
     endpoint: str
     credential: str
@@ -50,21 +50,21 @@ class Line:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
     with raw_hub() as hub:
-        house = House(tmp_path_factory.mktemp("line") / "house", hub.url)
-        house.start()
-        house.login(TOKEN)
-        minted = house.mint("--scope", "read:me/*", "--scope", "write:me/mine", "--scope", "create:me")
-        House.built.remove(house)  # it is for all tests of this page
-        yield Line(house, hub, minted["endpoint"], minted["credential"])
-        house.stop()
+        daemon = DaemonFixture(tmp_path_factory.mktemp("line") / "daemon", hub.url)
+        daemon.start()
+        daemon.login(TOKEN)
+        minted = daemon.mint("--scope", "read:me/*", "--scope", "write:me/mine", "--scope", "create:me")
+        DaemonFixture.built.remove(daemon)  # it is for all tests of this page
+        yield Line(daemon, hub, minted["endpoint"], minted["credential"])
+        daemon.stop()
 
 
 @pytest.fixture
 def line(running: Line) -> Iterator[Line]:
     running.hub.forget()
     yield running
-    assert running.house.process is not None
-    assert running.house.process.poll() is None
+    assert running.daemon.process is not None
+    assert running.daemon.process.poll() is None
 
 
 CLOSE = "Connection: close"
@@ -308,7 +308,7 @@ def test_a_client_that_goes_away_in_mid_body_has_sent_half_a_request_and_no_more
         client.sendall(line.request("POST", COMMIT, "Content-Length: 1000", body="half").encode())
         assert line.hub.asked.wait(20)
     assert line.hub.body_cut.wait(20)
-    (*_, ended) = (entry for entry in line.house.audit() if entry["kind"] == "completed")
+    (*_, ended) = (entry for entry in line.daemon.audit() if entry["kind"] == "completed")
     assert (ended["target"], ended["status"], ended["bytes_up"]) == (COMMIT, 0, 4)
 
 
@@ -373,10 +373,10 @@ class TestALongBody:
 
     @pytest.mark.parametrize("framing", ["length", "chunks"])
     def test_one_of_the_limit_passes_whole_and_one_byte_more_is_refused(
-        self, house: House, hub: FakeHub, framing: str
+        self, daemon: DaemonFixture, hub: FakeHub, framing: str
     ) -> None:
         """A body that decides is read before anything is sent: so what is longer has no effect at all."""
-        minted = house.mint("--scope", "write:me/*")
+        minted = daemon.mint("--scope", "write:me/*")
         hub.recorder.clear()
         sent = [self.body(tag, size) for tag, size in (("fits", self.LIMIT), ("does-not", self.LIMIT + 1))]
         replies = [self.post(minted, body, framing) for body in sent]

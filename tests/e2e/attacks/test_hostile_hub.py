@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 from canary import leaks, made_up
-from house import House
+from daemon_fixture import DaemonFixture
 from raw_hub import RawHub, raw_hub, whole
 from wire_client import Reply, ask, bearer
 
@@ -21,18 +21,18 @@ BINARY = "Content-Type: application/octet-stream"
 
 
 class Wire:
-    """The house before the Hub, with a credential for all of `me`."""
+    """The daemon before the Hub, with a credential for all of `me`."""
 
-    def __init__(self, house: House, hub: RawHub) -> None:
-        self.house, self.hub = house, hub
-        minted = house.mint("--scope", "read:me/*", "--scope", "write:me/*")
+    def __init__(self, daemon: DaemonFixture, hub: RawHub) -> None:
+        self.daemon, self.hub = daemon, hub
+        minted = daemon.mint("--scope", "read:me/*", "--scope", "write:me/*")
         self.id, self.endpoint, self.credential = minted["id"], minted["endpoint"], minted["credential"]
 
     def ask(self, target: str = INFO, method: str = "GET") -> Reply:
         return ask(self.endpoint, method, target, bearer(self.credential))
 
     def completed(self) -> list[dict[str, object]]:
-        return [entry for entry in self.house.audit("--grant", self.id) if entry["kind"] == "completed"]
+        return [entry for entry in self.daemon.audit("--grant", self.id) if entry["kind"] == "completed"]
 
     def connect(self, request: str) -> socket.socket:
         """A connection that has asked."""
@@ -44,24 +44,24 @@ class Wire:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[House, RawHub]]:
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DaemonFixture, RawHub]]:
     with raw_hub() as hub:
-        house = House(tmp_path_factory.mktemp("wire") / "house", hub.url)
-        house.start()
-        house.login(TOKEN)
-        House.built.remove(house)  # it is for all tests of this page
-        yield house, hub
-        house.stop()
-        assert TOKEN not in house.log.read_text()
+        daemon = DaemonFixture(tmp_path_factory.mktemp("wire") / "daemon", hub.url)
+        daemon.start()
+        daemon.login(TOKEN)
+        DaemonFixture.built.remove(daemon)  # it is for all tests of this page
+        yield daemon, hub
+        daemon.stop()
+        assert TOKEN not in daemon.log.read_text()
 
 
 @pytest.fixture
-def wire(running: tuple[House, RawHub]) -> Iterator[Wire]:
-    house, hub = running
+def wire(running: tuple[DaemonFixture, RawHub]) -> Iterator[Wire]:
+    daemon, hub = running
     hub.forget()
-    yield Wire(house, hub)
-    assert house.process is not None
-    assert house.process.poll() is None
+    yield Wire(daemon, hub)
+    assert daemon.process is not None
+    assert daemon.process.poll() is None
 
 
 class TestTheTokenInAnAnswer:
@@ -224,7 +224,7 @@ class TestRevoked:
             client.sendall(b"\r\n")
             head = b"".join(iter(answer.readline, b"\r\n"))
             assert answer.read(1000) == b"a" * 1000
-            wire.house.must("revoke", wire.id)
+            wire.daemon.must("revoke", wire.id)
             revoked.set()
             assert answer.read() == b""
         assert b"Content-Length: 2000" in head
@@ -234,7 +234,7 @@ class TestRevoked:
         with wire.connect(f"POST {INFO}/commit/main") as client:
             client.sendall(b"Content-Length: 2000\r\n\r\n" + b"a" * 1000)
             assert wire.hub.asked.wait(20)
-            wire.house.must("revoke", wire.id)
+            wire.daemon.must("revoke", wire.id)
             assert client.recv(100) == b""
         assert wire.hub.body_cut.wait(20)
         assert [(entry["status"], entry["bytes_up"]) for entry in wire.completed()] == [(0, 1000)]

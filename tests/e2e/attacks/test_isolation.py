@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 from canary import leaks
 from dedicated_mode import DedicatedMode
-from deployment_modes import PASSPHRASE, SealedKeyringMode, SealedMode, Settlement, UserMode, any_size
+from deployment_modes import PASSPHRASE, SealedKeyringMode, SealedMode, DeploymentMode, UserMode, any_size
 from fixtures import seeded
 from real_client import CANARY
-from system_users import Town, needs_root
+from system_users import SystemUsers, needs_root
 
 MODES_PAGE = Path(__file__).parents[3] / "docs" / "guide" / "modes.md"
 MODES = {"user": UserMode, "sealed": SealedMode, "sealed-keyring": SealedKeyringMode, "dedicated": DedicatedMode}
@@ -40,25 +40,25 @@ def table() -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def town() -> Iterator[Town]:
+def system_users() -> Iterator[SystemUsers]:
     needs_root()
-    town = Town()
-    yield town
-    town.close()
+    system_users = SystemUsers()
+    yield system_users
+    system_users.close()
 
 
 @pytest.fixture(scope="module", params=MODES)
-def settlement(request: pytest.FixtureRequest, town: Town) -> Iterator[Settlement]:
+def deployment(request: pytest.FixtureRequest, system_users: SystemUsers) -> Iterator[DeploymentMode]:
     with seeded() as hub:
-        settlement = MODES[request.param](town, hub)
-        yield settlement
-        settlement.close()
+        deployment = MODES[request.param](system_users, hub)
+        yield deployment
+        deployment.close()
 
 
 @pytest.fixture
-def victim(settlement: Settlement) -> Iterator["subprocess.Popen[bytes]"]:
+def victim(deployment: DeploymentMode) -> Iterator["subprocess.Popen[bytes]"]:
     """A program of the user's that has the token and takes no care of it."""
-    with settlement.careless() as victim:
+    with deployment.careless() as victim:
         assert victim.stdout is not None
         victim.stdout.readline()
         yield victim
@@ -67,15 +67,15 @@ def victim(settlement: Settlement) -> Iterator["subprocess.Popen[bytes]"]:
 
 @pytest.mark.parametrize("attack", ["environ", "mem", "ptrace"])
 def test_the_attack_works_on_a_program_that_takes_no_care(
-    settlement: Settlement, victim: "subprocess.Popen[bytes]", attack: str
+    deployment: DeploymentMode, victim: "subprocess.Popen[bytes]", attack: str
 ) -> None:
-    assert judged(settlement.attack(attack, victim.pid)) == "the token"
+    assert judged(deployment.attack(attack, victim.pid)) == "the token"
 
 
 def test_such_a_program_leaves_its_memory_behind_when_it_is_made_to_crash(
-    settlement: Settlement, victim: "subprocess.Popen[bytes]"
+    deployment: DeploymentMode, victim: "subprocess.Popen[bytes]"
 ) -> None:
-    assert leaves_its_memory(settlement, victim)
+    assert leaves_its_memory(deployment, victim)
 
 
 def test_the_table_has_every_attack() -> None:
@@ -83,36 +83,36 @@ def test_the_table_has_every_attack() -> None:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_an_attack_gets_what_the_readme_says(settlement: Settlement, attack: str) -> None:
-    assert OUTCOMES[attack](settlement) == table()[attack][settlement.mode]
+def test_an_attack_gets_what_the_readme_says(deployment: DeploymentMode, attack: str) -> None:
+    assert OUTCOMES[attack](deployment) == table()[attack][deployment.mode]
 
 
-def test_doctor_measures_the_same(settlement: Settlement) -> None:
-    report = settlement.doctor()
-    assert report["mode"] == settlement.mode
+def test_doctor_measures_the_same(deployment: DeploymentMode) -> None:
+    report = deployment.doctor()
+    assert report["mode"] == deployment.mode
     measured = {row["attack"]: row["got"] for row in report["isolation"]}
-    assert measured == {attack: cells[settlement.mode] for attack, cells in table().items()}
+    assert measured == {attack: cells[deployment.mode] for attack, cells in table().items()}
 
 
-@pytest.mark.parametrize("settlement", ["sealed", "sealed-keyring"], indirect=True)
-def test_a_key_that_the_kernel_keeps_is_there_for_every_program_and_doctor_says_so(settlement: Settlement) -> None:
+@pytest.mark.parametrize("deployment", ["sealed", "sealed-keyring"], indirect=True)
+def test_a_key_that_the_kernel_keeps_is_there_for_every_program_and_doctor_says_so(deployment: DeploymentMode) -> None:
     """Which is why it is kept only when asked for, and gone with `lock`."""
-    settlement.must("unlock", "--keep", "5m", "--passphrase-fd", "0", stdin=PASSPHRASE)
-    assert settlement.doctor()["isolation"][0]["got"] == "the token"
-    settlement.must("lock")
-    settlement.must("unlock", "--passphrase-fd", "0", stdin=PASSPHRASE)
-    assert settlement.doctor()["isolation"][0]["got"] == "ciphertext"
+    deployment.must("unlock", "--keep", "5m", "--passphrase-fd", "0", stdin=PASSPHRASE)
+    assert deployment.doctor()["isolation"][0]["got"] == "the token"
+    deployment.must("lock")
+    deployment.must("unlock", "--passphrase-fd", "0", stdin=PASSPHRASE)
+    assert deployment.doctor()["isolation"][0]["got"] == "ciphertext"
 
 
-def keyring(settlement: Settlement) -> str:
-    found = settlement.attack("keyring", settlement.state)
+def keyring(deployment: DeploymentMode) -> str:
+    found = deployment.attack("keyring", deployment.state)
     return "the token" if leaks(found, CANARY) else "ciphertext" if found.strip() else "nothing"
 
 
-def of_process(name: str) -> Callable[[Settlement], str]:
-    def outcome(settlement: Settlement) -> str:
-        found = settlement.attack(name, settlement.daemon.pid)
-        settlement.must("status")
+def of_process(name: str) -> Callable[[DeploymentMode], str]:
+    def outcome(deployment: DeploymentMode) -> str:
+        found = deployment.attack(name, deployment.process.pid)
+        deployment.must("status")
         return judged(found)
 
     return outcome
@@ -122,17 +122,17 @@ def judged(found: bytes) -> str:
     return "the token" if leaks(found, CANARY) else "something" if found.strip() else "nothing"
 
 
-def core(settlement: Settlement) -> str:
+def core(deployment: DeploymentMode) -> str:
     """The daemon begins with no limit, and the attacker crashes it."""
-    settlement.again(preexec_fn=any_size)
-    left = leaves_its_memory(settlement, settlement.daemon)
-    settlement.again()
+    deployment.again(preexec_fn=any_size)
+    left = leaves_its_memory(deployment, deployment.process)
+    deployment.again()
     return "the token" if left else "nothing"
 
 
-def leaves_its_memory(settlement: Settlement, process: "subprocess.Popen[Any]") -> bool:
+def leaves_its_memory(deployment: DeploymentMode, process: "subprocess.Popen[Any]") -> bool:
     """Whether it wrote a core file (or handed it to whoever collects them) when the attacker made it crash."""
-    if not settlement.attack("core", process.pid).strip():
+    if not deployment.attack("core", process.pid).strip():
         assert process.poll() is None
         return False
     _, status = os.waitpid(process.pid, 0)
@@ -141,36 +141,36 @@ def leaves_its_memory(settlement: Settlement, process: "subprocess.Popen[Any]") 
     return os.WCOREDUMP(status)
 
 
-def socket(settlement: Settlement) -> str:
+def socket(deployment: DeploymentMode) -> str:
     """A credential is one that works."""
-    found = settlement.attack("ask", settlement.socket)
+    found = deployment.attack("ask", deployment.socket)
     if leaks(found, CANARY):
         return "the token"
     minted = json.loads(found.splitlines()[0])
     if "credential" not in minted:
         return "nothing"
-    works = settlement.attack("request", minted["endpoint"], minted["credential"])
+    works = deployment.attack("request", minted["endpoint"], minted["credential"])
     assert b"200 OK" in works
     assert not leaks(works, CANARY)
-    settlement.must("revoke", minted["id"])
+    deployment.must("revoke", minted["id"])
     return "a credential"
 
 
-def config(settlement: Settlement) -> str:
+def config(deployment: DeploymentMode) -> str:
     """Before the user does anything unusual, and once they log in again."""
-    before = (settlement.config / "config.toml").read_text()
+    before = (deployment.config / "config.toml").read_text()
     with thief() as (address, taken):
-        settlement.attack("config", settlement.config, address)
-        settlement.again()
-        settlement.cli("exec", "--scope", "read", "--", "true")
-        minted = json.loads(settlement.cli("mint", "--json", "--scope", "read:me/*").stdout or "{}")
+        deployment.attack("config", deployment.config, address)
+        deployment.again()
+        deployment.cli("exec", "--scope", "read", "--", "true")
+        minted = json.loads(deployment.cli("mint", "--json", "--scope", "read:me/*").stdout or "{}")
         if "credential" in minted:
-            settlement.attack("request", minted["endpoint"], minted["credential"])
+            deployment.attack("request", minted["endpoint"], minted["credential"])
         at_once = leaks(b"".join(taken), CANARY)
-        settlement.cli("login", "--token-stdin", stdin=CANARY)
+        deployment.cli("login", "--token-stdin", stdin=CANARY)
         at_login = leaks(b"".join(taken), CANARY)
-    settlement.replaced(before)
-    settlement.again()
+    deployment.replaced(before)
+    deployment.again()
     return "the token" if at_once else "the token, if it is typed again" if at_login else "nothing"
 
 
@@ -198,24 +198,24 @@ class thief:  # noqa: N801
         self.server.server_close()
 
 
-def path(settlement: Settlement) -> str:
+def path(deployment: DeploymentMode) -> str:
     """The user goes on typing what they always type."""
-    settlement.attack("path", settlement.place, settlement.loot)
+    deployment.attack("path", deployment.place, deployment.loot)
     try:
-        settlement.types("status")
-        if leaks(settlement.kept(), CANARY):
+        deployment.types("status")
+        if leaks(deployment.kept(), CANARY):
             return "the token"
-        settlement.types("unlock", "--passphrase-fd", "0", stdin=PASSPHRASE)
-        assert PASSPHRASE.encode() in settlement.kept()
-        if leaks(settlement.attack("unseal", settlement.vault, settlement.state, PASSPHRASE), CANARY):
+        deployment.types("unlock", "--passphrase-fd", "0", stdin=PASSPHRASE)
+        assert PASSPHRASE.encode() in deployment.kept()
+        if leaks(deployment.attack("unseal", deployment.vault, deployment.state, PASSPHRASE), CANARY):
             return "the token, once the passphrase is typed"
-        settlement.types("login", "--token-stdin", stdin=CANARY)
-        return "the token, if it is typed again" if leaks(settlement.kept(), CANARY) else "nothing"
+        deployment.types("login", "--token-stdin", stdin=CANARY)
+        return "the token, if it is typed again" if leaks(deployment.kept(), CANARY) else "nothing"
     finally:
-        settlement.attack("pick_up", settlement.place / "hf-proxy")
+        deployment.attack("pick_up", deployment.place / "hf-proxy")
 
 
-OUTCOMES: dict[str, Callable[[Settlement], str]] = {
+OUTCOMES: dict[str, Callable[[DeploymentMode], str]] = {
     "keyring": keyring,
     "environ": of_process("environ"),
     "mem": of_process("mem"),

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from fakehub import FakeHub
-from house import House
+from daemon_fixture import DaemonFixture
 from wire_client import Reply, ask, bearer, send
 
 pytestmark = pytest.mark.shared_daemon
@@ -18,13 +18,13 @@ INFO = "/api/models/me/secret-model"
 
 
 @pytest.fixture
-def credential(house: House) -> str:
-    return str(house.mint("--scope", "read:me/*")["credential"])
+def credential(daemon: DaemonFixture) -> str:
+    return str(daemon.mint("--scope", "read:me/*")["credential"])
 
 
 @pytest.fixture
-def endpoint(house: House) -> str:
-    return str(house.status()["endpoint"])
+def endpoint(daemon: DaemonFixture) -> str:
+    return str(daemon.status()["endpoint"])
 
 
 def refused(reply: Reply, refusal: str, status: int, hub: FakeHub) -> None:
@@ -119,13 +119,13 @@ def test_the_real_token_itself_is_no_credential(endpoint: str, canary: str, hub:
 
 
 @pytest.mark.own_daemon
-def test_unknown_credentials_are_counted_and_not_written_one_by_one(endpoint: str, house: House) -> None:
-    before = len(house.audit())
+def test_unknown_credentials_are_counted_and_not_written_one_by_one(endpoint: str, daemon: DaemonFixture) -> None:
+    before = len(daemon.audit())
     for _ in range(20):
         ask(endpoint, "GET", INFO, bearer("hf_px_nobody"))
-    assert len(house.audit()) == before
-    house.stop()
-    last = [json.loads(line) for line in sorted(house.state.glob("journal/*.jsonl"))[-1].read_text().splitlines()]
+    assert len(daemon.audit()) == before
+    daemon.stop()
+    last = [json.loads(line) for line in sorted(daemon.state.glob("journal/*.jsonl"))[-1].read_text().splitlines()]
     counted = [entry for entry in last if entry["kind"] == "denied_unknown"]
     assert [(entry["refusal"], entry["count"]) for entry in counted] == [("unknown_credential", 20)]
 
@@ -162,12 +162,12 @@ class TestAnotherUser:
         's.sendall(b\'{"do":"status"}\\n\'); print(repr(s.recv(100)))'
     )
 
-    def test_the_control_socket_cannot_be_reached(self, house: House) -> None:
-        assert "PermissionError" in self.as_other(self.CONTROL, str(house.runtime / "control.sock"))
+    def test_the_control_socket_cannot_be_reached(self, daemon: DaemonFixture) -> None:
+        assert "PermissionError" in self.as_other(self.CONTROL, str(daemon.runtime / "control.sock"))
 
-    def test_nor_used_where_its_permissions_were_loosened(self, house: House) -> None:
+    def test_nor_used_where_its_permissions_were_loosened(self, daemon: DaemonFixture) -> None:
         """The kernel says who is calling; file modes are only the first door."""
-        socket_path = house.runtime / "control.sock"
+        socket_path = daemon.runtime / "control.sock"
         directories = [path for path in socket_path.parents if str(path).startswith("/tmp/")]
         before = [(path, path.stat().st_mode) for path in directories]
         for path in directories:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from e2e.clients.matrix.rows import NODE
 from fakehub import FakeHub
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import Client
 from wire_client import ask, bearer
 
@@ -44,7 +44,7 @@ def batch_of(origin: str, transfer: str) -> bytes:
 @pytest.mark.parametrize("transfer", ["basic", "xet", "multipart"])
 @pytest.mark.parametrize("origin", ["https://huggingface.co", "the Hub's own"])
 def test_trap_05_an_lfs_batch_sends_the_credential_to_huggingface_co(
-    hub: FakeHub, house: House, shell: Client, transfer: str, origin: str
+    hub: FakeHub, daemon: DaemonFixture, shell: Client, transfer: str, origin: str
 ) -> None:
     """Each address of the Hub in it is the proxy's, and each Authorization is the client's own."""
     hub.world.settings.multipart_bytes = 20_000
@@ -56,7 +56,7 @@ def test_trap_05_an_lfs_batch_sends_the_credential_to_huggingface_co(
         f' -u "me:$HF_TOKEN" -d \'{json.dumps(asked)}\' "$HF_ENDPOINT/me/secret-model.git/info/lfs/objects/batch"'
         '; echo; echo "$HF_ENDPOINT $HF_TOKEN"'
     )
-    answer, ours = shell.proxied(house, script, options=WRITE).splitlines()
+    answer, ours = shell.proxied(daemon, script, options=WRITE).splitlines()
     endpoint, credential = ours.split()
     (answered,) = json.loads(answer)["objects"]
     assert hub.url not in answer
@@ -72,58 +72,58 @@ def test_trap_05_an_lfs_batch_sends_the_credential_to_huggingface_co(
 
 
 def test_trap_05_a_client_that_rewrites_nothing_asks_the_proxy_alone(
-    hub: FakeHub, house: House, tmp_path: Path
+    hub: FakeHub, daemon: DaemonFixture, tmp_path: Path
 ) -> None:
     """@huggingface/hub, by xet and by plain LFS."""
-    Client("node", hub, tmp_path / "clients").proxied(house, NODE, "work", options=(*WRITE, "--scope", "read"))
+    Client("node", hub, tmp_path / "clients").proxied(daemon, NODE, "work", options=(*WRITE, "--scope", "read"))
     assert not hub.saw(b"hf_px_")
 
 
 def test_trap_06_a_push_whose_credential_dies_before_the_batch_ends(
-    hub: FakeHub, house: House, shell: Client, tmp_path: Path
+    hub: FakeHub, daemon: DaemonFixture, shell: Client, tmp_path: Path
 ) -> None:
     """git has its answer, then the credential is revoked, then git-lfs asks: it is told no, and does not ask for ever."""
     answer = hub.world.lookup
 
     def last_answer(kind: str, repo_id: str) -> object:
         if hub.recorder.requests[-1].target.endswith("service=git-receive-pack"):
-            house.must("revoke", "--all")
+            daemon.must("revoke", "--all")
         return answer(kind, repo_id)
 
     hub.world.lookup = last_answer  # type: ignore[method-assign,assignment]
-    ends_refused(hub, house, shell, tmp_path)
+    ends_refused(hub, daemon, shell, tmp_path)
 
 
 def test_trap_06_a_push_whose_credential_dies_during_the_transfer_ends(
-    hub: FakeHub, house: House, shell: Client, tmp_path: Path
+    hub: FakeHub, daemon: DaemonFixture, shell: Client, tmp_path: Path
 ) -> None:
     """The file is in storage, and nobody may say so any more."""
     store = hub.world.store_large
 
     def store_and_revoke(data: bytes, sha256: str) -> None:
         store(data, sha256)
-        house.must("revoke", "--all")
+        daemon.must("revoke", "--all")
 
     hub.world.store_large = store_and_revoke  # type: ignore[method-assign]
-    ends_refused(hub, house, shell, tmp_path)
+    ends_refused(hub, daemon, shell, tmp_path)
 
 
 @pytest.mark.parametrize("address", ["batch", "verify", "an-upload-to-the-hub-itself"])
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-def test_trap_06_a_dead_credential_is_not_answered_401(house: House, address: str, method: str) -> None:
+def test_trap_06_a_dead_credential_is_not_answered_401(daemon: DaemonFixture, address: str, method: str) -> None:
     """It is what git-lfs 3.3 asks again after, without limit where it uploads."""
-    minted = house.mint(*WRITE)
-    house.must("revoke", minted["id"])
+    minted = daemon.mint(*WRITE)
+    daemon.must("revoke", minted["id"])
     headers = bearer(minted["credential"]) | LFS_JSON
     target = f"/me/secret-model.git/info/lfs/objects/{address}"
     assert ask(minted["endpoint"], method, target, headers, json.dumps(OBJECT).encode()).status == 403
 
 
-def ends_refused(hub: FakeHub, house: House, shell: Client, tmp_path: Path) -> None:
+def ends_refused(hub: FakeHub, daemon: DaemonFixture, shell: Client, tmp_path: Path) -> None:
     """Push, in vain and without asking for ever."""
     before = hub.repo("me/secret-model").branches["main"]
-    done = shell.attempt(house, PUSH, "push", str(tmp_path / "clone"), options=WRITE)
+    done = shell.attempt(daemon, PUSH, "push", str(tmp_path / "clone"), options=WRITE)
     assert done.returncode != 0
     assert hub.repo("me/secret-model").branches["main"] == before
     assert "revoked" in done.stderr
-    assert len(house.audit("--denied")) < 20
+    assert len(daemon.audit("--denied")) < 20

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakehub import FakeHub
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import Client
 
 pytestmark = [pytest.mark.needs("curl"), pytest.mark.shared_daemon]
@@ -17,7 +17,7 @@ WRITE = ("--scope", "write:me/*")
 
 
 def test_trap_13_a_long_xet_upload_outlives_the_credential_whose_headers_it_froze(
-    hub: FakeHub, house: House, client: Client
+    hub: FakeHub, daemon: DaemonFixture, client: Client
 ) -> None:
     """The upload is under way, the grant is renewed in place, its first end passes, and then the client needs a new token."""
     hub.world.settings.xet_token_seconds = 31  # hf_xet wants another one 30 seconds before the end
@@ -26,9 +26,9 @@ def test_trap_13_a_long_xet_upload_outlives_the_credential_whose_headers_it_froz
 
     def store_after_the_first_end(name: str, data: bytes) -> bool:
         if not renewed:
-            (grant,) = json.loads(house.must("grants", "--json"))
+            (grant,) = json.loads(daemon.must("grants", "--json"))
             renewed.append(grant["id"])
-            house.must("renew", grant["id"], "--ttl", "1h")
+            daemon.must("renew", grant["id"], "--ttl", "1h")
             while time.time() <= grant["expires_at"]:
                 time.sleep(0.05)
         return store(name, data)
@@ -39,13 +39,13 @@ import os
 from huggingface_hub import HfApi
 HfApi().upload_file(path_or_fileobj=os.urandom(500_000), path_in_repo="large.bin", repo_id="me/secret-model")
 """
-    client.proxied(house, script, options=("--scope", "write:me/*", "--ttl", "5s"))
+    client.proxied(daemon, script, options=("--scope", "write:me/*", "--ttl", "5s"))
     assert len(hub.files("me/secret-model")["large.bin"]) == 500_000
     assert len(hub.recorder.select("hub", "GET", "/api/models/me/secret-model/xet-write-token/")) > 1
 
 
 def test_trap_15_an_xet_token_of_40_kilobytes_is_too_long_for_a_header(
-    hub: FakeHub, house: House, any_client: Client
+    hub: FakeHub, daemon: DaemonFixture, any_client: Client
 ) -> None:
     hub.world.settings.xet_token_padding = 40_000
     script = """
@@ -54,24 +54,24 @@ from huggingface_hub import HfApi, hf_hub_download
 HfApi().upload_file(path_or_fileobj=b"large" * 50_000, path_in_repo="large.bin", repo_id="me/secret-model")
 print(hashlib.sha256(open(hf_hub_download("me/secret-model", "large.bin"), "rb").read()).hexdigest())
 """
-    printed = any_client.proxied(house, script, options=(*READ, *WRITE))
+    printed = any_client.proxied(daemon, script, options=(*READ, *WRITE))
     assert printed.strip() == hashlib.sha256(b"large" * 50_000).hexdigest()
     assert hub.recorder.select("cas", "POST")
     assert hub.recorder.select("cas", "GET")
 
 
-def test_trap_15_a_signed_location_is_too_long_for_a_header(hub: FakeHub, house: House, shell: Client) -> None:
+def test_trap_15_a_signed_location_is_too_long_for_a_header(hub: FakeHub, daemon: DaemonFixture, shell: Client) -> None:
     location = "https://storage.example/objects/1?X-Amz-Signature=" + "a" * 20_000
     hub.inject("HEAD", "/me/secret-model/resolve/main/model.bin", 302, headers={"Location": location, "ETag": '"1"'})
     script = (
         'curl -sS --head -H "Authorization: Bearer $HF_TOKEN" -o /dev/null -w "%{redirect_url}"'
         ' "$HF_ENDPOINT/me/secret-model/resolve/main/model.bin"'
     )
-    assert shell.proxied(house, script, options=READ) == location
+    assert shell.proxied(daemon, script, options=READ) == location
 
 
 def test_trap_15_a_commit_of_200_megabytes_is_too_long_for_a_body(
-    hub: FakeHub, house: House, shell: Client, tmp_path: Path
+    hub: FakeHub, daemon: DaemonFixture, shell: Client, tmp_path: Path
 ) -> None:
     """As curl sends it; clients make such of many small files."""
     line = '{"key": "file", "value": {"path": "%s.txt", "encoding": "base64", "content": "%s"}}\\n'
@@ -83,7 +83,7 @@ content=$(head -c 750000 /dev/zero | base64 --wrap=0)
 }} | curl -sS --fail-with-body -T - -X POST -H "Authorization: Bearer $HF_TOKEN" \\
     -H 'Content-Type: application/x-ndjson' "$HF_ENDPOINT/api/models/me/secret-model/commit/main"
 """
-    shell.proxied(house, script, options=WRITE)
+    shell.proxied(daemon, script, options=WRITE)
     (commit,) = hub.recorder.select("hub", "POST", "/api/models/me/secret-model/commit/")
     assert len(commit.body) > 200_000_000
     assert hub.files("me/secret-model")["200.txt"] == bytes(750_000)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from fakehub import FakeHub
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import CANARY, Client
 
 pytestmark = [pytest.mark.needs("curl"), pytest.mark.shared_daemon]
@@ -29,9 +29,9 @@ ALL_OF_A = tuple(
     ],
 )
 def test_trap_04_a_get_that_hands_out_another_token_passes_for_reading(
-    hub: FakeHub, house: House, shell: Client, target: str
+    hub: FakeHub, daemon: DaemonFixture, shell: Client, target: str
 ) -> None:
-    printed = shell.proxied(house, f'{CURL} "$HF_ENDPOINT{target}"; cat answer', options=("--scope", "read"))
+    printed = shell.proxied(daemon, f'{CURL} "$HF_ENDPOINT{target}"; cat answer', options=("--scope", "read"))
     assert printed.startswith("403 minting\n")
     assert "no scope can allow" in printed
     assert hub.requests == []
@@ -39,22 +39,22 @@ def test_trap_04_a_get_that_hands_out_another_token_passes_for_reading(
 
 @pytest.mark.parametrize("options", [(), ("--strict",)], ids=["anonymous", "strict"])
 def test_trap_08_a_refused_download_says_check_your_connection(
-    house: House, any_client: Client, options: tuple[str, ...]
+    daemon: DaemonFixture, any_client: Client, options: tuple[str, ...]
 ) -> None:
     script = "from huggingface_hub import hf_hub_download; hf_hub_download('me/secret-model', 'config.json')"
-    done = any_client.attempt(house, script, options=("--scope", "read:me/another", *options))
+    done = any_client.attempt(daemon, script, options=("--scope", "read:me/another", *options))
     assert done.returncode == 1
     assert "hf-proxy exec --scope read:models/me/secret-model" in done.stderr
     assert "check your connection" not in done.stderr
 
 
 def test_trap_08_what_is_in_the_cache_is_read_whatever_the_scope(
-    hub: FakeHub, house: House, any_client: Client
+    hub: FakeHub, daemon: DaemonFixture, any_client: Client
 ) -> None:
     """The cache is the client's own; hf-proxy does not promise to guard it."""
     script = "from huggingface_hub import hf_hub_download; print(open(hf_hub_download('me/secret-model', 'config.json')).read())"
-    allowed = any_client.proxied(house, script, options=("--scope", "read"))
-    assert any_client.proxied(house, script, options=("--scope", "read:me/another", "--strict")) == allowed
+    allowed = any_client.proxied(daemon, script, options=("--scope", "read"))
+    assert any_client.proxied(daemon, script, options=("--scope", "read:me/another", "--strict")) == allowed
 
 
 CALLS = {
@@ -96,11 +96,13 @@ def two_models(hub: FakeHub) -> None:
 
 @pytest.mark.usefixtures("two_models")
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS.keys())
-def test_trap_09_a_client_names_its_target_in_the_body(hub: FakeHub, house: House, client: Client, call: str) -> None:
+def test_trap_09_a_client_names_its_target_in_the_body(
+    hub: FakeHub, daemon: DaemonFixture, client: Client, call: str
+) -> None:
     """Nothing changes, and the token is on no request that speaks of another repository than `me/a`."""
     before = {key: repo.branches.copy() for key, repo in hub.world.repos.items()}
     script = f"from huggingface_hub import HfApi; api = HfApi(); {call}"
-    done = client.attempt(house, script, options=ALL_OF_A)
+    done = client.attempt(daemon, script, options=ALL_OF_A)
     assert done.returncode == 1
     assert "hf-proxy exec" in done.stderr
     assert {key: repo.branches.copy() for key, repo in hub.world.repos.items()} == before
@@ -111,11 +113,11 @@ def test_trap_09_a_client_names_its_target_in_the_body(hub: FakeHub, house: Hous
 @pytest.mark.usefixtures("two_models")
 @pytest.mark.parametrize(("method", "path", "body"), BODIES.values(), ids=BODIES.keys())
 def test_trap_09_the_target_is_in_the_body(
-    hub: FakeHub, house: House, shell: Client, method: str, path: str, body: dict[str, object]
+    hub: FakeHub, daemon: DaemonFixture, shell: Client, method: str, path: str, body: dict[str, object]
 ) -> None:
     kind = "application/x-ndjson" if path.endswith("/batch") else "application/json"
     script = f"{CURL} -X {method} -H 'Content-Type: {kind}' -d '{json.dumps(body)}' \"$HF_ENDPOINT{path}\""
-    assert shell.proxied(house, script, options=ALL_OF_A) == "403 scope\n"
+    assert shell.proxied(daemon, script, options=ALL_OF_A) == "403 scope\n"
     assert hub.requests == []
 
 
@@ -135,13 +137,15 @@ def test_trap_09_the_target_is_in_the_body(
         "/api/models/me/a/preupload/main?x=/../../b",
     ],
 )
-def test_trap_10_an_address_is_read_in_two_ways(hub: FakeHub, house: House, shell: Client, target: str) -> None:
+def test_trap_10_an_address_is_read_in_two_ways(
+    hub: FakeHub, daemon: DaemonFixture, shell: Client, target: str
+) -> None:
     """A credential for `me/a` gets nowhere near `me/b`: what reaches the Hub, if anything, is about `me/a` as sent."""
     for name in ("me/a", "me/b"):
         hub.add_repo("model", name, private=True)
     body = json.dumps({"files": []})
     printed = shell.proxied(
-        house, f"{CURL} --json '{body}' \"$HF_ENDPOINT{target}\"", options=("--scope", "write:me/a")
+        daemon, f"{CURL} --json '{body}' \"$HF_ENDPOINT{target}\"", options=("--scope", "write:me/a")
     )
     allowed = target.startswith("/api/models/me/a/preupload/main")
     assert printed.startswith(("400 ", "403 ")) != allowed
@@ -149,12 +153,12 @@ def test_trap_10_an_address_is_read_in_two_ways(hub: FakeHub, house: House, shel
 
 
 def test_trap_11_a_login_through_the_proxy_puts_a_real_token_on_disk(
-    hub: FakeHub, house: House, shell: Client, tmp_path: Path
+    hub: FakeHub, daemon: DaemonFixture, shell: Client, tmp_path: Path
 ) -> None:
     script = (
         f'hf auth login --force </dev/null; {CURL} -d grant_type=refresh_token "$HF_ENDPOINT/oauth/token"; cat answer'
     )
-    done = shell.attempt(house, script, options=("--scope", "read"))
+    done = shell.attempt(daemon, script, options=("--scope", "read"))
     assert "/oauth/device: 403 Forbidden" in done.stderr, "the login came here, and got no further"
     assert "403 minting\n" in done.stdout
     assert "no scope can allow" in done.stdout
@@ -171,11 +175,11 @@ def test_trap_11_a_login_through_the_proxy_puts_a_real_token_on_disk(
     ],
 )
 def test_trap_14_the_credential_is_shipped_into_a_space_or_a_job(
-    hub: FakeHub, house: House, shell: Client, command: str
+    hub: FakeHub, daemon: DaemonFixture, shell: Client, command: str
 ) -> None:
     hub.add_space("me/demo", private=True)
     words = [word for scope in ("secrets:me", "create:me", "jobs:me") for word in ("--scope", scope)]
-    done = shell.attempt(house, command, options=tuple(words))
+    done = shell.attempt(daemon, command, options=tuple(words))
     assert done.returncode == 1
     assert "it holds an hf-proxy credential" in done.stderr
     assert ("space", "me/new") not in hub.world.repos
@@ -183,7 +187,7 @@ def test_trap_14_the_credential_is_shipped_into_a_space_or_a_job(
     assert not hub.saw(b"hf_px_")
 
 
-def test_trap_14_a_scanner_takes_the_credential_for_a_token(house: House) -> None:
+def test_trap_14_a_scanner_takes_the_credential_for_a_token(daemon: DaemonFixture) -> None:
     token = re.compile(r"hf_[A-Za-z0-9]{34}")
     assert token.search(CANARY), "this is the form that scanners know"
-    assert not token.search(house.mint()["credential"])
+    assert not token.search(daemon.mint()["credential"])

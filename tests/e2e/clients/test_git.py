@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakehub import FakeHub
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import CANARY, Client
 
 pytestmark = [pytest.mark.needs("git-lfs"), pytest.mark.shared_daemon]
@@ -32,12 +32,12 @@ def work(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(hub: FakeHub, house: House, tmp_path: Path, work: Path) -> Run:
+def run(hub: FakeHub, daemon: DaemonFixture, tmp_path: Path, work: Path) -> Run:
     """Run lines of a shell in the folder, under `exec` with these options."""
     client = Client("bash", hub, tmp_path / "clients")
 
     def attempt(script: str, *options: str, **more: str) -> "subprocess.CompletedProcess[str]":
-        return client.attempt(house, f"set -eu; cd '{work}'; {script}", options=options, **ME, **more)
+        return client.attempt(daemon, f"set -eu; cd '{work}'; {script}", options=options, **ME, **more)
 
     return attempt
 
@@ -145,10 +145,10 @@ def test_a_pack_larger_than_git_s_buffer_is_looked_into_as_well(run: Run, hub: F
     assert landed(hub) == ["refs/heads/main"]
 
 
-def test_what_is_held_back_leaves_nothing_behind(run: Run, house: House) -> None:
-    before = sorted(path.name for path in house.state.iterdir())
+def test_what_is_held_back_leaves_nothing_behind(run: Run, daemon: DaemonFixture) -> None:
+    before = sorted(path.name for path in daemon.state.iterdir())
     refused(run(f"{CLONE}; git commit -q --amend -m r; git push --force origin HEAD:main", *ALL_REFS))
-    assert sorted(path.name for path in house.state.iterdir()) == before
+    assert sorted(path.name for path in daemon.state.iterdir()) == before
 
 
 # --- large files -----------------------------------------------------------------------------------------------------
@@ -219,19 +219,19 @@ def test_a_push_outside_the_scope_is_refused_before_anything_is_sent(run: Run, h
     assert landed(hub) == []
 
 
-def test_a_dead_credential_ends_a_push_with_large_files_at_once(run: Run, house: House, hub: FakeHub) -> None:
+def test_a_dead_credential_ends_a_push_with_large_files_at_once(run: Run, daemon: DaemonFixture, hub: FakeHub) -> None:
     """A 401 would make git-lfs ask again without end (docs/hub-protocol.md#trap-6)."""
     script = f"{CLONE}; git lfs install --local >/dev/null; seq 20000 >x.bin; git add .; git commit -qm x;"
-    revoke = f"{' '.join(map(repr, house.hfproxy))} revoke --all >/dev/null; timeout 20 git push origin HEAD:main"
+    revoke = f"{' '.join(map(repr, daemon.hfproxy))} revoke --all >/dev/null; timeout 20 git push origin HEAD:main"
     result = run(script + revoke, *ALL_REFS)
     assert result.returncode not in {0, 124}, result.stderr
     assert "hf-proxy" in result.stderr
     assert landed(hub) == []
 
 
-def test_without_a_credential_git_is_asked_for_one(house: House) -> None:
-    env = {"PATH": os.environ["PATH"], "GIT_TERMINAL_PROMPT": "0", "HOME": str(house.root)}
-    url = f"{house.status()['endpoint']}/me/secret-model"
+def test_without_a_credential_git_is_asked_for_one(daemon: DaemonFixture) -> None:
+    env = {"PATH": os.environ["PATH"], "GIT_TERMINAL_PROMPT": "0", "HOME": str(daemon.root)}
+    url = f"{daemon.status()['endpoint']}/me/secret-model"
     result = subprocess.run(["git", "ls-remote", url], env=env, capture_output=True, text=True, timeout=60)
     assert result.returncode != 0
     assert "could not read Username" in result.stderr

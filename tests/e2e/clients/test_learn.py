@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from fakehub import FakeHub
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import CANARY, RUN, Client
 
 pytestmark = pytest.mark.shared_daemon
@@ -29,13 +29,13 @@ Ran = "subprocess.CompletedProcess[str]"
 class Shop:
     """Runs words of `hf-proxy` before a command, from a home of its own, and clears away what the job made."""
 
-    def __init__(self, hub: FakeHub, house: House, client: Client) -> None:
-        self.hub, self.house, self.client = hub, house, client
-        self.env = client.env("learning") | {k: v for k, v in house.env.items() if k.startswith("HFPROXY_")}
+    def __init__(self, hub: FakeHub, daemon: DaemonFixture, client: Client) -> None:
+        self.hub, self.daemon, self.client = hub, daemon, client
+        self.env = client.env("learning") | {k: v for k, v in daemon.env.items() if k.startswith("HFPROXY_")}
         self.home = Path(self.env["HOME"])
 
     def hfproxy(self, *words: str, **more: str) -> Ran:
-        command = [*self.house.hfproxy, *words]
+        command = [*self.daemon.hfproxy, *words]
         return subprocess.run(command, env=self.env | more, cwd=self.home, stdin=subprocess.DEVNULL, **RUN)
 
     def job(self, *words: str, cache: str = "cache") -> Ran:
@@ -45,8 +45,8 @@ class Shop:
 
 
 @pytest.fixture
-def shop(hub: FakeHub, house: House, client: Client) -> Shop:
-    return Shop(hub, house, client)
+def shop(hub: FakeHub, daemon: DaemonFixture, client: Client) -> Shop:
+    return Shop(hub, daemon, client)
 
 
 def scopes_in(text: str) -> list[str]:
@@ -57,11 +57,11 @@ def options(scopes: list[str]) -> list[str]:
     return [word for scope in scopes for word in ("--scope", scope)]
 
 
-def begin_anew(house: House, config: str) -> None:
-    house.stop()
-    house.configure(config)
-    house.start()
-    house.login(CANARY)
+def begin_anew(daemon: DaemonFixture, config: str) -> None:
+    daemon.stop()
+    daemon.configure(config)
+    daemon.start()
+    daemon.login(CANARY)
 
 
 @pytest.fixture
@@ -80,10 +80,10 @@ def test_the_projects_file_that_it_writes_is_enough(shop: Shop, learned: Ran) ->
 
 
 @pytest.mark.own_daemon
-def test_the_profile_that_it_prints_is_enough(shop: Shop, learned: Ran, house: House) -> None:
+def test_the_profile_that_it_prints_is_enough(shop: Shop, learned: Ran, daemon: DaemonFixture) -> None:
     table = learned.stderr[learned.stderr.index("[profiles.learned]") : learned.stderr.index("hf-proxy exec")]
     assert scopes_in(table) == NEEDED
-    begin_anew(house, table)
+    begin_anew(daemon, table)
     again = shop.job("exec", "--strict", "--profile", "learned", cache="second")
     assert (again.returncode, again.stdout) == (0, learned.stdout), again.stderr
 
@@ -99,14 +99,14 @@ def test_the_line_that_it_prints_is_the_same(learned: Ran) -> None:
     assert learned.stderr.count(f"hf-proxy exec {' '.join(options(NEEDED))} -- CMD\n") == 1
 
 
-def test_its_grant_ends_with_it(learned: Ran, house: House) -> None:
-    assert house.status()["grants"] == 0
-    assert [entry["kind"] for entry in house.audit()][-1] == "revoked"
+def test_its_grant_ends_with_it(learned: Ran, daemon: DaemonFixture) -> None:
+    assert daemon.status()["grants"] == 0
+    assert [entry["kind"] for entry in daemon.audit()][-1] == "revoked"
 
 
 @pytest.mark.own_daemon
-def test_beyond_the_ceiling_it_learns_what_would_be_needed(shop: Shop, house: House) -> None:
-    begin_anew(house, '[grants]\nceiling = ["read"]\n')
+def test_beyond_the_ceiling_it_learns_what_would_be_needed(shop: Shop, daemon: DaemonFixture) -> None:
+    begin_anew(daemon, '[grants]\nceiling = ["read"]\n')
     done = shop.job("learn", "--yes")
     assert done.returncode == 1
     assert "may need more" in done.stderr
@@ -125,8 +125,8 @@ def test_what_hands_out_tokens_stays_refused_and_is_told(shop: Shop) -> None:
     assert "# Refused, and no scope allows it: GET /api/models/me/secret-model/jwt (minting)" in done.stderr
 
 
-def test_what_a_command_runs_under_exec_is_learned_as_well(shop: Shop, house: House) -> None:
-    inner = [*house.hfproxy, "exec", "--scope", "read:me/table", "--"]
+def test_what_a_command_runs_under_exec_is_learned_as_well(shop: Shop, daemon: DaemonFixture) -> None:
+    inner = [*daemon.hfproxy, "exec", "--scope", "read:me/table", "--"]
     script = "from huggingface_hub import HfApi; HfApi().dataset_info('me/table')"
     done = shop.hfproxy("learn", "--yes", "--", *inner, *shop.client.command(script))
     assert done.returncode == 0, done.stderr
@@ -139,8 +139,8 @@ Push = Callable[[str], Ran]
 
 
 @pytest.fixture
-def push(hub: FakeHub, house: House, tmp_path: Path) -> Push:
-    shop = Shop(hub, house, Client("bash", hub, tmp_path / "clients"))
+def push(hub: FakeHub, daemon: DaemonFixture, tmp_path: Path) -> Push:
+    shop = Shop(hub, daemon, Client("bash", hub, tmp_path / "clients"))
     who = {f"GIT_{role}_{what}": "me@example.com" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
     def run(script: str) -> Ran:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from fakehub import FakeHub, Record
 from fakehub.xetstore import XetStore
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import CANARY, OPTIONS, SCRIPT, Client
 
 pytestmark = pytest.mark.shared_daemon
@@ -51,9 +51,9 @@ def run_directly(hub: FakeHub, client: Client, tmp_path: Path, **env: str) -> tu
     return output, requests
 
 
-def compare(hub: FakeHub, house: House, client: Client, tmp_path: Path, **env: str) -> None:
+def compare(hub: FakeHub, daemon: DaemonFixture, client: Client, tmp_path: Path, **env: str) -> None:
     direct_output, direct = run_directly(hub, client, tmp_path, **env)
-    proxied_output = client.proxied(house, SCRIPT, str(tmp_path / "proxied-files"), options=OPTIONS, **env)
+    proxied_output = client.proxied(daemon, SCRIPT, str(tmp_path / "proxied-files"), options=OPTIONS, **env)
     proxied = spoken(hub)
     assert json.loads(proxied_output.removeprefix("RESULT")) == json.loads(direct_output.removeprefix("RESULT"))
     assert proxied - direct == Counter(), "the proxy sent what the client alone does not send"
@@ -61,13 +61,13 @@ def compare(hub: FakeHub, house: House, client: Client, tmp_path: Path, **env: s
 
 
 def test_the_client_does_the_same_with_a_credential_as_with_the_token(
-    hub: FakeHub, house: House, client: Client, tmp_path: Path
+    hub: FakeHub, daemon: DaemonFixture, client: Client, tmp_path: Path
 ) -> None:
     """With xet, as a client of today transfers large files."""
-    compare(hub, house, client, tmp_path)
+    compare(hub, daemon, client, tmp_path)
     assert hub.saw(CANARY.encode(), "hub")
 
 
-def test_it_does_so_without_xet_too(hub: FakeHub, house: House, client: Client, tmp_path: Path) -> None:
+def test_it_does_so_without_xet_too(hub: FakeHub, daemon: DaemonFixture, client: Client, tmp_path: Path) -> None:
     """Large files by LFS."""
-    compare(hub, house, client, tmp_path, HF_HUB_DISABLE_XET="1")
+    compare(hub, daemon, client, tmp_path, HF_HUB_DISABLE_XET="1")

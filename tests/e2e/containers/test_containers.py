@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from fakehub import FakeHub
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import CANARY
 from wire_client import ask, bearer
 
@@ -85,19 +85,19 @@ def container() -> Iterator[Network]:
 
 
 @pytest.fixture
-def house(container: Network, hub: FakeHub, tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path / "house", hub.url, hub.ca_path)
-    listens(house, AT)
-    house.start()
-    house.login(CANARY)
+def daemon(container: Network, hub: FakeHub, tmp_path: Path) -> Iterator[DaemonFixture]:
+    daemon = DaemonFixture(tmp_path / "daemon", hub.url, hub.ca_path)
+    listens(daemon, AT)
+    daemon.start()
+    daemon.login(CANARY)
     hub.recorder.clear()
-    yield house
-    house.stop()
+    yield daemon
+    daemon.stop()
 
 
-def listens(house: House, bridge: str) -> None:
-    house.configure()
-    file = house.config / "config.toml"
+def listens(daemon: DaemonFixture, bridge: str) -> None:
+    daemon.configure()
+    file = daemon.config / "config.toml"
     file.write_text(file.read_text().replace("[upstream]", f'bridge = "{bridge}"\n[upstream]'))
 
 
@@ -105,31 +105,31 @@ def refusal(body: str) -> str:
     return str(json.loads(body)["refusal"])
 
 
-def test_a_grant_for_containers_is_good_in_one(house: House, container: Network, hub: FakeHub) -> None:
-    assert house.status()["bridge"] == f"http://{AT}"
-    minted = house.mint("--container", "--scope", "read:me/secret-model")
+def test_a_grant_for_containers_is_good_in_one(daemon: DaemonFixture, container: Network, hub: FakeHub) -> None:
+    assert daemon.status()["bridge"] == f"http://{AT}"
+    minted = daemon.mint("--container", "--scope", "read:me/secret-model")
     assert minted["endpoint"] == f"http://{AT}"
     status, body = container.curl(f"http://{AT}{INFO}", credential=minted["credential"])
     assert (status, json.loads(body)["id"]) == (200, "me/secret-model")
     assert len(hub.requests) == 1
     status, body = container.curl("-X", "DELETE", f"http://{AT}{INFO}/branch/main", credential=minted["credential"])
     assert (status, refusal(body)) == (403, "scope")
-    [grant] = json.loads(house.must("grants", "--json"))
+    [grant] = json.loads(daemon.must("grants", "--json"))
     assert grant["container"] is True
-    assert [entry for entry in house.audit() if entry["kind"] == "minted"][0]["container"] is True
+    assert [entry for entry in daemon.audit() if entry["kind"] == "minted"][0]["container"] is True
 
 
-def test_no_other_grant_is(house: House, container: Network, hub: FakeHub) -> None:
-    stolen = house.mint("--scope", "read:me/secret-model")
+def test_no_other_grant_is(daemon: DaemonFixture, container: Network, hub: FakeHub) -> None:
+    stolen = daemon.mint("--scope", "read:me/secret-model")
     status, body = container.curl(f"http://{AT}{INFO}", credential=stolen["credential"])
     assert (status, refusal(body)) == (403, "holder")
     assert "hf-proxy exec --container" in json.loads(body)["error"]
     assert hub.requests == []
-    assert house.audit("--denied", "--grant", stolen["id"])[0]["refusal"] == "holder"
+    assert daemon.audit("--denied", "--grant", stolen["id"])[0]["refusal"] == "holder"
 
 
-def test_a_grant_for_containers_is_good_nowhere_else(house: House, hub: FakeHub) -> None:
-    minted, endpoint = house.mint("--container"), house.status()["endpoint"]
+def test_a_grant_for_containers_is_good_nowhere_else(daemon: DaemonFixture, hub: FakeHub) -> None:
+    minted, endpoint = daemon.mint("--container"), daemon.status()["endpoint"]
     assert ask(endpoint, "GET", INFO, bearer(minted["credential"])).refusal == "holder"
     as_other = ["setpriv", f"--reuid={OTHER}", "--clear-groups", "curl", "-s", "--noproxy", "*"]
     authorization = f"Authorization: Bearer {minted['credential']}"
@@ -141,9 +141,11 @@ def test_a_grant_for_containers_is_good_nowhere_else(house: House, hub: FakeHub)
 
 
 @pytest.mark.parametrize("uid", [0, OTHER])
-def test_a_program_of_this_machine_is_no_container(house: House, container: Network, hub: FakeHub, uid: int) -> None:
+def test_a_program_of_this_machine_is_no_container(
+    daemon: DaemonFixture, container: Network, hub: FakeHub, uid: int
+) -> None:
     """Whatever address it comes from: Linux lets it choose any that the machine has."""
-    credential = house.mint("--container")["credential"]
+    credential = daemon.mint("--container")["credential"]
     for source in (f"{INSIDE}.1", "127.0.0.1", "127.1.2.3"):
         words = [
             "curl",
@@ -168,7 +170,7 @@ def test_a_program_of_this_machine_is_no_container(house: House, container: Netw
     assert container.curl(f"http://{AT}{INFO}", credential=credential)[0] == 200
 
 
-def test_a_neighbour_of_the_machine_cannot_connect(house: House, container: Network) -> None:
+def test_a_neighbour_of_the_machine_cannot_connect(daemon: DaemonFixture, container: Network) -> None:
     """Another network, whose machines send packets for the bridge's address to this one, which has it."""
     neighbour = Network(f"hfq{os.getpid()}", OUTSIDE, bridge=False)
     try:
@@ -193,9 +195,9 @@ UNASKED = (
 
 
 def test_without_a_credential_nothing_is_said_and_nothing_is_done(
-    house: House, container: Network, hub: FakeHub
+    daemon: DaemonFixture, container: Network, hub: FakeHub
 ) -> None:
-    version = house.status()["version"]
+    version = daemon.status()["version"]
     for *options, target in UNASKED:
         status, said = container.curl("-i", *options, f"http://{AT}{target}")
         assert (status, "no credential" in said) == (401, True), target
@@ -203,9 +205,9 @@ def test_without_a_credential_nothing_is_said_and_nothing_is_done(
     assert hub.requests == []
 
 
-def test_the_host_is_this_address_exactly(house: House, container: Network, hub: FakeHub) -> None:
-    port = house.status()["endpoint"].rpartition(":")[2]
-    credential = house.mint("--container")["credential"]
+def test_the_host_is_this_address_exactly(daemon: DaemonFixture, container: Network, hub: FakeHub) -> None:
+    port = daemon.status()["endpoint"].rpartition(":")[2]
+    credential = daemon.mint("--container")["credential"]
     others = (
         f"127.0.0.1:{port}",
         f"localhost:{port}",
@@ -219,66 +221,68 @@ def test_the_host_is_this_address_exactly(house: House, container: Network, hub:
     assert hub.requests == []
 
 
-def test_the_loopback_listener_does_not_answer_to_the_bridge_s_name(house: House) -> None:
-    reply = ask(house.status()["endpoint"], "GET", INFO, bearer(house.mint()["credential"]), host=AT)
+def test_the_loopback_listener_does_not_answer_to_the_bridge_s_name(daemon: DaemonFixture) -> None:
+    reply = ask(daemon.status()["endpoint"], "GET", INFO, bearer(daemon.mint()["credential"]), host=AT)
     assert reply.refusal == "host"
 
 
 @pytest.mark.parametrize("options", [("--bind", "tree"), ("--bind", "tree", "--ambient")])
-def test_a_container_is_in_no_tree(house: House, options: tuple[str, ...]) -> None:
-    refused = house.cli("exec", "--container", *options, "--", "true")
+def test_a_container_is_in_no_tree(daemon: DaemonFixture, options: tuple[str, ...]) -> None:
+    refused = daemon.cli("exec", "--container", *options, "--", "true")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "--bind pid" in refused.stderr
 
 
-def test_a_tree_s_request_from_behind_the_bridge_needs_its_credential(house: House, container: Network) -> None:
+def test_a_tree_s_request_from_behind_the_bridge_needs_its_credential(
+    daemon: DaemonFixture, container: Network
+) -> None:
     """`--ambient` is for processes that the kernel can name; those of a namespace it cannot, whoever started them."""
     inside = f"exec ip netns exec {container.name} curl -s -m 10 http://{AT}{INFO}"
-    done = house.cli("exec", "--bind", "tree", "--ambient", "--", "sh", "-c", inside)
+    done = daemon.cli("exec", "--bind", "tree", "--ambient", "--", "sh", "-c", inside)
     assert refusal(done.stdout) == "no_credential"
 
 
-def test_inside_of_a_grant_there_is_none_for_containers_and_below_one_nothing_else(house: House) -> None:
-    inside = house.cli("exec", "--", *house.hfproxy, "mint", "--container")
+def test_inside_of_a_grant_there_is_none_for_containers_and_below_one_nothing_else(daemon: DaemonFixture) -> None:
+    inside = daemon.cli("exec", "--", *daemon.hfproxy, "mint", "--container")
     assert (inside.returncode, inside.stdout) == (1, "")
     assert "hf-proxy exec --container" in inside.stderr
-    below = json.loads(house.must("exec", "--container", "--", *house.hfproxy, "mint", "--json", "--bind", "none"))
+    below = json.loads(daemon.must("exec", "--container", "--", *daemon.hfproxy, "mint", "--json", "--bind", "none"))
     assert below["endpoint"] == f"http://{AT}"
 
 
-def test_a_grant_s_end_is_its_end_there_too(house: House, container: Network) -> None:
-    minted = house.mint("--container")
-    house.must("revoke", minted["id"])
+def test_a_grant_s_end_is_its_end_there_too(daemon: DaemonFixture, container: Network) -> None:
+    minted = daemon.mint("--container")
+    daemon.must("revoke", minted["id"])
     status, body = container.curl(f"http://{AT}{INFO}", credential=minted["credential"])
     assert (status, refusal(body)) == (401, "revoked")
 
 
-def test_it_lives_through_a_restart_as_what_it_was(house: House, container: Network) -> None:
-    minted = house.mint("--container")
-    house.stop()
-    house.start()
-    house.login(CANARY)
+def test_it_lives_through_a_restart_as_what_it_was(daemon: DaemonFixture, container: Network) -> None:
+    minted = daemon.mint("--container")
+    daemon.stop()
+    daemon.start()
+    daemon.login(CANARY)
     assert refusal(container.curl(f"http://{AT}{INFO}", credential=minted["credential"])[1]) in {"account", "holder"}
-    assert ask(house.status()["endpoint"], "GET", INFO, bearer(minted["credential"])).refusal == "holder"
+    assert ask(daemon.status()["endpoint"], "GET", INFO, bearer(minted["credential"])).refusal == "holder"
 
 
-def test_without_a_bridge_there_are_no_grants_for_it(house: House) -> None:
-    house.stop()
-    house.configure()
-    house.start()
-    refused = house.cli("mint", "--container")
+def test_without_a_bridge_there_are_no_grants_for_it(daemon: DaemonFixture) -> None:
+    daemon.stop()
+    daemon.configure()
+    daemon.start()
+    refused = daemon.cli("mint", "--container")
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "listen.bridge" in refused.stderr
-    assert house.status()["bridge"] is None
+    assert daemon.status()["bridge"] is None
 
 
-def test_the_address_has_to_be_a_bridge_s(house: House) -> None:
+def test_the_address_has_to_be_a_bridge_s(daemon: DaemonFixture) -> None:
     """Not any private address: behind a network card there are other machines."""
     network = Network(f"hfr{os.getpid()}", "10.213.78", bridge=False)
     try:
-        house.stop()
-        listens(house, f"10.213.78.1:{PORT}")
-        failed = house.cli("daemon")
+        daemon.stop()
+        listens(daemon, f"10.213.78.1:{PORT}")
+        failed = daemon.cli("daemon")
         assert failed.returncode == 1
         assert "no bridge" in failed.stderr and "listen.bridge" in failed.stderr
     finally:
@@ -287,11 +291,11 @@ def test_the_address_has_to_be_a_bridge_s(house: House) -> None:
 
 def test_the_bridge_may_come_and_go(hub: FakeHub, tmp_path: Path) -> None:
     """An engine makes it when it begins to run containers, which may be after the daemon; and another of the same name."""
-    house = House(tmp_path / "house", hub.url, hub.ca_path)
-    listens(house, AT)
-    house.start()
-    house.login(CANARY)
-    credential = house.mint("--container")["credential"]
+    daemon = DaemonFixture(tmp_path / "daemon", hub.url, hub.ca_path)
+    listens(daemon, AT)
+    daemon.start()
+    daemon.login(CANARY)
+    credential = daemon.mint("--container")["credential"]
     for _ in range(2):
         container = Network(f"hfu{os.getpid()}", INSIDE, bridge=True)
         try:
@@ -303,7 +307,7 @@ def test_the_bridge_may_come_and_go(hub: FakeHub, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", [("macvlan",), ("vxlan", "id", "4", "dstport", "4789")])
 def test_a_bridge_that_leads_out_of_the_machine_is_none_of_containers(
-    house: House, container: Network, kind: tuple[str, ...]
+    daemon: DaemonFixture, container: Network, kind: tuple[str, ...]
 ) -> None:
     """A network card cannot be made here. What can, and leads elsewhere too, lies on another interface or is a tunnel."""
     name, lower = f"hfs{os.getpid()}", f"hft{os.getpid()}"
@@ -311,8 +315,8 @@ def test_a_bridge_that_leads_out_of_the_machine_is_none_of_containers(
     try:
         ip("link", "add", "link", lower, "name", name, "type", *kind)
         ip("link", "set", name, "master", container.near)
-        house.stop()
-        failed = house.cli("daemon")
+        daemon.stop()
+        failed = daemon.cli("daemon")
         assert failed.returncode == 1
         assert name in failed.stderr and "listen.bridge" in failed.stderr
     finally:
@@ -354,41 +358,43 @@ READ = 'curl -s -m 10 -H "Authorization: Bearer $HF_TOKEN" $HF_ENDPOINT' + INFO
 
 
 def test_exec_hands_docker_run_what_the_container_needs(
-    house: House, container: Network, hub: FakeHub, engine: dict[str, str]
+    daemon: DaemonFixture, container: Network, hub: FakeHub, engine: dict[str, str]
 ) -> None:
-    done = house.cli("exec", "--container", "--", "docker", "run", container.name, "sh", "-c", READ, env=engine)
+    done = daemon.cli("exec", "--container", "--", "docker", "run", container.name, "sh", "-c", READ, env=engine)
     assert json.loads(done.stdout)["id"] == "me/secret-model", done
-    assert json.loads(house.must("grants", "--json")) == [], "it ended with the command"
+    assert json.loads(daemon.must("grants", "--json")) == [], "it ended with the command"
 
 
-def test_no_value_is_in_the_engine_s_command_line(house: House, container: Network, engine: dict[str, str]) -> None:
+def test_no_value_is_in_the_engine_s_command_line(
+    daemon: DaemonFixture, container: Network, engine: dict[str, str]
+) -> None:
     command = ["docker", "run", container.name, "sh", "-c", "echo $HF_TOKEN"]
-    credential = house.must("exec", "--container", "--", *command, env=engine).strip()
+    credential = daemon.must("exec", "--container", "--", *command, env=engine).strip()
     saw = Path(engine["ENGINE_SAW"]).read_text()
     assert credential.startswith("hf_px_") and "--env HF_TOKEN --env" in saw
     assert credential not in saw and CANARY not in saw
 
 
-def test_env_makes_an_env_file(house: House, container: Network, hub: FakeHub, engine: dict[str, str]) -> None:
-    program = " ".join(house.hfproxy)
+def test_env_makes_an_env_file(daemon: DaemonFixture, container: Network, hub: FakeHub, engine: dict[str, str]) -> None:
+    program = " ".join(daemon.hfproxy)
     script = f'docker run --env-file <({program} env --container --shell docker) {container.name} sh -c "$0"'
     done = subprocess.run(
-        ["bash", "-c", script, READ], env=house.env | engine, capture_output=True, text=True, timeout=60
+        ["bash", "-c", script, READ], env=daemon.env | engine, capture_output=True, text=True, timeout=60
     )
     assert json.loads(done.stdout)["id"] == "me/secret-model", done
 
 
 @pytest.mark.needs("git")
-def test_git_in_a_container_finds_its_way(house: House, container: Network, engine: dict[str, str]) -> None:
+def test_git_in_a_container_finds_its_way(daemon: DaemonFixture, container: Network, engine: dict[str, str]) -> None:
     # Large files would come from storage, which is not behind the bridge.
     clone = "GIT_LFS_SKIP_SMUDGE=1 git clone -q https://huggingface.co/me/secret-model m && cat m/.git/config && ls m"
     script = f'export HOME=$(mktemp -d) && cd "$HOME" && {clone}; rm -rf "$HOME"'
-    done = house.cli("exec", "--container", "--", "docker", "run", container.name, "sh", "-c", script, env=engine)
+    done = daemon.cli("exec", "--container", "--", "docker", "run", container.name, "sh", "-c", script, env=engine)
     assert "config.json" in done.stdout, done
     assert "https://huggingface.co/me/secret-model" in done.stdout, "the remote is the Hub's"
     assert "hf_px_" not in done.stdout
 
 
-def test_what_is_no_engine_s_run_is_left_as_it_is(house: House) -> None:
-    shown = house.must("exec", "--container", "--", "sh", "-c", 'echo "$0 $*"; echo $HF_ENDPOINT', "run", "x")
+def test_what_is_no_engine_s_run_is_left_as_it_is(daemon: DaemonFixture) -> None:
+    shown = daemon.must("exec", "--container", "--", "sh", "-c", 'echo "$0 $*"; echo $HF_ENDPOINT', "run", "x")
     assert shown == f"run x\nhttp://{AT}\n"

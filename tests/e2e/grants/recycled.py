@@ -11,7 +11,7 @@ from pathlib import Path
 
 from e2e.recovery.test_restart import begin, kill
 from fakehub import in_thread
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import CANARY, seed
 
 LAST = Path("/proc/sys/kernel/ns_last_pid")
@@ -39,32 +39,32 @@ def taken_over(pid: int) -> "subprocess.Popen[str]":
         thief.communicate("\n\n")
 
 
-def attempt(house: House, bind: str, *, daemon_is_down: bool) -> str:
+def attempt(daemon: DaemonFixture, bind: str, *, daemon_is_down: bool) -> str:
     """Run a command, let its number be taken over, and use its credential."""
-    command = [*house.hfproxy, "exec", "--bind", bind, "--", sys.executable, "-c", HOLDS]
-    process = subprocess.Popen(command, env=house.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = [*daemon.hfproxy, "exec", "--bind", bind, "--", sys.executable, "-c", HOLDS]
+    process = subprocess.Popen(command, env=daemon.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     inside = json.loads(process.stdout.readline())
     if daemon_is_down:
-        kill(house)
+        kill(daemon)
     process.communicate()
     thief = taken_over(process.pid)
     if daemon_is_down:
-        begin(house)
-    said, _ = thief.communicate(f"{house.status()['endpoint']} {inside['HF_TOKEN']}\n")
+        begin(daemon)
+    said, _ = thief.communicate(f"{daemon.status()['endpoint']} {inside['HF_TOKEN']}\n")
     return said.strip()
 
 
 def main(folder: Path) -> None:
     with in_thread() as hub:
         seed(hub)
-        house = House(folder, hub.url, hub.ca_path, vault="sealed-file")
-        begin(house)
-        house.login(CANARY)
+        daemon = DaemonFixture(folder, hub.url, hub.ca_path, vault="sealed-file")
+        begin(daemon)
+        daemon.login(CANARY)
         for bind in ("pid", "tree"):
             for down in (False, True):
-                print(bind, "down" if down else "up", attempt(house, bind, daemon_is_down=down), flush=True)
-        house.stop()
+                print(bind, "down" if down else "up", attempt(daemon, bind, daemon_is_down=down), flush=True)
+        daemon.stop()
 
 
 if __name__ == "__main__":

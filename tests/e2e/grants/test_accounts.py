@@ -2,7 +2,7 @@
 
 import pytest
 from fakehub import FakeHub
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import CANARY
 from wire_client import ask, bearer
 
@@ -10,41 +10,41 @@ READER, WORK = "hf_ReaderOfMine0", "hf_TokenOfTheBot0"
 
 
 @pytest.fixture
-def house(house: House, hub: FakeHub) -> House:
+def daemon(daemon: DaemonFixture, hub: FakeHub) -> DaemonFixture:
     """A daemon with three accounts, and a rule."""
     hub.add_user("me", READER, role="read", orgs=("acme",))
     hub.add_user("bot", WORK)
     hub.add_repo("model", "bot/model", private=True, files={"config.json": b"{}"})
-    house.stop()
-    house.configure('[accounts]\nbot = "work"\n')
-    house.start()
-    house.login(CANARY)
-    house.login(READER, "--account", "reader")
-    house.login(WORK, "--account", "work")
+    daemon.stop()
+    daemon.configure('[accounts]\nbot = "work"\n')
+    daemon.start()
+    daemon.login(CANARY)
+    daemon.login(READER, "--account", "reader")
+    daemon.login(WORK, "--account", "work")
     hub.recorder.clear()
-    return house
+    return daemon
 
 
-def spent(hub: FakeHub, house: House, target: str, method: str = "GET", *options: str) -> set[str]:
-    minted = house.mint("--scope", "write", "--scope", "delete", *options)
+def spent(hub: FakeHub, daemon: DaemonFixture, target: str, method: str = "GET", *options: str) -> set[str]:
+    minted = daemon.mint("--scope", "write", "--scope", "delete", *options)
     hub.recorder.clear()
     ask(minted["endpoint"], method, target, bearer(minted["credential"]))
     return {token for token in (CANARY, READER, WORK) if hub.saw(token.encode())}
 
 
-def test_reads_spend_the_token_that_only_reads(hub: FakeHub, house: House) -> None:
-    assert spent(hub, house, "/api/models/me/secret-model") == {READER}
-    assert [entry["account"] for entry in house.audit() if entry["kind"] == "completed"] == ["reader"]
+def test_reads_spend_the_token_that_only_reads(hub: FakeHub, daemon: DaemonFixture) -> None:
+    assert spent(hub, daemon, "/api/models/me/secret-model") == {READER}
+    assert [entry["account"] for entry in daemon.audit() if entry["kind"] == "completed"] == ["reader"]
 
 
-def test_writes_spend_the_one_that_writes(hub: FakeHub, house: House) -> None:
-    assert spent(hub, house, "/api/models/me/secret-model/branch/x", "DELETE") == {CANARY}
+def test_writes_spend_the_one_that_writes(hub: FakeHub, daemon: DaemonFixture) -> None:
+    assert spent(hub, daemon, "/api/models/me/secret-model/branch/x", "DELETE") == {CANARY}
 
 
-def test_a_rule_chooses_by_namespace(hub: FakeHub, house: House) -> None:
-    assert spent(hub, house, "/api/models/bot/model") == {WORK}
+def test_a_rule_chooses_by_namespace(hub: FakeHub, daemon: DaemonFixture) -> None:
+    assert spent(hub, daemon, "/api/models/bot/model") == {WORK}
 
 
-def test_an_account_that_was_asked_for_is_the_one(hub: FakeHub, house: House) -> None:
-    assert spent(hub, house, "/api/models/me/secret-model", "GET", "--account", "default") == {CANARY}
-    assert spent(hub, house, "/api/models/bot/model", "GET", "--account", "default") == {CANARY}
+def test_an_account_that_was_asked_for_is_the_one(hub: FakeHub, daemon: DaemonFixture) -> None:
+    assert spent(hub, daemon, "/api/models/me/secret-model", "GET", "--account", "default") == {CANARY}
+    assert spent(hub, daemon, "/api/models/bot/model", "GET", "--account", "default") == {CANARY}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fakehub import FakeHub
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import CANARY
 from wire_client import ask, bearer
 
@@ -32,13 +32,13 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def at(house: House) -> At:
+def at(daemon: DaemonFixture) -> At:
     """Run `hf-proxy` in a directory, without a terminal."""
 
     def run(directory: Path, *words: str) -> Ran:
-        command = [*house.hfproxy, *words]
+        command = [*daemon.hfproxy, *words]
         return subprocess.run(
-            command, env=house.env, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+            command, env=daemon.env, cwd=directory, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
         )
 
     return run
@@ -70,7 +70,7 @@ def test_what_is_typed_runs_all_the_same(at: At, project: Path) -> None:
     assert at(project, "exec", "--scope", "read:me/*", "--", "echo", "ran").stdout == "ran\n"
 
 
-def test_then_a_command_has_what_it_asks_for_and_no_more(at: At, project: Path, house: House) -> None:
+def test_then_a_command_has_what_it_asks_for_and_no_more(at: At, project: Path, daemon: DaemonFixture) -> None:
     allow(at, project)
     done = at(
         project / "src",
@@ -78,7 +78,7 @@ def test_then_a_command_has_what_it_asks_for_and_no_more(at: At, project: Path, 
         "--",
         "sh",
         "-c",
-        "echo $HF_ENDPOINT $HF_TOKEN; %s grants --json" % " ".join(house.hfproxy),
+        "echo $HF_ENDPOINT $HF_TOKEN; %s grants --json" % " ".join(daemon.hfproxy),
     )
     grants = json.loads(done.stdout.partition("\n")[2])
     assert [grant["scopes"] for grant in grants] == [["read:me/*", "write:me/secret-model"]]
@@ -127,45 +127,45 @@ class TestDaemonThatStartsAgain:
     """With accounts that outlive it."""
 
     @pytest.fixture
-    def house(self, hub: FakeHub, tmp_path: Path) -> Iterator[House]:
-        house = House(tmp_path / "house", hub.url, hub.ca_path, vault="sealed-file")
-        begin(house)
-        house.login(CANARY)
-        yield house
-        house.stop()
+    def daemon(self, hub: FakeHub, tmp_path: Path) -> Iterator[DaemonFixture]:
+        daemon = DaemonFixture(tmp_path / "daemon", hub.url, hub.ca_path, vault="sealed-file")
+        begin(daemon)
+        daemon.login(CANARY)
+        yield daemon
+        daemon.stop()
 
-    def test_knows_what_was_allowed(self, at: At, project: Path, house: House) -> None:
+    def test_knows_what_was_allowed(self, at: At, project: Path, daemon: DaemonFixture) -> None:
         allow(at, project)
-        house.stop()
-        begin(house)
+        daemon.stop()
+        begin(daemon)
         assert granted(at, project) == ["read:me/*", "write:me/secret-model"]
 
 
-def begin(house: House) -> None:
+def begin(daemon: DaemonFixture) -> None:
     reading, writing = os.pipe()
     os.write(writing, PASSPHRASE.encode())
     os.close(writing)
-    house.start("--passphrase-fd", str(reading), pass_fds=(reading,))
+    daemon.start("--passphrase-fd", str(reading), pass_fds=(reading,))
     os.close(reading)
 
 
 @pytest.mark.own_daemon
-def test_who_can_write_the_state_directory_cannot_make_it_up(at: At, project: Path, house: House) -> None:
+def test_who_can_write_the_state_directory_cannot_make_it_up(at: At, project: Path, daemon: DaemonFixture) -> None:
     allow(at, project)
-    (made,) = (house.state / "allowed").iterdir()
+    (made,) = (daemon.state / "allowed").iterdir()
     assert (made.stat().st_mode & 0o777, made.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     (project / FILE).write_text(NARROW)
     allow(at, project)
-    (other,) = [note for note in (house.state / "allowed").iterdir() if note != made]
+    (other,) = [note for note in (daemon.state / "allowed").iterdir() if note != made]
     for forged in (made.read_bytes(), b"", b"{}", b'{"path": "", "mac": ""}', b"\xff"):
         other.write_bytes(forged)
         assert granted(at, project) == []
 
 
 @pytest.mark.own_daemon
-def test_with_the_vault_locked_there_is_nothing_to_check_it_with(at: At, project: Path, house: House) -> None:
+def test_with_the_vault_locked_there_is_nothing_to_check_it_with(at: At, project: Path, daemon: DaemonFixture) -> None:
     allow(at, project)
-    house.must("lock")
+    daemon.must("lock")
     for words in (["exec", "true"], ["allow", "--yes"]):
         done = at(project, *words)
         assert "hf-proxy unlock" in done.stderr
@@ -173,9 +173,9 @@ def test_with_the_vault_locked_there_is_nothing_to_check_it_with(at: At, project
 
 
 @pytest.mark.parametrize("bind", ["pid", "tree"])
-def test_from_inside_of_a_grant_nothing_is_allowed(at: At, project: Path, house: House, bind: str) -> None:
+def test_from_inside_of_a_grant_nothing_is_allowed(at: At, project: Path, daemon: DaemonFixture, bind: str) -> None:
     for way in ("allow --yes", "allow --forget"):
-        inside = ["exec", "--scope", "read", "--bind", bind, "--", *house.hfproxy, *way.split()]
+        inside = ["exec", "--scope", "read", "--bind", bind, "--", *daemon.hfproxy, *way.split()]
         done = at(project, *inside)
         assert (done.returncode, done.stdout) == (1, "")
         assert "inside" in done.stderr
@@ -189,10 +189,12 @@ curl -s -o /dev/null -w '%{http_code}' -d '{}' -H 'Content-Type: application/jso
 
 
 @pytest.mark.needs("curl")
-def test_from_inside_an_allowed_file_asks_for_no_more_than_there_is(at: At, project: Path, house: House) -> None:
+def test_from_inside_an_allowed_file_asks_for_no_more_than_there_is(
+    at: At, project: Path, daemon: DaemonFixture
+) -> None:
     allow(at, project)
     (project / "branch.sh").write_text(BRANCH)
-    inside = (*house.hfproxy, "exec", "--", "sh", "branch.sh")
+    inside = (*daemon.hfproxy, "exec", "--", "sh", "branch.sh")
     assert at(project, "exec", "--scope", "read:me/*", "--", *inside).stdout == "403"
     assert at(project, "exec", "--", *inside).stdout == "200"
 
@@ -205,8 +207,8 @@ def test_what_cannot_mean_anything_is_not_allowed(at: At, project: Path) -> None
     assert granted(at, project) == []
 
 
-def test_it_is_in_the_journal(at: At, project: Path, house: House) -> None:
+def test_it_is_in_the_journal(at: At, project: Path, daemon: DaemonFixture) -> None:
     allow(at, project)
-    (entry,) = [entry for entry in house.audit() if entry["kind"] == "allowed"]
+    (entry,) = [entry for entry in daemon.audit() if entry["kind"] == "allowed"]
     assert (entry["project"], entry["scopes"]) == (str(project / FILE), ["read:me/*", "write:me/secret-model"])
-    assert f"allowed {project / FILE} read:me/*, write:me/secret-model\n" in house.must("audit")
+    assert f"allowed {project / FILE} read:me/*, write:me/secret-model\n" in daemon.must("audit")

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from fakehub import FakeHub
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import CANARY
 from wire_client import ask, bearer
 
@@ -30,27 +30,27 @@ Exec = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def run(house: House) -> Exec:
+def run(daemon: DaemonFixture) -> Exec:
     """Run a line of a shell under `exec`, with the program's own command as $HFPROXY."""
 
     def attempt(script: str, *options: str, **more: str) -> "subprocess.CompletedProcess[str]":
-        env = house.env | {"HFPROXY": " ".join(house.hfproxy), **more}
-        command = [*house.hfproxy, "exec", *options, "--", "bash", "-c", script]
+        env = daemon.env | {"HFPROXY": " ".join(daemon.hfproxy), **more}
+        command = [*daemon.hfproxy, "exec", *options, "--", "bash", "-c", script]
         return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
 
     return attempt
 
 
 @pytest.fixture
-def held(house: House) -> Iterator[Callable[..., dict[str, Any]]]:
+def held(daemon: DaemonFixture) -> Iterator[Callable[..., dict[str, Any]]]:
     """Keep a command running under `exec`; gives what it has in its environment, and its process."""
     started: list[subprocess.Popen[str]] = []
 
     def hold(*options: str) -> dict[str, Any]:
         script = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
-        command = [*house.hfproxy, "exec", *options, "--", sys.executable, "-c", script]
+        command = [*daemon.hfproxy, "exec", *options, "--", sys.executable, "-c", script]
         process = subprocess.Popen(
-            command, env=house.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+            command, env=daemon.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
         started.append(process)
         assert process.stdout is not None
@@ -164,8 +164,8 @@ def test_the_innermost_grant_is_the_one_that_counts(run: Exec) -> None:
     assert run(inner, *AMBIENT, "--scope", "read").stdout == "403"
 
 
-def test_ambient_needs_a_tree(house: House) -> None:
-    done = house.cli("exec", "--ambient", "--", "true")
+def test_ambient_needs_a_tree(daemon: DaemonFixture) -> None:
+    done = daemon.cli("exec", "--ambient", "--", "true")
     assert (done.returncode, done.stdout) == (2, "")
     assert "--bind tree" in done.stderr
 
@@ -183,9 +183,9 @@ ESCAPES = {
 @pytest.mark.parametrize("escape", ESCAPES.values(), ids=ESCAPES)
 @pytest.mark.parametrize("bind", ["pid", "tree"])
 def test_what_is_minted_inside_is_never_more_than_what_is_around_it(
-    run: Exec, house: House, escape: str, bind: str
+    run: Exec, daemon: DaemonFixture, escape: str, bind: str
 ) -> None:
-    mint = escape.format(f"{' '.join(house.hfproxy)} mint --scope write:me/secret-model")
+    mint = escape.format(f"{' '.join(daemon.hfproxy)} mint --scope write:me/secret-model")
     script = f'echo "$({mint})" >&2; {CURL} -X DELETE -H "Authorization: Bearer $({mint})" $HF_ENDPOINT/api/models/me/secret-model/branch/x'
     done = run(script, "--bind", bind, "--scope", "read:me/*")
     assert "hf_px_" in done.stderr
@@ -202,38 +202,40 @@ print(daemon.makefile().readline())
 
 
 @pytest.mark.parametrize("bind", ["pid", "tree"])
-def test_talking_to_the_socket_by_hand_is_no_way_around_it(run: Exec, house: House, bind: str, tmp_path: Path) -> None:
+def test_talking_to_the_socket_by_hand_is_no_way_around_it(
+    run: Exec, daemon: DaemonFixture, bind: str, tmp_path: Path
+) -> None:
     (tmp_path / "talk.py").write_text(TALK)
-    done = run(f"{sys.executable} {tmp_path}/talk.py {house.runtime}/control.sock", "--bind", bind)
+    done = run(f"{sys.executable} {tmp_path}/talk.py {daemon.runtime}/control.sock", "--bind", bind)
     minted = json.loads(done.stdout)
-    assert next(e for e in house.audit("--grant", minted["id"]) if e["kind"] == "minted")["parent"]
+    assert next(e for e in daemon.audit("--grant", minted["id"]) if e["kind"] == "minted")["parent"]
 
 
-def test_a_child_dies_with_its_parent(run: Exec, house: House) -> None:
+def test_a_child_dies_with_its_parent(run: Exec, daemon: DaemonFixture) -> None:
     credential = run("$HFPROXY mint --bind none --ttl 1h").stdout.strip()
-    assert status(house.status()["endpoint"], bearer(credential))[0] == 401
+    assert status(daemon.status()["endpoint"], bearer(credential))[0] == 401
 
 
 @pytest.mark.parametrize(
     "command",
     ["accounts", "logout", "lock", "unlock", "login --token-stdin </dev/null", "exec --account other -- true"],
 )
-def test_the_rest_is_refused_from_inside(run: Exec, house: House, command: str) -> None:
+def test_the_rest_is_refused_from_inside(run: Exec, daemon: DaemonFixture, command: str) -> None:
     done = run(
         f"echo hf_x | $HFPROXY {command}" if "login" not in command else "echo hf_x | $HFPROXY login --token-stdin"
     )
     assert done.returncode in {1, 125}, done.stderr
     assert done.stdout == ""
     assert "inside" in done.stderr
-    assert not house.status()["locked"]
+    assert not daemon.status()["locked"]
 
 
 def test_status_is_served_inside(run: Exec) -> None:
     assert json.loads(run("$HFPROXY status --json").stdout)["locked"] is False
 
 
-def test_from_inside_one_sees_and_touches_the_own_subtree_alone(run: Exec, house: House) -> None:
-    other = house.mint("--label", "other")
+def test_from_inside_one_sees_and_touches_the_own_subtree_alone(run: Exec, daemon: DaemonFixture) -> None:
+    other = daemon.mint("--label", "other")
     listed = run("$HFPROXY mint >/dev/null; $HFPROXY grants --json", "--label", "mine")
     labels = {grant["label"]: grant["parent"] for grant in json.loads(listed.stdout)}
     assert set(labels) == {"mine", None}
@@ -242,13 +244,13 @@ def test_from_inside_one_sees_and_touches_the_own_subtree_alone(run: Exec, house
     assert "no living grant" in run(f"$HFPROXY revoke {other['id']}").stderr
     assert "no living grant" in run(f"$HFPROXY renew {other['id']} --ttl 1h").stderr
     run("$HFPROXY revoke --all")
-    assert [grant["id"] for grant in json.loads(house.must("grants", "--json"))] == [other["id"]]
+    assert [grant["id"] for grant in json.loads(daemon.must("grants", "--json"))] == [other["id"]]
     seen = run(f"{WITH} >/dev/null; $HFPROXY audit --json").stdout.splitlines()
     assert other["id"] not in {json.loads(line).get("grant") for line in seen}
     assert seen
 
 
-def test_grants_show_whose_child_each_is(run: Exec, house: House) -> None:
+def test_grants_show_whose_child_each_is(run: Exec, daemon: DaemonFixture) -> None:
     found = run('$HFPROXY exec --label inner -- bash -c "$HFPROXY grants --json; true"', "--label", "outer").stdout
     assert [grant["label"] for grant in json.loads(found)] == ["inner"]
 
@@ -256,33 +258,33 @@ def test_grants_show_whose_child_each_is(run: Exec, house: House) -> None:
 # --- renewal ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_renewed_grant_lives_on_with_the_same_credential(house: House) -> None:
-    minted = house.mint("--ttl", "2s")
-    house.must("renew", minted["id"], "--ttl", "1h")
+def test_a_renewed_grant_lives_on_with_the_same_credential(daemon: DaemonFixture) -> None:
+    minted = daemon.mint("--ttl", "2s")
+    daemon.must("renew", minted["id"], "--ttl", "1h")
     time.sleep(max(0.0, minted["expires_at"] + 1 - time.time()))
     assert status(minted["endpoint"], bearer(minted["credential"])) == (200, None)
-    [renewed] = [entry for entry in house.audit() if entry["kind"] == "renewed"]
+    [renewed] = [entry for entry in daemon.audit() if entry["kind"] == "renewed"]
     assert renewed["expires_at"] > minted["expires_at"]
 
 
 @pytest.mark.own_daemon
-def test_nothing_is_renewed_beyond_the_longest(house: House) -> None:
-    house.stop()
-    house.configure('[grants]\nmax_ttl = "2h"\ndefault_ttl = "1h"\n')
-    house.start()
-    house.login(CANARY)
-    minted = house.mint()
-    done = house.cli("renew", minted["id"], "--ttl", "3h")
+def test_nothing_is_renewed_beyond_the_longest(daemon: DaemonFixture) -> None:
+    daemon.stop()
+    daemon.configure('[grants]\nmax_ttl = "2h"\ndefault_ttl = "1h"\n')
+    daemon.start()
+    daemon.login(CANARY)
+    minted = daemon.mint()
+    done = daemon.cli("renew", minted["id"], "--ttl", "3h")
     assert (done.returncode, done.stdout) == (1, "")
-    house.must("renew", minted["id"], "--ttl", "2h")
-    house.must("renew", minted["id"], "--ttl", "2h")
-    [grant] = json.loads(house.must("grants", "--json"))
+    daemon.must("renew", minted["id"], "--ttl", "2h")
+    daemon.must("renew", minted["id"], "--ttl", "2h")
+    [grant] = json.loads(daemon.must("grants", "--json"))
     assert grant["expires_at"] == grant["minted_at"] + 7200
 
 
-def test_what_is_not_there_is_not_renewed(house: House) -> None:
-    assert "no living grant 'x'" in house.cli("renew", "x", "--ttl", "1h").stderr
-    assert house.cli("renew", "x").returncode == 2
+def test_what_is_not_there_is_not_renewed(daemon: DaemonFixture) -> None:
+    assert "no living grant 'x'" in daemon.cli("renew", "x", "--ttl", "1h").stderr
+    assert daemon.cli("renew", "x").returncode == 2
 
 
 # --- numbers that are given out again ---------------------------------------------------------------------------------
@@ -294,9 +296,9 @@ def test_who_gets_the_number_of_a_process_that_ended_does_not_get_its_grant(tmp_
     if os.geteuid() != 0:
         pytest.skip("needs root, for a namespace of processes of its own")
     done = subprocess.run(
-        ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-m", "e2e.grants.recycled", str(tmp_path / "house")],
+        ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, "-m", "e2e.grants.recycled", str(tmp_path / "daemon")],
         env=os.environ | {"PYTHONPATH": f"{TESTS}:{TESTS}/support"}, capture_output=True, text=True, timeout=550,
     )  # fmt: skip
     assert done.stdout.splitlines() == [
-        f"{bind} {daemon} 401 revoked" for bind in ("pid", "tree") for daemon in ("up", "down")
+        f"{bind} {state} 401 revoked" for bind in ("pid", "tree") for state in ("up", "down")
     ], done.stderr

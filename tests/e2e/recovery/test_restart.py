@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from fakehub import FakeHub
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import CANARY
 from wire_client import ask, bearer
 
@@ -24,33 +24,33 @@ PASSPHRASE = "a passphrase of the test"
 
 
 @pytest.fixture
-def house(hub: FakeHub, tmp_path: Path) -> House:
+def daemon(hub: FakeHub, tmp_path: Path) -> DaemonFixture:
     """A daemon whose accounts outlive it."""
-    house = House(tmp_path / "house", hub.url, hub.ca_path, vault="sealed-file")
-    begin(house)
-    house.login(CANARY)
-    return house
+    daemon = DaemonFixture(tmp_path / "daemon", hub.url, hub.ca_path, vault="sealed-file")
+    begin(daemon)
+    daemon.login(CANARY)
+    return daemon
 
 
-def begin(house: House) -> None:
+def begin(daemon: DaemonFixture) -> None:
     """Start the daemon with its passphrase."""
     reading, writing = os.pipe()
     os.write(writing, PASSPHRASE.encode())
     os.close(writing)
-    house.start("--passphrase-fd", str(reading), pass_fds=(reading,))
+    daemon.start("--passphrase-fd", str(reading), pass_fds=(reading,))
     os.close(reading)
 
 
-def kill(house: House) -> None:
+def kill(daemon: DaemonFixture) -> None:
     """As a crash does."""
-    assert house.process is not None
-    house.process.kill()
-    house.process.wait()
-    house.process = None
+    assert daemon.process is not None
+    daemon.process.kill()
+    daemon.process.wait()
+    daemon.process = None
 
 
-def stop(house: House) -> None:
-    house.stop()
+def stop(daemon: DaemonFixture) -> None:
+    daemon.stop()
 
 
 def status(minted: dict[str, Any]) -> tuple[int, str | None]:
@@ -62,20 +62,20 @@ END = pytest.mark.parametrize("end", [stop, kill], ids=["stopped", "killed"])
 
 
 @END
-def test_a_grant_lives_on(house: House, end: Callable[[House], None]) -> None:
-    minted = house.mint("--label", "long", "--scope", "read:me/*")
-    before = json.loads(house.must("grants", "--json"))
-    end(house)
-    begin(house)
+def test_a_grant_lives_on(daemon: DaemonFixture, end: Callable[[DaemonFixture], None]) -> None:
+    minted = daemon.mint("--label", "long", "--scope", "read:me/*")
+    before = json.loads(daemon.must("grants", "--json"))
+    end(daemon)
+    begin(daemon)
     assert status(minted) == (200, None)
-    after = json.loads(house.must("grants", "--json"))
+    after = json.loads(daemon.must("grants", "--json"))
     assert [{**grant, "uses": 0} for grant in after] == before
 
 
 @END
 @pytest.mark.parametrize("bind", ["pid", "tree"])
 def test_a_running_exec_keeps_working_and_still_ends_with_its_command(
-    house: House, end: Callable[[House], None], bind: str
+    daemon: DaemonFixture, end: Callable[[DaemonFixture], None], bind: str
 ) -> None:
     script = (
         "import json, os, sys, urllib.request\n"
@@ -84,8 +84,8 @@ def test_a_running_exec_keeps_working_and_still_ends_with_its_command(
         "        headers={'Authorization': 'Bearer ' + os.environ['HF_TOKEN']})\n"
         "    print(urllib.request.urlopen(request).status, os.environ['HF_TOKEN'], flush=True)\n"
     )
-    command = [*house.hfproxy, "exec", "--bind", bind, "--", sys.executable, "-c", script]
-    process = subprocess.Popen(command, env=house.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = [*daemon.hfproxy, "exec", "--bind", bind, "--", sys.executable, "-c", script]
+    process = subprocess.Popen(command, env=daemon.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None
     assert process.stdout is not None
 
@@ -95,81 +95,83 @@ def test_a_running_exec_keeps_working_and_still_ends_with_its_command(
         return process.stdout.readline().split()
 
     _, credential = asked()
-    end(house)
-    begin(house)
+    end(daemon)
+    begin(daemon)
     assert asked() == ["200", credential]
     process.communicate()
-    minted = {"endpoint": house.status()["endpoint"], "credential": credential}
+    minted = {"endpoint": daemon.status()["endpoint"], "credential": credential}
     deadline = time.monotonic() + 10
     while status(minted) != (401, "revoked"):
         assert time.monotonic() < deadline
 
 
-def test_a_command_that_ended_while_there_was_no_daemon_has_no_grant_any_more(house: House) -> None:
+def test_a_command_that_ended_while_there_was_no_daemon_has_no_grant_any_more(daemon: DaemonFixture) -> None:
     process = subprocess.Popen(
         [
-            *house.hfproxy,
+            *daemon.hfproxy,
             "exec",
             "--",
             sys.executable,
             "-c",
             "import os; print(os.environ['HF_TOKEN'], flush=True); input()",
         ],
-        env=house.env,
+        env=daemon.env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
     credential = process.stdout.readline().strip()
-    kill(house)
+    kill(daemon)
     process.communicate()
-    begin(house)
-    assert status({"endpoint": house.status()["endpoint"], "credential": credential}) == (401, "revoked")
-    assert json.loads(house.must("grants", "--json")) == []
+    begin(daemon)
+    assert status({"endpoint": daemon.status()["endpoint"], "credential": credential}) == (401, "revoked")
+    assert json.loads(daemon.must("grants", "--json")) == []
 
 
 @END
-def test_what_was_revoked_stays_revoked(house: House, end: Callable[[House], None]) -> None:
-    minted = house.mint()
-    house.must("revoke", minted["id"])
-    end(house)
-    begin(house)
+def test_what_was_revoked_stays_revoked(daemon: DaemonFixture, end: Callable[[DaemonFixture], None]) -> None:
+    minted = daemon.mint()
+    daemon.must("revoke", minted["id"])
+    end(daemon)
+    begin(daemon)
     assert status(minted) == (401, "revoked")
 
 
 @END
-def test_what_was_used_stays_used(house: House, end: Callable[[House], None]) -> None:
-    minted = house.mint("--max-uses", "3")
+def test_what_was_used_stays_used(daemon: DaemonFixture, end: Callable[[DaemonFixture], None]) -> None:
+    minted = daemon.mint("--max-uses", "3")
     assert [status(minted)[0] for _ in range(2)] == [200, 200]
-    end(house)
-    begin(house)
+    end(daemon)
+    begin(daemon)
     assert [status(minted)[0] for _ in range(2)] == [200, 403]
 
 
 @END
-def test_the_requests_of_the_last_minute_stay_counted(house: House, end: Callable[[House], None]) -> None:
-    minted = house.mint("--max-rate", "2")
+def test_the_requests_of_the_last_minute_stay_counted(
+    daemon: DaemonFixture, end: Callable[[DaemonFixture], None]
+) -> None:
+    minted = daemon.mint("--max-rate", "2")
     assert [status(minted)[0] for _ in range(2)] == [200, 200]
-    end(house)
-    begin(house)
+    end(daemon)
+    begin(daemon)
     assert status(minted) == (429, "limit")
 
 
 @END
-def test_a_child_is_still_its_parents_child(house: House, end: Callable[[House], None]) -> None:
+def test_a_child_is_still_its_parents_child(daemon: DaemonFixture, end: Callable[[DaemonFixture], None]) -> None:
     script = '"$@" mint --bind none --scope write; read line'
     process = subprocess.Popen(
-        [*house.hfproxy, "exec", "--scope", "read:me/*", "--", "bash", "-c", script, "-", *house.hfproxy],
-        env=house.env,
+        [*daemon.hfproxy, "exec", "--scope", "read:me/*", "--", "bash", "-c", script, "-", *daemon.hfproxy],
+        env=daemon.env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
     assert process.stdout is not None
-    child = {"credential": process.stdout.readline().strip(), "endpoint": house.status()["endpoint"]}
-    end(house)
-    begin(house)
+    child = {"credential": process.stdout.readline().strip(), "endpoint": daemon.status()["endpoint"]}
+    end(daemon)
+    begin(daemon)
     reply = ask(child["endpoint"], "DELETE", "/api/models/me/secret-model/branch/x", bearer(child["credential"]))
     assert (reply.status, reply.refusal) == (403, "scope")
     process.communicate()
@@ -178,16 +180,16 @@ def test_a_child_is_still_its_parents_child(house: House, end: Callable[[House],
         assert time.monotonic() < deadline
 
 
-def test_a_damaged_store_is_refused_with_a_way_out(house: House) -> None:
-    minted = house.mint()
-    house.stop()
-    grants = house.state / "grants"
+def test_a_damaged_store_is_refused_with_a_way_out(daemon: DaemonFixture) -> None:
+    minted = daemon.mint()
+    daemon.stop()
+    grants = daemon.state / "grants"
     file = grants / "grants.sqlite"
     file.write_bytes(b"x" * file.stat().st_size)
     with pytest.raises(AssertionError, match=rf"mv {grants} {grants}\.bad"):
-        begin(house)
-    grants.rename(house.state / "grants.bad")
-    begin(house)
+        begin(daemon)
+    grants.rename(daemon.state / "grants.bad")
+    begin(daemon)
     assert status(minted) == (401, "unknown_credential")
 
 
@@ -197,13 +199,13 @@ def test_a_damaged_store_is_refused_with_a_way_out(house: House) -> None:
 class Activated:
     """What a service manager does: it holds both listeners, and starts one daemon after another on them."""
 
-    def __init__(self, house: House) -> None:
-        self._house = house
+    def __init__(self, daemon: DaemonFixture) -> None:
+        self._daemon = daemon
         self.data = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self._control = socket.socket(socket.AF_UNIX)
-        house.runtime.mkdir(mode=0o700, exist_ok=True)
-        self._control.bind(str(house.runtime / "control.sock"))
-        (house.runtime / "control.sock").chmod(0o600)
+        daemon.runtime.mkdir(mode=0o700, exist_ok=True)
+        self._control.bind(str(daemon.runtime / "control.sock"))
+        (daemon.runtime / "control.sock").chmod(0o600)
         self._control.listen(4096)
         self.endpoint = f"http://127.0.0.1:{self.data.getsockname()[1]}"
 
@@ -216,9 +218,9 @@ class Activated:
             f"exec 3<&{given[0]} 4<&{given[1]} 5<&{reading};"
             ' LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=data:control exec "$@" daemon --passphrase-fd 5'
         )
-        with self._house.log.open("ab") as log:
+        with self._daemon.log.open("ab") as log:
             process = subprocess.Popen(
-                ["bash", "-c", script, "-", *self._house.hfproxy], env=self._house.env, pass_fds=given, stderr=log
+                ["bash", "-c", script, "-", *self._daemon.hfproxy], env=self._daemon.env, pass_fds=given, stderr=log
             )
         os.close(reading)
         return process
@@ -229,9 +231,9 @@ class Activated:
 
 
 @pytest.fixture
-def manager(house: House) -> Iterator[Activated]:
-    house.stop()
-    manager = Activated(house)
+def manager(daemon: DaemonFixture) -> Iterator[Activated]:
+    daemon.stop()
+    manager = Activated(daemon)
     yield manager
     manager.close()
 
@@ -239,8 +241,8 @@ def manager(house: House) -> Iterator[Activated]:
 class Load:
     """Clients of every kind that never pause, and what became of what they asked. Used as a context: it ends with that."""
 
-    def __init__(self, house: House, manager: Activated, credential: str) -> None:
-        self._house, self._manager, self._credential = house, manager, credential
+    def __init__(self, daemon: DaemonFixture, manager: Activated, credential: str) -> None:
+        self._daemon, self._manager, self._credential = daemon, manager, credential
         self._goes_on = threading.Event()
         self._clients: list[threading.Thread] = []
         self.answered: Counter[str] = Counter()
@@ -310,7 +312,7 @@ class Load:
     def _asks_control(self) -> None:
         while self._goes_on.is_set():
             with socket.socket(socket.AF_UNIX) as connection:
-                connection.connect(str(self._house.runtime / "control.sock"))
+                connection.connect(str(self._daemon.runtime / "control.sock"))
                 connection.sendall(b'{"do": "status"}\n')
                 with connection.makefile("rb") as answer:
                     self._count("control", 200 if b'"pid"' in answer.readline() else 0)
@@ -324,10 +326,10 @@ class Load:
             "        headers={'Authorization': 'Bearer ' + os.environ['HF_TOKEN']})\n"
             "    print(urllib.request.urlopen(request).status, flush=True)\n"
         )
-        command = [*self._house.hfproxy, "exec", "--scope", "read:me/*", "--", sys.executable, "-c", script]
+        command = [*self._daemon.hfproxy, "exec", "--scope", "read:me/*", "--", sys.executable, "-c", script]
         with subprocess.Popen(
             command,
-            env=self._house.env,
+            env=self._daemon.env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -349,31 +351,35 @@ RESTARTS = 12
 
 
 @pytest.mark.timeout(300)
-def test_with_sockets_of_the_service_manager_nobody_notices_a_restart(house: House, manager: Activated) -> None:
+def test_with_sockets_of_the_service_manager_nobody_notices_a_restart(
+    daemon: DaemonFixture, manager: Activated
+) -> None:
     """Not one connection is refused, and not one request fails, while one daemon follows another."""
-    daemon = manager.start()
-    minted = house.mint("--ttl", "1h")
+    process = manager.start()
+    minted = daemon.mint("--ttl", "1h")
     try:
-        with Load(house, manager, minted["credential"]) as load:
-            load.wait(daemon)
+        with Load(daemon, manager, minted["credential"]) as load:
+            load.wait(process)
             for _ in range(RESTARTS):
-                daemon.terminate()
-                assert daemon.wait(30) == 0
-                daemon = manager.start()
-                load.wait(daemon)
+                process.terminate()
+                assert process.wait(30) == 0
+                process = manager.start()
+                load.wait(process)
     finally:
-        daemon.terminate()
-        daemon.wait(30)
+        process.terminate()
+        process.wait(30)
     print(f"{RESTARTS} restarts: {dict(load.answered)} answered, {load.cut} kept connections closed while idle")
     assert load.failed == []
 
 
-def test_all_who_come_while_there_is_no_daemon_are_served_by_the_next(house: House, manager: Activated) -> None:
+def test_all_who_come_while_there_is_no_daemon_are_served_by_the_next(
+    daemon: DaemonFixture, manager: Activated
+) -> None:
     """As many as the kernel lets wait; a daemon that has been does not make them fewer."""
-    daemon = manager.start()
-    minted = house.mint("--ttl", "1h")
-    daemon.terminate()
-    assert daemon.wait(30) == 0
+    process = manager.start()
+    minted = daemon.mint("--ttl", "1h")
+    process.terminate()
+    assert process.wait(30) == 0
     host = manager.endpoint.removeprefix("http://")
     request = (
         f"GET /api/models/me/secret-model HTTP/1.1\r\nHost: {host}\r\n"
@@ -382,52 +388,52 @@ def test_all_who_come_while_there_is_no_daemon_are_served_by_the_next(house: Hou
     waiting = [socket.create_connection(tuple(host.split(":")), timeout=20) for _ in range(400)]
     for client in waiting:
         client.sendall(request.encode())
-    daemon = manager.start()
+    process = manager.start()
     try:
         answers = {client.makefile("rb").readline() for client in waiting}
     finally:
         for client in waiting:
             client.close()
-        daemon.terminate()
-        daemon.wait(30)
+        process.terminate()
+        process.wait(30)
     assert answers == {b"HTTP/1.1 200 OK\r\n"}
 
 
-def test_of_a_daemon_that_is_killed_no_connection_is_refused_either(house: House, manager: Activated) -> None:
-    daemon = manager.start()
-    minted = house.mint("--ttl", "1h")
+def test_of_a_daemon_that_is_killed_no_connection_is_refused_either(daemon: DaemonFixture, manager: Activated) -> None:
+    process = manager.start()
+    minted = daemon.mint("--ttl", "1h")
     for _ in range(3):
-        daemon.kill()
-        daemon.wait()
+        process.kill()
+        process.wait()
         with socket.create_connection(tuple(manager.endpoint.removeprefix("http://").split(":")), timeout=20):
-            daemon = manager.start()
+            process = manager.start()
             assert status(minted) == (200, None)
-    daemon.terminate()
-    daemon.wait(30)
+    process.terminate()
+    process.wait(30)
 
 
 # --- the clock ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def faked(house: House) -> Iterator[Callable[[str], None]]:
+def faked(daemon: DaemonFixture) -> Iterator[Callable[[str], None]]:
     """Start the daemon anew, its clock off by what is said. It drops what is preloaded, so the loader is told itself."""
     library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)
     loader = next(Path("/lib64").glob("ld-linux-*.so.2"), None)
     if library is None or loader is None:
         pytest.skip("needs libfaketime; on Debian: apt install libfaketime")
-    rc = house.root / "clock"
+    rc = daemon.root / "clock"
 
     def start(offset: str) -> None:
         rc.write_text(offset)
         reading, writing = os.pipe()
         os.write(writing, PASSPHRASE.encode())
         os.close(writing)
-        kept = house.hfproxy
+        kept = daemon.hfproxy
         options = {"FAKETIME_TIMESTAMP_FILE": str(rc), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-        clean = {name: value for name, value in house.env.items() if not name.startswith(("PYTHON", "LD_"))}
-        with house.log.open("ab") as log:
-            house.process = subprocess.Popen(
+        clean = {name: value for name, value in daemon.env.items() if not name.startswith(("PYTHON", "LD_"))}
+        with daemon.log.open("ab") as log:
+            daemon.process = subprocess.Popen(
                 [str(loader), "--preload", str(library), *kept, "daemon", "--passphrase-fd", str(reading)],
                 env=clean | options,
                 pass_fds=(reading,),
@@ -435,23 +441,23 @@ def faked(house: House) -> Iterator[Callable[[str], None]]:
             )
         os.close(reading)
         deadline = time.monotonic() + 20
-        while house.cli("status").returncode != 0:
-            assert house.process.poll() is None, house.log.read_text()
+        while daemon.cli("status").returncode != 0:
+            assert daemon.process.poll() is None, daemon.log.read_text()
             assert time.monotonic() < deadline
 
     yield start
-    house.stop()
+    daemon.stop()
 
 
-def set_clock(house: House, offset: str) -> None:
-    (house.root / "clock").write_text(offset)
+def set_clock(daemon: DaemonFixture, offset: str) -> None:
+    (daemon.root / "clock").write_text(offset)
 
 
-def test_a_clock_that_is_set_back_revives_nothing(house: House, faked: Callable[[str], None]) -> None:
-    house.stop()
+def test_a_clock_that_is_set_back_revives_nothing(daemon: DaemonFixture, faked: Callable[[str], None]) -> None:
+    daemon.stop()
     faked("+0")
-    minted = house.mint("--ttl", "2s")
-    set_clock(house, "-1d")
+    minted = daemon.mint("--ttl", "2s")
+    set_clock(daemon, "-1d")
     deadline = time.monotonic() + 20
     while status(minted)[0] != 401:
         assert time.monotonic() < deadline
@@ -459,98 +465,100 @@ def test_a_clock_that_is_set_back_revives_nothing(house: House, faked: Callable[
 
 
 def test_a_clock_that_jumps_ahead_ends_what_is_over_then_and_back_again_it_stays_ended(
-    house: House, faked: Callable[[str], None]
+    daemon: DaemonFixture, faked: Callable[[str], None]
 ) -> None:
-    house.stop()
+    daemon.stop()
     faked("+0")
-    minted = house.mint("--ttl", "1h")
+    minted = daemon.mint("--ttl", "1h")
     assert status(minted) == (200, None)
-    set_clock(house, "+1d")
+    set_clock(daemon, "+1d")
     deadline = time.monotonic() + 20
     while status(minted)[0] != 401:
         assert time.monotonic() < deadline
-    set_clock(house, "+0")
+    set_clock(daemon, "+0")
     assert status(minted) == (401, "expired")
 
 
 def test_a_clock_that_was_set_back_while_no_daemon_ran_gives_no_more_time(
-    house: House, faked: Callable[[str], None]
+    daemon: DaemonFixture, faked: Callable[[str], None]
 ) -> None:
-    minted = house.mint("--ttl", "1h")
-    kill(house)
+    minted = daemon.mint("--ttl", "1h")
+    kill(daemon)
     faked("-1d")
-    [grant] = json.loads(house.must("grants", "--json"))
+    [grant] = json.loads(daemon.must("grants", "--json"))
     assert grant["expires_at"] <= minted["expires_at"] - 86_000
 
 
 def test_a_clock_that_was_set_back_gives_no_more_time_to_the_next_daemon_either(
-    house: House, faked: Callable[[str], None]
+    daemon: DaemonFixture, faked: Callable[[str], None]
 ) -> None:
-    minted = house.mint("--ttl", "1h")
-    kill(house)
+    minted = daemon.mint("--ttl", "1h")
+    kill(daemon)
     faked("-1d")
-    house.mint()  # something is written down, and with it the time that it is now
-    kill(house)
+    daemon.mint()  # something is written down, and with it the time that it is now
+    kill(daemon)
     faked("-1d")
-    grant = next(one for one in json.loads(house.must("grants", "--json")) if one["id"] == minted["id"])
+    grant = next(one for one in json.loads(daemon.must("grants", "--json")) if one["id"] == minted["id"])
     assert grant["expires_at"] <= minted["expires_at"] - 86_000
     assert grant["minted_at"] <= minted["expires_at"] - 3600 - 86_000
 
 
 def test_what_is_minted_while_the_clock_is_a_day_ahead_lives_no_day_longer(
-    house: House, faked: Callable[[str], None]
+    daemon: DaemonFixture, faked: Callable[[str], None]
 ) -> None:
-    house.stop()
+    daemon.stop()
     faked("+0")
-    set_clock(house, "+1d")
-    minted = house.mint("--ttl", "3s")
+    set_clock(daemon, "+1d")
+    minted = daemon.mint("--ttl", "3s")
     assert minted["expires_at"] > time.time() + 80_000
-    set_clock(house, "+0")
+    set_clock(daemon, "+0")
     deadline = time.monotonic() + 20
     while status(minted)[0] != 401:
         assert time.monotonic() < deadline
     assert status(minted) == (401, "expired")
 
 
-def test_a_clock_that_jumps_while_the_daemon_is_suspended_counts(house: House, faked: Callable[[str], None]) -> None:
-    house.stop()
+def test_a_clock_that_jumps_while_the_daemon_is_suspended_counts(
+    daemon: DaemonFixture, faked: Callable[[str], None]
+) -> None:
+    daemon.stop()
     faked("+0")
-    minted = house.mint("--ttl", "12h")
+    minted = daemon.mint("--ttl", "12h")
     assert status(minted) == (200, None)
-    assert house.process is not None
-    house.process.send_signal(signal.SIGSTOP)
-    set_clock(house, "+1d")
-    house.process.send_signal(signal.SIGCONT)
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGSTOP)
+    set_clock(daemon, "+1d")
+    daemon.process.send_signal(signal.SIGCONT)
     assert status(minted) == (401, "expired")
 
 
-def test_a_daemon_that_was_suspended_knows_how_long(house: House) -> None:
-    minted = house.mint("--ttl", "3s")
-    assert house.process is not None
-    house.process.send_signal(signal.SIGSTOP)
+def test_a_daemon_that_was_suspended_knows_how_long(daemon: DaemonFixture) -> None:
+    minted = daemon.mint("--ttl", "3s")
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGSTOP)
     time.sleep(max(0.0, minted["expires_at"] + 1 - time.time()))
-    house.process.send_signal(signal.SIGCONT)
+    daemon.process.send_signal(signal.SIGCONT)
     assert status(minted) == (401, "expired")
 
 
 @pytest.mark.parametrize("longest", ["1h", "4s"])
 def test_a_command_outlives_a_sleep_that_is_longer_than_its_grant_but_not_the_longest_life(
-    house: House, longest: str
+    daemon: DaemonFixture, longest: str
 ) -> None:
-    house.stop()
-    house.configure(f'[grants]\ndefault_ttl = "3s"\nmax_ttl = "{longest}"\n')
-    begin(house)
+    daemon.stop()
+    daemon.configure(f'[grants]\ndefault_ttl = "3s"\nmax_ttl = "{longest}"\n')
+    begin(daemon)
     held = subprocess.Popen(
-        [*house.hfproxy, "exec", "--", "sh", "-c", 'echo "$HF_ENDPOINT $HF_TOKEN"; exec sleep 600'],
-        env=house.env, stdout=subprocess.PIPE, text=True,
+        [*daemon.hfproxy, "exec", "--", "sh", "-c", 'echo "$HF_ENDPOINT $HF_TOKEN"; exec sleep 600'],
+        env=daemon.env, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert held.stdout is not None
     endpoint, credential = held.stdout.readline().split()
-    (grant,) = json.loads(house.must("grants", "--json"))
-    assert house.process is not None
-    house.process.send_signal(signal.SIGSTOP)
+    (grant,) = json.loads(daemon.must("grants", "--json"))
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGSTOP)
     time.sleep(max(0.0, grant["expires_at"] + 3 - time.time()))
-    house.process.send_signal(signal.SIGCONT)
+    daemon.process.send_signal(signal.SIGCONT)
     expected = (200, None) if longest == "1h" else (401, "expired")
     assert status({"endpoint": endpoint, "credential": credential}) == expected
     held.kill()

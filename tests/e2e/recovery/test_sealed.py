@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from canary import leaks
 from fakehub import FakeHub
-from house import House
+from daemon_fixture import DaemonFixture
 from jeepney.bus_messages import message_bus
 from jeepney.io.blocking import Proxy
 from prompter import Prompter
@@ -33,27 +33,27 @@ def key_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def on_keyring(hub: FakeHub, tmp_path: Path) -> House:
+def on_keyring(hub: FakeHub, tmp_path: Path) -> DaemonFixture:
     """Not started yet."""
-    return House(tmp_path / "house", hub.url, hub.ca_path, vault="keyring")
+    return DaemonFixture(tmp_path / "daemon", hub.url, hub.ca_path, vault="keyring")
 
 
 @pytest.fixture
-def on_file(hub: FakeHub, tmp_path: Path) -> Iterator[House]:
+def on_file(hub: FakeHub, tmp_path: Path) -> Iterator[DaemonFixture]:
     """Not started yet. What the kernel was given to keep for it is gone afterwards."""
-    house = House(tmp_path / "house", hub.url, hub.ca_path, vault="sealed-file")
-    yield house
-    KernelKeyCache(house.state).remove()
+    daemon = DaemonFixture(tmp_path / "daemon", hub.url, hub.ca_path, vault="sealed-file")
+    yield daemon
+    KernelKeyCache(daemon.state).remove()
 
 
-def reads(house: House) -> int:
-    minted = house.mint("--scope", "read:me/*")
+def reads(daemon: DaemonFixture) -> int:
+    minted = daemon.mint("--scope", "read:me/*")
     return ask(minted["endpoint"], "GET", "/api/models/me/secret-model", bearer(minted["credential"])).status
 
 
-def refused(house: House, *words: str, stdin: str = "", env: dict[str, str] | None = None) -> str:
+def refused(daemon: DaemonFixture, *words: str, stdin: str = "", env: dict[str, str] | None = None) -> str:
     """The one line that a command fails with."""
-    done = house.cli(*words, stdin=stdin, env=env)
+    done = daemon.cli(*words, stdin=stdin, env=env)
     assert done.returncode == (125 if words[0] == "exec" else 1), done
     assert done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -61,50 +61,50 @@ def refused(house: House, *words: str, stdin: str = "", env: dict[str, str] | No
 
 
 class TestSealedInTheKeyring:
-    def test_the_whole_way(self, on_keyring: House, desktop: SecretService, key_file: Path, canary: str) -> None:
-        house = on_keyring
-        house.start(env=desktop.env)
-        house.login(canary)
+    def test_the_whole_way(self, on_keyring: DaemonFixture, desktop: SecretService, key_file: Path, canary: str) -> None:
+        daemon = on_keyring
+        daemon.start(env=desktop.env)
+        daemon.login(canary)
         assert leaks(desktop.items()[0][2], canary)
-        told = house.must("vault", "seal", "--passphrase-file", str(key_file))
+        told = daemon.must("vault", "seal", "--passphrase-file", str(key_file))
         assert "keyring:SecretService (sealed)" in told
         self.holds_no_token(desktop, canary)
-        assert reads(house) == 200
-        house.login(canary, "--account", "other")
+        assert reads(daemon) == 200
+        daemon.login(canary, "--account", "other")
         self.holds_no_token(desktop, canary)
-        house.stop()
+        daemon.stop()
 
-        house.start(env=desktop.env)
-        status = house.status()
+        daemon.start(env=desktop.env)
+        status = daemon.status()
         assert (status["vault"], status["locked"]) == ("keyring:SecretService (sealed)", True)
         for words in (["mint"], ["exec", "--", "true"], ["login", "--token-stdin"], ["accounts"]):
-            assert "the vault is locked; run: hf-proxy unlock" in refused(house, *words, stdin=canary)
-        house.must("unlock", "--passphrase-file", str(key_file))
-        assert reads(house) == 200
-        assert not house.status()["locked"]
+            assert "the vault is locked; run: hf-proxy unlock" in refused(daemon, *words, stdin=canary)
+        daemon.must("unlock", "--passphrase-file", str(key_file))
+        assert reads(daemon) == 200
+        assert not daemon.status()["locked"]
 
-        house.must("vault", "unseal", "--passphrase-file", str(key_file))
-        assert house.status()["vault"] == "keyring:SecretService"
+        daemon.must("vault", "unseal", "--passphrase-file", str(key_file))
+        assert daemon.status()["vault"] == "keyring:SecretService"
         assert leaks(desktop.items()[0][2], canary)
-        house.stop()
-        house.start(env=desktop.env)
-        assert reads(house) == 200
-        assert house.log.read_text().count(canary) == 0
+        daemon.stop()
+        daemon.start(env=desktop.env)
+        assert reads(daemon) == 200
+        assert daemon.log.read_text().count(canary) == 0
 
     def holds_no_token(self, desktop: SecretService, canary: str) -> None:
         ((label, attributes, secret),) = desktop.items()
         assert not leaks(repr((label, attributes)).encode() + secret, canary)
 
-    def sealed_and_unmarked(self, house: House, desktop: SecretService, key_file: Path, canary: str) -> None:
-        house.start(env=desktop.env)
-        house.login(canary)
-        house.must("vault", "seal", "--passphrase-file", str(key_file))
-        house.stop()
-        (house.state / "keyring-sealed").unlink()
-        house.start(env=desktop.env)
+    def sealed_and_unmarked(self, daemon: DaemonFixture, desktop: SecretService, key_file: Path, canary: str) -> None:
+        daemon.start(env=desktop.env)
+        daemon.login(canary)
+        daemon.must("vault", "seal", "--passphrase-file", str(key_file))
+        daemon.stop()
+        (daemon.state / "keyring-sealed").unlink()
+        daemon.start(env=desktop.env)
 
     def test_a_mark_that_is_gone_does_not_open_it(
-        self, on_keyring: House, desktop: SecretService, key_file: Path, canary: str
+        self, on_keyring: DaemonFixture, desktop: SecretService, key_file: Path, canary: str
     ) -> None:
         self.sealed_and_unmarked(on_keyring, desktop, key_file, canary)
         assert "hf-proxy unlock" in refused(on_keyring, "login", "--token-stdin", stdin=canary)
@@ -114,62 +114,62 @@ class TestSealedInTheKeyring:
         assert on_keyring.status()["vault"] == "keyring:SecretService (sealed)"
 
     def test_without_its_mark_one_unlock_is_enough(
-        self, on_keyring: House, desktop: SecretService, key_file: Path, canary: str
+        self, on_keyring: DaemonFixture, desktop: SecretService, key_file: Path, canary: str
     ) -> None:
         self.sealed_and_unmarked(on_keyring, desktop, key_file, canary)
         on_keyring.must("unlock", "--passphrase-file", str(key_file))
         assert reads(on_keyring) == 200
 
     def test_a_key_file_opens_it_at_start_and_at_unlock(
-        self, on_keyring: House, desktop: SecretService, key_file: Path, canary: str
+        self, on_keyring: DaemonFixture, desktop: SecretService, key_file: Path, canary: str
     ) -> None:
-        house = on_keyring
-        house.start(env=desktop.env)
-        house.login(canary)
-        house.must("vault", "seal", "--passphrase-file", str(key_file))
-        house.stop()
-        house.configure(f'key_file = "{key_file}"\n')
-        house.start(env=desktop.env)
-        assert not house.status()["locked"]
-        assert reads(house) == 200
-        house.must("lock")
-        assert house.status()["locked"]
-        house.must("unlock")
-        assert reads(house) == 200
-        house.must("lock")
+        daemon = on_keyring
+        daemon.start(env=desktop.env)
+        daemon.login(canary)
+        daemon.must("vault", "seal", "--passphrase-file", str(key_file))
+        daemon.stop()
+        daemon.configure(f'key_file = "{key_file}"\n')
+        daemon.start(env=desktop.env)
+        assert not daemon.status()["locked"]
+        assert reads(daemon) == 200
+        daemon.must("lock")
+        assert daemon.status()["locked"]
+        daemon.must("unlock")
+        assert reads(daemon) == 200
+        daemon.must("lock")
         key_file.write_text("another")
-        assert f"the passphrase in {key_file} is not the vault's" in refused(house, "unlock")
+        assert f"the passphrase in {key_file} is not the vault's" in refused(daemon, "unlock")
 
     def test_a_keyring_that_is_not_there_at_start_leaves_it_locked_and_may_come(
-        self, on_keyring: House, desktop: SecretService, key_file: Path, canary: str
+        self, on_keyring: DaemonFixture, desktop: SecretService, key_file: Path, canary: str
     ) -> None:
-        house = on_keyring
-        house.start(env=desktop.env)
-        house.login(canary)
-        house.must("vault", "seal", "--passphrase-file", str(key_file))
-        house.stop()
-        house.configure(f'key_file = "{key_file}"\n')
+        daemon = on_keyring
+        daemon.start(env=desktop.env)
+        daemon.login(canary)
+        daemon.must("vault", "seal", "--passphrase-file", str(key_file))
+        daemon.stop()
+        daemon.configure(f'key_file = "{key_file}"\n')
         desktop.stop_keyring()
-        house.start(env=desktop.env)
-        assert house.status()["locked"]
-        assert "vault_not_opened" in house.log.read_text()
-        assert "the session bus has no Secret Service" in refused(house, "unlock")
+        daemon.start(env=desktop.env)
+        assert daemon.status()["locked"]
+        assert "vault_not_opened" in daemon.log.read_text()
+        assert "the session bus has no Secret Service" in refused(daemon, "unlock")
         desktop.start()
-        house.must("unlock")
-        assert reads(house) == 200
+        daemon.must("unlock")
+        assert reads(daemon) == 200
 
     @pytest.mark.parametrize("vault", ["memory", "sealed-file"])
     def test_no_other_vault_is_sealed_so(self, hub: FakeHub, tmp_path: Path, key_file: Path, vault: str) -> None:
-        house = House(tmp_path / "house", hub.url, hub.ca_path, vault=vault)
-        house.configure(f'key_file = "{key_file}"\n')
-        house.start()
-        assert "sealed" in refused(house, "vault", "seal", "--passphrase-file", str(key_file))
-        refused(house, "vault", "unseal", "--passphrase-file", str(key_file))
+        daemon = DaemonFixture(tmp_path / "daemon", hub.url, hub.ca_path, vault=vault)
+        daemon.configure(f'key_file = "{key_file}"\n')
+        daemon.start()
+        assert "sealed" in refused(daemon, "vault", "seal", "--passphrase-file", str(key_file))
+        refused(daemon, "vault", "unseal", "--passphrase-file", str(key_file))
 
 
 class TestWithoutADesktop:
     def test_a_key_file_makes_the_vault_and_opens_it_from_then_on(
-        self, on_file: House, key_file: Path, canary: str
+        self, on_file: DaemonFixture, key_file: Path, canary: str
     ) -> None:
         on_file.configure(f'key_file = "{key_file}"\n')
         on_file.start()
@@ -190,7 +190,7 @@ class TestWithoutADesktop:
         ids=["its mode", "gone", "empty", "a link", "another passphrase"],
     )
     def test_a_key_file_that_is_not_as_it_has_to_be_keeps_the_daemon_from_starting(
-        self, on_file: House, key_file: Path, canary: str, spoil: object, said: str
+        self, on_file: DaemonFixture, key_file: Path, canary: str, spoil: object, said: str
     ) -> None:
         on_file.configure(f'key_file = "{key_file}"\n')
         on_file.start()
@@ -202,7 +202,7 @@ class TestWithoutADesktop:
         assert str(key_file) in line
 
     @pytest.mark.needs("systemd-creds")
-    def test_a_credential_of_systemd_opens_it(self, on_file: House, tmp_path: Path, canary: str) -> None:
+    def test_a_credential_of_systemd_opens_it(self, on_file: DaemonFixture, tmp_path: Path, canary: str) -> None:
         """Encrypted for this machine's key and decrypted by systemd's own program, as for LoadCredentialEncrypted=."""
         directory = tmp_path / "credentials"
         directory.mkdir(mode=0o700)
@@ -232,7 +232,7 @@ class TestWithoutADesktop:
         "env", [{}, {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent"}], ids=["no bus", "dead"]
     )
     def test_login_says_that_there_is_no_keyring_and_offers_the_sealed_file(
-        self, on_keyring: House, env: dict[str, str], canary: str
+        self, on_keyring: DaemonFixture, env: dict[str, str], canary: str
     ) -> None:
         """And keeps the token nowhere else."""
         on_keyring.start(env=env)
@@ -245,7 +245,7 @@ class TestWithoutADesktop:
 
 class TestKeptByTheKernel:
     @pytest.fixture
-    def house(self, on_file: House, key_file: Path, canary: str) -> House:
+    def daemon(self, on_file: DaemonFixture, key_file: Path, canary: str) -> DaemonFixture:
         """Running, with its key kept."""
         on_file.start()
         on_file.must("unlock", "--passphrase-file", str(key_file))
@@ -253,54 +253,54 @@ class TestKeptByTheKernel:
         on_file.must("unlock", "--keep", "1h")
         return on_file
 
-    def test_the_next_daemon_is_open(self, house: House) -> None:
-        house.stop()
-        house.start()
-        assert not house.status()["locked"]
-        assert reads(house) == 200
+    def test_the_next_daemon_is_open(self, daemon: DaemonFixture) -> None:
+        daemon.stop()
+        daemon.start()
+        assert not daemon.status()["locked"]
+        assert reads(daemon) == 200
 
     @pytest.mark.parametrize("words", [["lock"], ["lockdown", "--yes"]], ids=str)
-    def test_until_somebody_locks(self, house: House, words: list[str], key_file: Path) -> None:
-        assert KernelKeyCache(house.state).get() is not None
-        house.must(*words)
-        assert KernelKeyCache(house.state).get() is None
-        house.must("unlock", "--passphrase-file", str(key_file))
-        house.stop()
-        house.start()
-        assert house.status()["locked"]
+    def test_until_somebody_locks(self, daemon: DaemonFixture, words: list[str], key_file: Path) -> None:
+        assert KernelKeyCache(daemon.state).get() is not None
+        daemon.must(*words)
+        assert KernelKeyCache(daemon.state).get() is None
+        daemon.must("unlock", "--passphrase-file", str(key_file))
+        daemon.stop()
+        daemon.start()
+        assert daemon.status()["locked"]
 
-    def test_only_when_asked_for(self, on_file: House, key_file: Path) -> None:
+    def test_only_when_asked_for(self, on_file: DaemonFixture, key_file: Path) -> None:
         on_file.start()
         on_file.must("unlock", "--passphrase-file", str(key_file))
         assert KernelKeyCache(on_file.state).get() is None
 
-    def test_one_that_does_not_open_what_is_there_is_thrown_away(self, house: House) -> None:
-        house.stop()
-        sealed = house.state / "vault.sealed"
+    def test_one_that_does_not_open_what_is_there_is_thrown_away(self, daemon: DaemonFixture) -> None:
+        daemon.stop()
+        sealed = daemon.state / "vault.sealed"
         kept = sealed.rename(sealed.with_name("kept"))
         SealedFileVault(sealed).unlock(Secret("another passphrase"))
-        house.start()
-        assert house.status()["locked"]
-        assert "kept_key_removed" in house.log.read_text()
-        house.stop()
+        daemon.start()
+        assert daemon.status()["locked"]
+        assert "kept_key_removed" in daemon.log.read_text()
+        daemon.stop()
         kept.rename(sealed)
-        house.start()
-        assert house.status()["locked"]
+        daemon.start()
+        assert daemon.status()["locked"]
 
     def test_a_vault_without_a_passphrase_has_nothing_to_keep(self, hub: FakeHub, tmp_path: Path) -> None:
-        house = House(tmp_path / "memory", hub.url, hub.ca_path)
-        house.start()
-        assert "no key of its own to keep" in refused(house, "unlock", "--keep", "1h")
+        daemon = DaemonFixture(tmp_path / "memory", hub.url, hub.ca_path)
+        daemon.start()
+        assert "no key of its own to keep" in refused(daemon, "unlock", "--keep", "1h")
 
-    def test_longer_than_a_week_is_too_long(self, house: House) -> None:
-        done = house.cli("unlock", "--keep", "8d")
+    def test_longer_than_a_week_is_too_long(self, daemon: DaemonFixture) -> None:
+        done = daemon.cli("unlock", "--keep", "8d")
         assert (done.returncode, done.stdout) == (2, "")
         assert "7d at most" in done.stderr
 
 
 class TestALockedKeyring:
     @pytest.fixture
-    def house(self, on_keyring: House, desktop: SecretService, canary: str) -> House:
+    def daemon(self, on_keyring: DaemonFixture, desktop: SecretService, canary: str) -> DaemonFixture:
         """With a token in the keyring, which is locked, and started anew."""
         on_keyring.start(env=desktop.env)
         on_keyring.login(canary)
@@ -309,73 +309,73 @@ class TestALockedKeyring:
         on_keyring.start(env=desktop.env)
         return on_keyring
 
-    def test_that_was_not_opened_yet_is_not_said_to_be_empty(self, house: House) -> None:
-        assert house.status()["accounts"] == []
-        assert house.status()["opened"] is False
-        told = house.must("status")
+    def test_that_was_not_opened_yet_is_not_said_to_be_empty(self, daemon: DaemonFixture) -> None:
+        assert daemon.status()["accounts"] == []
+        assert daemon.status()["opened"] is False
+        told = daemon.must("status")
         assert "not opened since the start; open it with: hf-proxy unlock" in told
         assert "hf-proxy login" not in told
 
-    def test_is_asked_about_once_by_a_burst_of_commands(self, house: House, desktop: SecretService) -> None:
+    def test_is_asked_about_once_by_a_burst_of_commands(self, daemon: DaemonFixture, desktop: SecretService) -> None:
         prompter = Prompter(desktop.address, dismisses=True)
         burst = [
-            subprocess.Popen([*house.hfproxy, "exec", "--", "true"], env=house.env, stderr=subprocess.PIPE, text=True)
+            subprocess.Popen([*daemon.hfproxy, "exec", "--", "true"], env=daemon.env, stderr=subprocess.PIPE, text=True)
             for _ in range(8)
         ]
         lines = [process.communicate(timeout=60)[1] for process in burst]
         assert [process.returncode for process in burst] == [125] * 8
         assert all("the keyring is locked; unlock it in your desktop session" in line for line in lines)
         assert prompter.prompts == 1
-        assert "dismissed" in refused(house, "unlock")
+        assert "dismissed" in refused(daemon, "unlock")
         assert prompter.prompts == 2
         prompter.close()
         desktop.restart()
-        assert reads(house) == 200
+        assert reads(daemon) == 200
 
-    def test_with_its_prompt_open_holds_up_nothing_else(self, house: House, desktop: SecretService) -> None:
+    def test_with_its_prompt_open_holds_up_nothing_else(self, daemon: DaemonFixture, desktop: SecretService) -> None:
         prompter = Prompter(desktop.address, dismisses=False)
-        waiting = subprocess.Popen([*house.hfproxy, "mint"], env=house.env, stderr=subprocess.PIPE, text=True)
+        waiting = subprocess.Popen([*daemon.hfproxy, "mint"], env=daemon.env, stderr=subprocess.PIPE, text=True)
         assert prompter.shown.wait(60)
-        self.goes_on(house)
+        self.goes_on(daemon)
         assert waiting.poll() is None
-        house.must("lock")
-        house.must("lockdown", "--yes")
-        assert house.stop() == 0
+        daemon.must("lock")
+        daemon.must("lockdown", "--yes")
+        assert daemon.stop() == 0
         assert "hung up" in waiting.communicate(timeout=60)[1]
         assert prompter.prompts == 1
         prompter.close()
 
-    def test_one_that_hangs_holds_up_nothing_else(self, house: House, desktop: SecretService) -> None:
+    def test_one_that_hangs_holds_up_nothing_else(self, daemon: DaemonFixture, desktop: SecretService) -> None:
         desktop.restart()
         with desktop.stopped():
             before = clients(desktop)
-            waiting = subprocess.Popen([*house.hfproxy, "mint"], env=house.env, stderr=subprocess.PIPE, text=True)
+            waiting = subprocess.Popen([*daemon.hfproxy, "mint"], env=daemon.env, stderr=subprocess.PIPE, text=True)
             while clients(desktop) == before:
                 assert waiting.poll() is None
-            self.goes_on(house)
+            self.goes_on(daemon)
             assert waiting.poll() is None
-            assert house.stop() == 0
+            assert daemon.stop() == 0
         assert "hung up" in waiting.communicate(timeout=60)[1]
 
-    def test_one_that_hung_and_goes_on_is_used(self, house: House, desktop: SecretService) -> None:
+    def test_one_that_hung_and_goes_on_is_used(self, daemon: DaemonFixture, desktop: SecretService) -> None:
         desktop.restart()
         with desktop.stopped():
             before = clients(desktop)
             waiting = subprocess.Popen(
-                [*house.hfproxy, "mint", "--json"], env=house.env, stdout=subprocess.PIPE, text=True
+                [*daemon.hfproxy, "mint", "--json"], env=daemon.env, stdout=subprocess.PIPE, text=True
             )
             while clients(desktop) == before:
                 assert waiting.poll() is None
         minted = json.loads(waiting.communicate(timeout=60)[0])
         assert minted["credential"].startswith("hf_px_")
-        assert reads(house) == 200
+        assert reads(daemon) == 200
 
-    def goes_on(self, house: House) -> None:
+    def goes_on(self, daemon: DaemonFixture) -> None:
         """Commands and the data plane answer."""
-        status = house.status()
+        status = daemon.status()
         assert status["opened"] is False
         assert ask(status["endpoint"], "GET", "/api/models/me/secret-model", bearer("hf_px_unknown")).status == 401
-        assert house.must("grants", "--json") == "[]\n"
+        assert daemon.must("grants", "--json") == "[]\n"
 
 
 def clients(desktop: SecretService) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import user_manager
 from fakehub import FakeHub
-from house import PYTHON
+from daemon_fixture import PYTHON
 from real_client import CANARY
 from user_manager import UID, UserManager, until
 

@@ -16,7 +16,7 @@ import pytest
 import vectors
 from fakehub import FakeHub, in_thread
 from fakehub.record import Record
-from house import HFPROXY, House
+from daemon_fixture import HFPROXY, DaemonFixture
 from real_client import CANARY, seed
 from wire_client import Reply, ask, bearer
 
@@ -46,8 +46,8 @@ def at_once(work: Callable[[object], Reply], items: list[object]) -> list[Reply]
 class Watch:
     """Looks into the journal's file at the moment when a request arrives at the Hub."""
 
-    def __init__(self, house: House) -> None:
-        self._journal = house.state / "journal" / "00000001.jsonl"
+    def __init__(self, daemon: DaemonFixture) -> None:
+        self._journal = daemon.state / "journal" / "00000001.jsonl"
         self._one_at_a_time = threading.Lock()
         self.arrived: Counter[tuple[str, str]] = Counter()
         self.too_early: list[str] = []
@@ -81,12 +81,12 @@ def changes() -> list[vectors.Vector]:
 
 
 def test_what_changes_the_world_is_in_the_journal_when_it_arrives_at_the_hub(echo: FakeHub, tmp_path: Path) -> None:
-    house = House(tmp_path / "house", echo.url, echo.ca_path)
-    house.start()
-    house.login(CANARY)
-    minted = house.mint(*scopes(EVERYTHING))
+    daemon = DaemonFixture(tmp_path / "daemon", echo.url, echo.ca_path)
+    daemon.start()
+    daemon.login(CANARY)
+    minted = daemon.mint(*scopes(EVERYTHING))
     echo.world.settings.echo = True
-    echo.on_arrival = watch = Watch(house)
+    echo.on_arrival = watch = Watch(daemon)
 
     def send(vector: vectors.Vector) -> Reply:
         headers = {
@@ -101,13 +101,13 @@ def test_what_changes_the_world_is_in_the_journal_when_it_arrives_at_the_hub(ech
     assert watch.too_early == []
     assert watch.arrived.total() == sum(reply.refusal is None for reply in replies) > 300
     assert {method for method, _ in watch.arrived} >= {"POST", "PUT", "DELETE", "PATCH", "GET"}
-    house.stop()
+    daemon.stop()
 
 
 # --- what cannot be written is not done ------------------------------------------------------------------------------
 
 
-def requests(house: House, minted: dict[str, str]) -> list[Reply]:
+def requests(daemon: DaemonFixture, minted: dict[str, str]) -> list[Reply]:
     """A read, a write, a read outside of the scope, and one that is refused anyway."""
     asked = [
         ("GET", INFO),
@@ -123,7 +123,7 @@ def say(minted: dict[str, str], method: str, target: str) -> Reply:
     return ask(minted["endpoint"], method, target, headers, b"" if method == "GET" else b"{}")
 
 
-def fill(house: House, hub: FakeHub, minted: dict[str, str]) -> None:
+def fill(daemon: DaemonFixture, hub: FakeHub, minted: dict[str, str]) -> None:
     """Write until there is no more room: a last line may still fit into what the file has already."""
     for _ in range(100):
         hub.recorder.clear()
@@ -136,35 +136,35 @@ def fill(house: House, hub: FakeHub, minted: dict[str, str]) -> None:
     raise AssertionError("there was always room")
 
 
-def check_that_nothing_is_done(house: House, hub: FakeHub, minted: dict[str, str]) -> None:
-    fill(house, hub, minted)
+def check_that_nothing_is_done(daemon: DaemonFixture, hub: FakeHub, minted: dict[str, str]) -> None:
+    fill(daemon, hub, minted)
     for _ in range(2):
-        assert [reply.refusal for reply in requests(house, minted)] == ["journal"] * 4
+        assert [reply.refusal for reply in requests(daemon, minted)] == ["journal"] * 4
     assert hub.requests == []
-    mint = house.cli("mint")
+    mint = daemon.cli("mint")
     assert (mint.returncode, mint.stdout) == (1, "")
     assert "cannot be written" in mint.stderr
-    assert house.cli("status").returncode == 0
+    assert daemon.cli("status").returncode == 0
 
 
-def check_that_it_works_again(house: House, hub: FakeHub) -> None:
-    minted = house.mint(*scopes(["write:me/*"]))
-    replies = requests(house, minted)
+def check_that_it_works_again(daemon: DaemonFixture, hub: FakeHub) -> None:
+    minted = daemon.mint(*scopes(["write:me/*"]))
+    replies = requests(daemon, minted)
     assert [reply.refusal for reply in replies] == [None, None, None, "scope"]
-    assert "compared with the daemon: yes" in house.must("audit", "verify")
+    assert "compared with the daemon: yes" in daemon.must("audit", "verify")
 
 
-def test_a_journal_that_may_not_grow_stops_everything_until_it_may(house: House, hub: FakeHub) -> None:
+def test_a_journal_that_may_not_grow_stops_everything_until_it_may(daemon: DaemonFixture, hub: FakeHub) -> None:
     """A limit on the size of files fails as a full disk does, and needs no root."""
-    minted = house.mint(*scopes(["write:me/*"]))
-    room = (house.state / "journal" / "00000001.jsonl").stat().st_size + 1000
-    assert house.process is not None
-    subprocess.run(["prlimit", "--pid", str(house.process.pid), f"--fsize={room}:{room}"], check=True)
-    check_that_nothing_is_done(house, hub, minted)
-    house.stop()
-    house.start()
-    house.login(CANARY)
-    check_that_it_works_again(house, hub)
+    minted = daemon.mint(*scopes(["write:me/*"]))
+    room = (daemon.state / "journal" / "00000001.jsonl").stat().st_size + 1000
+    assert daemon.process is not None
+    subprocess.run(["prlimit", "--pid", str(daemon.process.pid), f"--fsize={room}:{room}"], check=True)
+    check_that_nothing_is_done(daemon, hub, minted)
+    daemon.stop()
+    daemon.start()
+    daemon.login(CANARY)
+    check_that_it_works_again(daemon, hub)
 
 
 @pytest.fixture
@@ -204,24 +204,24 @@ def test_a_full_disk_stops_everything_until_there_is_room(
     on_a_small_disk: Callable[..., "subprocess.CompletedProcess[bytes]"],
 ) -> None:
     place, enter = small_disk
-    house = House(tmp_path / "house", hub.url, hub.ca_path)
-    house.state = place
-    house.hfproxy = (*enter, *HFPROXY)
-    house.start(before=enter)
-    house.login(CANARY)
-    minted = house.mint(*scopes(["write:me/*"]))
+    daemon = DaemonFixture(tmp_path / "daemon", hub.url, hub.ca_path)
+    daemon.state = place
+    daemon.hfproxy = (*enter, *HFPROXY)
+    daemon.start(before=enter)
+    daemon.login(CANARY)
+    minted = daemon.mint(*scopes(["write:me/*"]))
     full = on_a_small_disk("dd", "if=/dev/zero", f"of={place}/filler", "bs=4k")
     assert b"No space left" in full.stderr
-    check_that_nothing_is_done(house, hub, minted)
-    house.stop()
+    check_that_nothing_is_done(daemon, hub, minted)
+    daemon.stop()
     assert on_a_small_disk("rm", f"{place}/filler").returncode == 0
-    house.start(before=enter)
-    house.login(CANARY)
-    minted = house.mint(*scopes(["write:me/*"]))
-    assert [reply.refusal for reply in requests(house, minted)] == [None, None, None, "scope"]
-    verified = on_a_small_disk("env", *(f"{k}={v}" for k, v in house.env.items()), *HFPROXY, "audit", "verify")
+    daemon.start(before=enter)
+    daemon.login(CANARY)
+    minted = daemon.mint(*scopes(["write:me/*"]))
+    assert [reply.refusal for reply in requests(daemon, minted)] == [None, None, None, "scope"]
+    verified = on_a_small_disk("env", *(f"{k}={v}" for k, v in daemon.env.items()), *HFPROXY, "audit", "verify")
     assert b"compared with the daemon: yes" in verified.stdout
-    house.stop()
+    daemon.stop()
 
 
 def test_a_journal_that_cannot_be_written_to_starts_no_daemon(
@@ -231,13 +231,13 @@ def test_a_journal_that_cannot_be_written_to_starts_no_daemon(
     on_a_small_disk: Callable[..., "subprocess.CompletedProcess[bytes]"],
 ) -> None:
     place, enter = small_disk
-    house = House(tmp_path / "house", hub.url, hub.ca_path)
-    house.state = place
-    house.start(before=enter)
-    house.stop()
+    daemon = DaemonFixture(tmp_path / "daemon", hub.url, hub.ca_path)
+    daemon.state = place
+    daemon.start(before=enter)
+    daemon.stop()
     journal = str(place / "journal")
     assert on_a_small_disk("mount", "--bind", "-o", "ro", journal, journal).returncode == 0
-    done = on_a_small_disk("env", *(f"{k}={v}" for k, v in house.env.items()), *HFPROXY, "daemon")
+    done = on_a_small_disk("env", *(f"{k}={v}" for k, v in daemon.env.items()), *HFPROXY, "daemon")
     assert done.returncode == 1
     assert (
         done.stderr.decode()
@@ -248,79 +248,79 @@ def test_a_journal_that_cannot_be_written_to_starts_no_daemon(
 # --- what was written is known again -----------------------------------------------------------------------------
 
 
-class TestSealedHouse:
+class TestSealedVault:
     """A daemon whose vault survives it, so that the journal's key does."""
 
     @pytest.fixture
-    def house(self, hub: FakeHub, tmp_path: Path) -> Iterator[House]:
-        house = House(tmp_path / "house", hub.url, hub.ca_path, vault="sealed-file")
-        house.start()
-        unlock(house)
-        house.login(CANARY)
-        yield house
-        house.stop()
+    def daemon(self, hub: FakeHub, tmp_path: Path) -> Iterator[DaemonFixture]:
+        daemon = DaemonFixture(tmp_path / "daemon", hub.url, hub.ca_path, vault="sealed-file")
+        daemon.start()
+        unlock(daemon)
+        daemon.login(CANARY)
+        yield daemon
+        daemon.stop()
 
-    def test_every_entry_is_vouched_for_while_the_vault_is_open(self, house: House) -> None:
-        minted = house.mint()
+    def test_every_entry_is_vouched_for_while_the_vault_is_open(self, daemon: DaemonFixture) -> None:
+        minted = daemon.mint()
         ask(minted["endpoint"], "GET", INFO, bearer(minted["credential"]))
-        said = verified(house)
-        assert said[0] == f"authenticity: {len(house.audit()) - 2} of {len(house.audit())} entries"
+        said = verified(daemon)
+        assert said[0] == f"authenticity: {len(daemon.audit()) - 2} of {len(daemon.audit())} entries"
         assert said[1] == "without a MAC: 2 (entries 1-2)"  # the first unlock and login: the key came with the account
-        house.must("lock")
-        assert verified(house) == ["authenticity: not checked", "without a MAC: 2 (entries 1-2)"]
+        daemon.must("lock")
+        assert verified(daemon) == ["authenticity: not checked", "without a MAC: 2 (entries 1-2)"]
 
-    def test_a_restart_and_a_lock_leave_entries_without_a_mac_and_the_rest_fits(self, house: House) -> None:
-        house.mint()
-        house.must("lock")
-        house.must("revoke", "--all")
-        house.stop()
-        house.start()
-        unlock(house)
-        house.mint()
-        kinds = [entry["kind"] for entry in house.audit()]
+    def test_a_restart_and_a_lock_leave_entries_without_a_mac_and_the_rest_fits(self, daemon: DaemonFixture) -> None:
+        daemon.mint()
+        daemon.must("lock")
+        daemon.must("revoke", "--all")
+        daemon.stop()
+        daemon.start()
+        unlock(daemon)
+        daemon.mint()
+        kinds = [entry["kind"] for entry in daemon.audit()]
         assert kinds == ["unlock", "login", "minted", "lock", "revoked", "started", "unlock", "minted"]
-        assert verified(house) == ["authenticity: 4 of 8 entries", "without a MAC: 4 (entries 1-2, 5-6)"]
+        assert verified(daemon) == ["authenticity: 4 of 8 entries", "without a MAC: 4 (entries 1-2, 5-6)"]
 
-    def test_a_lockdown_is_no_forgery(self, house: House) -> None:
-        house.mint()
-        house.must("lockdown", "--yes")
-        assert verified(house)[0] == "authenticity: not checked"
-        unlock(house)
-        house.mint()
-        kinds = [entry["kind"] for entry in house.audit()]
+    def test_a_lockdown_is_no_forgery(self, daemon: DaemonFixture) -> None:
+        daemon.mint()
+        daemon.must("lockdown", "--yes")
+        assert verified(daemon)[0] == "authenticity: not checked"
+        unlock(daemon)
+        daemon.mint()
+        kinds = [entry["kind"] for entry in daemon.audit()]
         assert kinds == ["unlock", "login", "minted", "lock", "revoked", "lockdown", "unlock", "minted"]
-        assert verified(house) == ["authenticity: 4 of 8 entries", "without a MAC: 4 (entries 1-2, 5-6)"]
+        assert verified(daemon) == ["authenticity: 4 of 8 entries", "without a MAC: 4 (entries 1-2, 5-6)"]
 
-    def test_a_made_up_past_is_found(self, house: House) -> None:
-        house.mint("--label", "mine")
-        house.stop()
-        journal = house.state / "journal" / "00000001.jsonl"
+    def test_a_made_up_past_is_found(self, daemon: DaemonFixture) -> None:
+        daemon.mint("--label", "mine")
+        daemon.stop()
+        journal = daemon.state / "journal" / "00000001.jsonl"
         kept = journal.read_bytes()
         for take_off in (False, True):
             journal.write_bytes(made_up(kept, take_off=take_off))
-            house.start()
-            unlock(house)
-            failed = house.cli("audit", "verify")
+            daemon.start()
+            unlock(daemon)
+            failed = daemon.cli("audit", "verify")
             said = "entry 3 is wrong: its MAC is false"
             if take_off:  # an entry of that daemon follows, with a MAC that fits: what is before it has none at all
                 assert failed.returncode == 0
                 assert "authenticity: 1 of 5 entries\nwithout a MAC: 4 (entries 1-4)\n" in failed.stdout
             else:
                 assert (failed.returncode, said in failed.stderr) == (1, True)
-            house.stop()
+            daemon.stop()
 
-    def test_a_locked_daemon_has_no_key_to_ask_about(self, house: House) -> None:
-        house.must("lock")
-        assert verified(house)[0] == "authenticity: not checked"
+    def test_a_locked_daemon_has_no_key_to_ask_about(self, daemon: DaemonFixture) -> None:
+        daemon.must("lock")
+        assert verified(daemon)[0] == "authenticity: not checked"
 
 
-def unlock(house: House) -> None:
+def unlock(daemon: DaemonFixture) -> None:
     reading, writing = os.pipe()
     os.write(writing, b"a passphrase")
     os.close(writing)
     done = subprocess.run(
-        [*house.hfproxy, "unlock", "--passphrase-fd", str(reading)],
-        env=house.env,
+        [*daemon.hfproxy, "unlock", "--passphrase-fd", str(reading)],
+        env=daemon.env,
         pass_fds=(reading,),
         capture_output=True,
         text=True,
@@ -330,9 +330,9 @@ def unlock(house: House) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def verified(house: House) -> list[str]:
+def verified(daemon: DaemonFixture) -> list[str]:
     """What `audit verify` says from the authenticity on."""
-    lines = house.must("audit", "verify").splitlines()
+    lines = daemon.must("audit", "verify").splitlines()
     return lines[next(place for place, line in enumerate(lines) if line.startswith("authenticity")) :]
 
 
@@ -365,48 +365,48 @@ MANY = 200_000
 
 
 @pytest.fixture
-def long_house(hub: FakeHub, tmp_path: Path) -> Iterator[House]:
+def long_journal_daemon(hub: FakeHub, tmp_path: Path) -> Iterator[DaemonFixture]:
     """A daemon with a year behind it, in two files of which the newest is full."""
-    house = House(tmp_path / "house", hub.url, hub.ca_path)
-    (house.state / "journal").mkdir(parents=True, mode=0o700)
-    house.state.chmod(0o700)
+    daemon = DaemonFixture(tmp_path / "daemon", hub.url, hub.ca_path)
+    (daemon.state / "journal").mkdir(parents=True, mode=0o700)
+    daemon.state.chmod(0o700)
     head, said = (
         ChainHead(),
         {"kind": "completed", "grant": "g", "target": "/api/models/me/" + "x" * 430, "status": 200},
     )
     for number in (1, 2):
-        with (house.state / "journal" / f"0000000{number}.jsonl").open("wb") as file:
+        with (daemon.state / "journal" / f"0000000{number}.jsonl").open("wb") as file:
             for _ in range(MANY // 2):
                 line, head = append_link({"at": 1_700_000_000 + head.seq, **said}, head)
                 file.write(line)
             assert file.tell() > FULL_BYTES
-    house.start()
-    house.login(CANARY)
-    yield house
-    house.stop()
+    daemon.start()
+    daemon.login(CANARY)
+    yield daemon
+    daemon.stop()
 
 
-def resident_peak_kib(house: House) -> int:
-    assert house.process is not None
-    status = Path(f"/proc/{house.process.pid}/status").read_text()
+def resident_peak_kib(daemon: DaemonFixture) -> int:
+    assert daemon.process is not None
+    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
     return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1])  # type: ignore[index]
 
 
-def test_a_long_journal_is_read_in_turns_and_from_file_to_file(long_house: House) -> None:
-    minted = long_house.mint(*scopes(["read:me/*"]))
-    assert sorted(path.name for path in (long_house.state / "journal").iterdir())[2:] == ["00000003.jsonl"]
-    before = resident_peak_kib(long_house)
+def test_a_long_journal_is_read_in_turns_and_from_file_to_file(long_journal_daemon: DaemonFixture) -> None:
+    minted = long_journal_daemon.mint(*scopes(["read:me/*"]))
+    assert sorted(path.name for path in (long_journal_daemon.state / "journal").iterdir())[2:] == ["00000003.jsonl"]
+    before = resident_peak_kib(long_journal_daemon)
     command = [*HFPROXY, "audit", "--json", "--grant", minted["id"]]
-    with subprocess.Popen(command, env=long_house.env, stdout=subprocess.PIPE, text=True) as reading:
+    with subprocess.Popen(command, env=long_journal_daemon.env, stdout=subprocess.PIPE, text=True) as reading:
         replies = [ask(minted["endpoint"], "GET", INFO, bearer(minted["credential"])) for _ in range(5)]
         assert reading.poll() is None, "the journal was too short to be read meanwhile"
         assert [reply.status for reply in replies] == [200] * 5
         assert reading.stdout is not None
         assert [json.loads(line)["kind"] for line in reading.stdout][:1] == ["minted"]
     assert reading.returncode == 0
-    assert [entry["kind"] for entry in long_house.audit("--since", "1h")][:3] == ["started", "login", "minted"]
-    assert {entry["action"] for entry in long_house.audit("--action", "read", "--repo", "me/secret-model")} == {"read"}
-    assert long_house.audit("--denied") == []
-    assert long_house.must("audit", "--repo", "nobody/nothing") == ""
-    assert resident_peak_kib(long_house) - before < 20_000
-    assert f"without a MAC: {MANY + 2} (entries 1-{MANY + 2})" in long_house.must("audit", "verify")
+    assert [entry["kind"] for entry in long_journal_daemon.audit("--since", "1h")][:3] == ["started", "login", "minted"]
+    assert {entry["action"] for entry in long_journal_daemon.audit("--action", "read", "--repo", "me/secret-model")} == {"read"}
+    assert long_journal_daemon.audit("--denied") == []
+    assert long_journal_daemon.must("audit", "--repo", "nobody/nothing") == ""
+    assert resident_peak_kib(long_journal_daemon) - before < 20_000
+    assert f"without a MAC: {MANY + 2} (entries 1-{MANY + 2})" in long_journal_daemon.must("audit", "verify")

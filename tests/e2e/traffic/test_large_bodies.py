@@ -15,7 +15,7 @@ from budgets import BULK_MIB
 from bulk_hub import BulkHub, serving
 from fakehub import FakeHub
 from fakehub.bulk import MadeUp
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import CANARY
 from wire_client import Reply, send
 
@@ -39,18 +39,18 @@ def bulk(tmp_path: Path) -> Iterator[BulkHub]:
 
 
 @pytest.fixture
-def big_house(bulk: BulkHub, tmp_path: Path) -> Iterator[House]:
-    house = House(tmp_path / "house", bulk.url, bulk.ca_path)
-    house.start()
-    house.login(CANARY)
-    yield house
-    house.stop()
+def bulk_daemon(bulk: BulkHub, tmp_path: Path) -> Iterator[DaemonFixture]:
+    daemon = DaemonFixture(tmp_path / "daemon", bulk.url, bulk.ca_path)
+    daemon.start()
+    daemon.login(CANARY)
+    yield daemon
+    daemon.stop()
 
 
-def memory(house: House, line: str) -> int:
+def memory(daemon: DaemonFixture, line: str) -> int:
     """Bytes: VmRSS now, VmHWM at the most so far."""
-    assert house.process is not None
-    status = Path(f"/proc/{house.process.pid}/status").read_text()
+    assert daemon.process is not None
+    status = Path(f"/proc/{daemon.process.pid}/status").read_text()
     found = re.search(rf"^{line}:\s+(\d+) kB", status, re.MULTILINE)
     assert found is not None
     return int(found[1]) * 1024
@@ -90,11 +90,11 @@ def digest_of(bulk: BulkHub) -> str:
 
 
 @pytest.mark.timeout(600)
-def test_a_large_body_takes_no_memory_down_or_up(bulk: BulkHub, big_house: House) -> None:
-    minted = big_house.mint("--scope", "write:me/a")
+def test_a_large_body_takes_no_memory_down_or_up(bulk: BulkHub, bulk_daemon: DaemonFixture) -> None:
+    minted = bulk_daemon.mint("--scope", "write:me/a")
     endpoint, credential = minted["endpoint"], minted["credential"]
     send(endpoint, head(endpoint, "POST", COMMIT, credential, **{"Content-Length": "2"}) + b"{}")
-    before = memory(big_house, "VmRSS")
+    before = memory(bulk_daemon, "VmRSS")
     length, digest = received(endpoint, head(endpoint, "GET", "/me/a/raw/main/big", credential))
     assert (length, digest) == (SIZE, digest_of(bulk))
     with connection(endpoint) as client:
@@ -103,11 +103,11 @@ def test_a_large_body_takes_no_memory_down_or_up(bulk: BulkHub, big_house: House
             client.sendall(bulk.content[start : start + MIB])
         assert client.recv(100).startswith(b"HTTP/1.1 200")
     assert bulk.taken[-1] == (SIZE, digest)
-    assert memory(big_house, "VmHWM") - before < GROWTH
+    assert memory(bulk_daemon, "VmHWM") - before < GROWTH
 
 
-def test_a_commit_of_200_megabytes_without_a_length_passes(bulk: BulkHub, big_house: House) -> None:
-    minted = big_house.mint("--scope", "write:me/a")
+def test_a_commit_of_200_megabytes_without_a_length_passes(bulk: BulkHub, bulk_daemon: DaemonFixture) -> None:
+    minted = bulk_daemon.mint("--scope", "write:me/a")
     endpoint = minted["endpoint"]
     digest, content = hashlib.sha256(), MadeUp(200 * MIB)
     with connection(endpoint) as client:
@@ -191,9 +191,9 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
     ],
 )
 def test_an_answer_is_the_hubs_own_byte_for_byte(
-    hub: FakeHub, house: House, method: str, target: str, headers: dict[str, str], body: bytes
+    hub: FakeHub, daemon: DaemonFixture, method: str, target: str, headers: dict[str, str], body: bytes
 ) -> None:
-    minted = house.mint("--scope", "read:me/odd")
+    minted = daemon.mint("--scope", "read:me/odd")
     sized = {**headers, **({"Content-Length": str(len(body))} if body else {})}
     direct = straight(hub, head(hub.url, method, target, CANARY, **sized) + body)
     proxied = send(minted["endpoint"], head(minted["endpoint"], method, target, minted["credential"], **sized) + body)
@@ -202,16 +202,16 @@ def test_an_answer_is_the_hubs_own_byte_for_byte(
     assert compared(proxied, minted["endpoint"]) == compared(direct, hub.url)
 
 
-def test_not_modified_has_no_body_and_keeps_its_etag(hub: FakeHub, house: House) -> None:
-    minted = house.mint("--scope", "read:me/odd")
+def test_not_modified_has_no_body_and_keeps_its_etag(hub: FakeHub, daemon: DaemonFixture) -> None:
+    minted = daemon.mint("--scope", "read:me/odd")
     endpoint, credential = minted["endpoint"], minted["credential"]
     etag = send(endpoint, head(endpoint, "GET", RAW, credential)).headers["etag"]
     again = send(endpoint, head(endpoint, "GET", RAW, credential, **{"If-None-Match": etag}))
     assert (again.status, again.headers["etag"], again.body) == (304, etag, b"")
 
 
-def test_a_header_of_forty_kilobytes_passes(hub: FakeHub, house: House) -> None:
-    minted = house.mint("--scope", "read:me/odd")
+def test_a_header_of_forty_kilobytes_passes(hub: FakeHub, daemon: DaemonFixture) -> None:
+    minted = daemon.mint("--scope", "read:me/odd")
     reply = send(
         minted["endpoint"],
         head(minted["endpoint"], "GET", "/api/models/me/odd/xet-read-token/main", minted["credential"]),
@@ -221,17 +221,17 @@ def test_a_header_of_forty_kilobytes_passes(hub: FakeHub, house: House) -> None:
     assert json.loads(payload(reply))["accessToken"] == token
 
 
-def test_a_request_with_a_header_of_forty_kilobytes_passes(hub: FakeHub, house: House) -> None:
-    minted = house.mint("--scope", "read:me/odd")
+def test_a_request_with_a_header_of_forty_kilobytes_passes(hub: FakeHub, daemon: DaemonFixture) -> None:
+    minted = daemon.mint("--scope", "read:me/odd")
     long = {"X-Long": "x" * 40_000}
     assert send(minted["endpoint"], head(minted["endpoint"], "GET", RAW, minted["credential"], **long)).status == 200
 
 
-def test_events_come_as_they_happen(hub: FakeHub, house: House) -> None:
+def test_events_come_as_they_happen(hub: FakeHub, daemon: DaemonFixture) -> None:
     """The stream is silent until the Hub says something, and what it says is there at once."""
     hub.world.settings.idle_seconds = 60
     hub.add_space("me/demo")
-    minted = house.mint("--scope", "read:spaces/me/demo")
+    minted = daemon.mint("--scope", "read:spaces/me/demo")
     with connection(minted["endpoint"]) as client:
         client.sendall(head(minted["endpoint"], "GET", "/api/spaces/me/demo/events", minted["credential"]))
         first = client.recv(65536)
@@ -243,13 +243,13 @@ def test_events_come_as_they_happen(hub: FakeHub, house: House) -> None:
     assert b"awake" in said
 
 
-def test_a_client_that_goes_away_ends_the_request_at_the_hub(hub: FakeHub, house: House) -> None:
+def test_a_client_that_goes_away_ends_the_request_at_the_hub(hub: FakeHub, daemon: DaemonFixture) -> None:
     hub.world.settings.idle_seconds = 600
     hub.add_space("me/demo")
-    minted = house.mint("--scope", "read:spaces/me/demo")
+    minted = daemon.mint("--scope", "read:spaces/me/demo")
     with connection(minted["endpoint"]) as client:
         client.sendall(head(minted["endpoint"], "GET", "/api/spaces/me/demo/events", minted["credential"]))
         assert client.recv(65536).startswith(b"HTTP/1.1 200")
     deadline = time.monotonic() + 20
-    while not [e for e in house.audit("--grant", minted["id"]) if e["kind"] == "completed"]:
+    while not [e for e in daemon.audit("--grant", minted["id"]) if e["kind"] == "completed"]:
         assert time.monotonic() < deadline

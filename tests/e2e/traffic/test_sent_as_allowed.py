@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import vectors
 from fakehub import FakeHub, in_thread
-from house import House
+from daemon_fixture import DaemonFixture
 from hypothesis import given
 from hypothesis import strategies as st
 from real_client import CANARY, seed
@@ -38,35 +38,35 @@ grants = st.lists(st.one_of(st.sampled_from(FITTING), scopes), min_size=1, max_s
 
 
 @pytest.fixture(scope="module")
-def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeHub, House]]:
+def echo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FakeHub, DaemonFixture]]:
     """A Hub that takes whatever comes, and a daemon of its own for this module."""
     with in_thread() as hub:
         seed(hub)
-        house = House(tmp_path_factory.mktemp("echo") / "house", hub.url, hub.ca_path)
-        House.built.remove(house)
-        house.start()
-        house.login(CANARY)
+        daemon = DaemonFixture(tmp_path_factory.mktemp("echo") / "daemon", hub.url, hub.ca_path)
+        DaemonFixture.built.remove(daemon)
+        daemon.start()
+        daemon.login(CANARY)
         hub.world.settings.echo = True
-        yield hub, house
-        house.stop()
+        yield hub, daemon
+        daemon.stop()
 
 
-def said(house: House, asked: dict[str, object]) -> list[dict[str, object]]:
+def said(daemon: DaemonFixture, asked: dict[str, object]) -> list[dict[str, object]]:
     """What the daemon answers, over the socket, since there are many."""
-    with socket.socket(socket.AF_UNIX) as daemon:
-        daemon.connect(str(house.runtime / "control.sock"))
-        daemon.sendall(json.dumps(asked).encode() + b"\n")
-        return [json.loads(line) for line in daemon.makefile()]
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(daemon.runtime / "control.sock"))
+        connection.sendall(json.dumps(asked).encode() + b"\n")
+        return [json.loads(line) for line in connection.makefile()]
 
 
 @given(st.sampled_from(REQUESTS), grants)
 @law(400)
 def test_what_was_allowed_is_what_reached_the_hub(
-    echo: tuple[FakeHub, House], vector: vectors.Vector, wanted: list[Scope]
+    echo: tuple[FakeHub, DaemonFixture], vector: vectors.Vector, wanted: list[Scope]
 ) -> None:
-    hub, house = echo
+    hub, daemon = echo
     texts = [str(scope) for scope in wanted if scope.action not in {"infer", "endpoints"}] or ["read"]
-    [credential] = said(house, {"do": "mint", "scopes": texts})
+    [credential] = said(daemon, {"do": "mint", "scopes": texts})
     headers = {
         "Authorization": f"Bearer {credential['credential']}",
         "Content-Type": vector.get("type", JSON),
@@ -76,7 +76,7 @@ def test_what_was_allowed_is_what_reached_the_hub(
     hub.recorder.clear()
     reply = ask(str(credential["endpoint"]), vector["method"], vector["target"], headers, body)
     reached = [(record.method, record.target, record.body) for record in hub.requests]
-    entries = said(house, {"do": "audit", "grant": credential["id"]})
+    entries = said(daemon, {"do": "audit", "grant": credential["id"]})
     decided = [entry for entry in entries if entry.get("kind") == "decided"]
     if "needs" in vector:
         assert [entry.get("refusal", entry["decision"]) for entry in decided] == [

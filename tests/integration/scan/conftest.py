@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fakehub import FakeHub, in_thread
 from fixtures import no_daemon_is_left
-from house import LastingHouse
+from daemon_fixture import PersistentDaemon
 from seeded_home import Tokens
 
 __all__ = ["no_daemon_is_left"]
@@ -29,14 +29,14 @@ def hub(tokens: Tokens) -> Iterator[FakeHub]:
 
 
 @pytest.fixture
-def house(hub: FakeHub, tmp_path: Path) -> LastingHouse:
+def daemon(hub: FakeHub, tmp_path: Path) -> PersistentDaemon:
     """A daemon without an account."""
-    house = LastingHouse(tmp_path / "house", hub.url, hub.ca_path, vault="sealed-file")
-    house.begin()
-    return house
+    daemon = PersistentDaemon(tmp_path / "daemon", hub.url, hub.ca_path, vault="sealed-file")
+    daemon.begin()
+    return daemon
 
 
 @pytest.fixture
-def home(house: LastingHouse) -> Path:
-    """The home of everything that runs in that house."""
-    return house.root / "home"
+def home(daemon: PersistentDaemon) -> Path:
+    """The home of every command of that daemon."""
+    return daemon.root / "home"

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from budgets import CRASH_STRIDE, FIRST_CRASH
-from house import HFPROXY, LastingHouse
+from daemon_fixture import HFPROXY, PersistentDaemon
 from seeded_home import Tokens
 
 KILLED = Path(__file__).with_name("killed.py")
@@ -33,7 +33,7 @@ class Home:
     def __init__(self, root: Path, tokens: Tokens) -> None:
         self.root, self.tokens = root / "files", {"me": tokens.me, "bot": tokens.bot}
 
-    def sow(self, *names: str) -> None:
+    def seed(self, *names: str) -> None:
         self.root.mkdir(exist_ok=True)
         for path in self.root.iterdir():
             path.unlink()
@@ -61,31 +61,31 @@ class Home:
 
 
 @pytest.fixture
-def files(house: LastingHouse, tokens: Tokens) -> Home:
-    return Home(house.root, tokens)
+def files(daemon: PersistentDaemon, tokens: Tokens) -> Home:
+    return Home(daemon.root, tokens)
 
 
-def in_vault(house: LastingHouse) -> list[str]:
+def in_vault(daemon: PersistentDaemon) -> list[str]:
     """Whose tokens there are: each user of this Hub has one here."""
-    return [account["user"] for account in said(house, {"do": "accounts"})["accounts"]]
+    return [account["user"] for account in said(daemon, {"do": "accounts"})["accounts"]]
 
 
-def forget(house: LastingHouse) -> None:
-    for account in said(house, {"do": "accounts"})["accounts"]:
-        said(house, {"do": "logout", "account": account["name"]})
+def forget(daemon: PersistentDaemon) -> None:
+    for account in said(daemon, {"do": "accounts"})["accounts"]:
+        said(daemon, {"do": "logout", "account": account["name"]})
 
 
-def said(house: LastingHouse, asked: dict[str, object]) -> dict[str, Any]:
-    with socket.socket(socket.AF_UNIX) as daemon:
-        daemon.connect(str(house.runtime / "control.sock"))
-        daemon.sendall(json.dumps(asked).encode() + b"\n")
-        answer: dict[str, Any] = json.loads(daemon.makefile().readline())
+def said(daemon: PersistentDaemon, asked: dict[str, object]) -> dict[str, Any]:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(daemon.runtime / "control.sock"))
+        connection.sendall(json.dumps(asked).encode() + b"\n")
+        answer: dict[str, Any] = json.loads(connection.makefile().readline())
         return answer
 
 
-def migrate(house: LastingHouse, home: Home, before: list[str]) -> int:
+def migrate(daemon: PersistentDaemon, home: Home, before: list[str]) -> int:
     command = [*before, *HFPROXY, "scan", "--migrate", "--yes", str(home.root)]
-    return subprocess.run(command, env=house.env, capture_output=True, timeout=60).returncode
+    return subprocess.run(command, env=daemon.env, capture_output=True, timeout=60).returncode
 
 
 def killing(modules: str, when: str, number: int) -> list[str]:
@@ -93,37 +93,37 @@ def killing(modules: str, when: str, number: int) -> list[str]:
 
 
 @pytest.mark.timeout(3000)
-def test_the_command_is_killed_at_every_step(house: LastingHouse, files: Home) -> None:
+def test_the_command_is_killed_at_every_step(daemon: PersistentDaemon, files: Home) -> None:
     for number in itertools.count(FIRST_CRASH, CRASH_STRIDE):
-        files.sow("a.env", "b.json", "c")
-        code = migrate(house, files, killing(COMMAND, "hfproxy.cli.scan.migrate:migrate", number))
+        files.seed("a.env", "b.json", "c")
+        code = migrate(daemon, files, killing(COMMAND, "hfproxy.cli.scan.migrate:migrate", number))
         if code == 0:
             break
         assert code == -signal.SIGKILL
-        files.check(in_vault(house))
-        assert migrate(house, files, []) == 0
-        files.check_end(in_vault(house), "a.env", "b.json", "c")
-        forget(house)
+        files.check(in_vault(daemon))
+        assert migrate(daemon, files, []) == 0
+        files.check_end(in_vault(daemon), "a.env", "b.json", "c")
+        forget(daemon)
     print(f"\nthe command was killed at steps {FIRST_CRASH}, {FIRST_CRASH + CRASH_STRIDE}, … before {number}")
     assert number > 40
 
 
 @pytest.mark.timeout(3000)
-def test_the_daemon_is_killed_at_every_step(house: LastingHouse, files: Home) -> None:
+def test_the_daemon_is_killed_at_every_step(daemon: PersistentDaemon, files: Home) -> None:
     for number in itertools.count(FIRST_CRASH, CRASH_STRIDE):
-        forget(house)
-        house.stop()
-        files.sow("a.env")
-        house.begin(before=killing(DAEMON, "hfproxy.daemon.tokens.importing:TokenImporter.import_token", number))
-        code = migrate(house, files, [])
-        assert house.process is not None
+        forget(daemon)
+        daemon.stop()
+        files.seed("a.env")
+        daemon.begin(before=killing(DAEMON, "hfproxy.daemon.tokens.importing:TokenImporter.import_token", number))
+        code = migrate(daemon, files, [])
+        assert daemon.process is not None
         if code == 0:
             break
-        assert (code, house.process.wait(30)) == (1, -signal.SIGKILL)
-        house.process = None
-        house.begin()
-        files.check(in_vault(house))
-        assert migrate(house, files, []) == 0
-        files.check_end(in_vault(house), "a.env")
+        assert (code, daemon.process.wait(30)) == (1, -signal.SIGKILL)
+        daemon.process = None
+        daemon.begin()
+        files.check(in_vault(daemon))
+        assert migrate(daemon, files, []) == 0
+        files.check_end(in_vault(daemon), "a.env")
     print(f"\nthe daemon was killed at steps {FIRST_CRASH}, {FIRST_CRASH + CRASH_STRIDE}, … before {number}")
     assert number > 15

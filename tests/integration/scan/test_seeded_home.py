@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import seeded_home as seeded
 from fakehub import FakeHub
-from house import LastingHouse
+from daemon_fixture import PersistentDaemon
 from seeded_home import Place, Tokens
 
 WAIT = "import sys; sys.stdin.read()"
@@ -30,14 +30,14 @@ def alike() -> dict[str, bytes]:
 @pytest.fixture
 def home(home: Path, places: list[Place], alike: dict[str, bytes], tokens: Tokens) -> Path:
     """All of it, the state of an editor, and what must not be opened."""
-    seeded.sow(home, places, alike)
+    seeded.seed(home, places, alike)
     seeded.database(home / ".config/Code/User/globalStorage/state.vscdb", tokens.me)
     seeded.obstacles(home)
     return home
 
 
-def scanned(house: LastingHouse, *words: str, code: int = 1, env: dict[str, str] | None = None) -> dict[str, Any]:
-    done = house.cli("scan", "--json", *words, env=env)
+def scanned(daemon: PersistentDaemon, *words: str, code: int = 1, env: dict[str, str] | None = None) -> dict[str, Any]:
+    done = daemon.cli("scan", "--json", *words, env=env)
     assert done.returncode == code, done
     answer: dict[str, Any] = json.loads(done.stdout)
     return answer
@@ -56,13 +56,13 @@ def in_processes(answer: dict[str, Any], known: set[str]) -> set[tuple[str, str]
 
 
 def test_everything_is_found_and_nothing_else(
-    house: LastingHouse, home: Path, places: list[Place], alike: dict[str, bytes], tokens: Tokens
+    daemon: PersistentDaemon, home: Path, places: list[Place], alike: dict[str, bytes], tokens: Tokens
 ) -> None:
     process = subprocess.Popen(
         [sys.executable, "-I", "-c", WAIT, tokens.reader], stdin=subprocess.PIPE, env={"HF_ACCESS_TOKEN": tokens.bot}
     )
     try:
-        answer = scanned(house, env={"API_KEY": tokens.me})
+        answer = scanned(daemon, env={"API_KEY": tokens.me})
     finally:
         process.communicate()
     hidden = {str(home / place.path): place for place in places}
@@ -85,7 +85,7 @@ def test_everything_is_found_and_nothing_else(
     assert answer["scanned"]["skipped"] >= 5
 
 
-def test_nothing_that_is_printed_holds_a_token(house: LastingHouse, home: Path, tokens: Tokens) -> None:
+def test_nothing_that_is_printed_holds_a_token(daemon: PersistentDaemon, home: Path, tokens: Tokens) -> None:
     (home / f"{tokens.me}.txt").write_text(tokens.me)
     for words in (
         (),
@@ -95,16 +95,16 @@ def test_nothing_that_is_printed_holds_a_token(house: LastingHouse, home: Path, 
         (str(home / f"{tokens.me}.txt"),),
         (f"/no/{tokens.me}",),
     ):
-        done = house.cli("scan", *words, env={"HF_TOKEN": tokens.bot})
+        done = daemon.cli("scan", *words, env={"HF_TOKEN": tokens.bot})
         assert done.returncode in {1, 2}
         for token in vars(tokens).values():
             assert token not in done.stdout + done.stderr
 
 
 def test_all_of_it_is_moved_and_no_other_byte(
-    house: LastingHouse, home: Path, hub: FakeHub, places: list[Place], alike: dict[str, bytes], tokens: Tokens
+    daemon: PersistentDaemon, home: Path, hub: FakeHub, places: list[Place], alike: dict[str, bytes], tokens: Tokens
 ) -> None:
-    answer = scanned(house, "--migrate", "--yes")
+    answer = scanned(daemon, "--migrate", "--yes")
     database = home / ".config/Code/User/globalStorage/state.vscdb"
     wrong = [path for path, content in alike.items() if (home / path).read_bytes() != content]
     expected = {place.path: place.before if place.after is None else place.after for place in places}
@@ -118,22 +118,22 @@ def test_all_of_it_is_moved_and_no_other_byte(
     assert {place.path: stat.S_IMODE((home / place.path).stat().st_mode) for place in places} == {
         place.path: place.mode for place in places
     }
-    accounts = {account["name"]: account["user"] for account in house.status()["accounts"]}
+    accounts = {account["name"]: account["user"] for account in daemon.status()["accounts"]}
     assert sorted(accounts.values()) == ["acme", "bot", "me", "me", "me"]
     assert "default" in accounts
-    again = below(home, scanned(house))
+    again = below(home, scanned(daemon))
     assert set(again) == by_hand
     assert not list(home.rglob(".hf-proxy-scan*"))
 
 
-def test_what_was_moved_works(house: LastingHouse, home: Path, hub: FakeHub, tokens: Tokens) -> None:
+def test_what_was_moved_works(daemon: PersistentDaemon, home: Path, hub: FakeHub, tokens: Tokens) -> None:
     hub.add_repo("model", "bot/secret", private=True, files={"a": b"1"})
-    scanned(house, "--migrate", "--yes", str(home / "src/app"), str(home / ".cache/huggingface"), code=0)
-    owner = next(account["name"] for account in house.status()["accounts"] if account["user"] == "bot")
-    house.stop()
-    house.begin()  # it is in the vault, not only in memory
+    scanned(daemon, "--migrate", "--yes", str(home / "src/app"), str(home / ".cache/huggingface"), code=0)
+    owner = next(account["name"] for account in daemon.status()["accounts"] if account["user"] == "bot")
+    daemon.stop()
+    daemon.begin()  # it is in the vault, not only in memory
     hub.recorder.clear()
-    minted = house.mint("--account", owner, "--scope", "read:bot/*")
+    minted = daemon.mint("--account", owner, "--scope", "read:bot/*")
     command = [
         "curl",
         "-sf",

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -36,14 +36,24 @@ def in_thread(**settings: Any) -> Iterator[FakeHub]:
 
 
 async def _stop(hub: FakeHub) -> None:
-    connections = hub.connections()
     await hub.stop()
-    # A TLS connection is closed after some turns of the loop, or never, where the client was stopped in the middle of it.
+    await close_connections()
+
+
+async def close_connections() -> None:
+    """Wait until the loop has closed the connections of servers that stopped; after `CLOSE_SECONDS` abort them.
+
+    A TLS connection is closed after some turns of the loop, or never, where the client was killed in its handshake; those in
+    a handshake are not yet known to aiohttp's server, only to the loop.
+    """
     loop = asyncio.get_running_loop()
+    transports: Mapping[int, asyncio.Transport] = loop._transports  # type: ignore[attr-defined]  # of a selector loop
     deadline = loop.time() + CLOSE_SECONDS
-    while any(connection.transport is not None for connection in connections) and loop.time() < deadline:
+    while transports and loop.time() < deadline:
         await asyncio.sleep(0.001)
-    await asyncio.sleep(0.001)  # the sockets below them
+    for transport in list(transports.values()):
+        transport.abort()
+    await asyncio.sleep(0.001)
 
 
 class FakeHubProcess:

@@ -115,10 +115,6 @@ class FakeHub(SeededHub):
         if self._folder is not None:
             self._folder.cleanup()
 
-    def connections(self) -> list[web.RequestHandler]:
-        """The connections that clients have open."""
-        return [one for runner in self._runners if runner.server is not None for one in runner.server.connections]
-
     async def _listen(self, host: str, name: str, routes: Routes) -> str:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_route("*", "/{any:.*}", partial(self._serve, host, routes))

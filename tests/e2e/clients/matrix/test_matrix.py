@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from e2e.clients.matrix.rows import ROWS, Row, Words, digest
 from fakehub import FakeHub
-from house import House
+from daemon_fixture import DaemonFixture
 from real_client import OPTIONS, Client
 
 pytestmark = pytest.mark.shared_daemon
@@ -68,11 +68,11 @@ def at_hub(hub: FakeHub) -> dict[str, str]:
 
 
 def test_the_client_does_the_same_with_a_credential_as_with_the_token(
-    row: Row, client_at: ClientAt, plain_hub: FakeHub, hub: FakeHub, house: House, tmp_path: Path
+    row: Row, client_at: ClientAt, plain_hub: FakeHub, hub: FakeHub, daemon: DaemonFixture, tmp_path: Path
 ) -> None:
     plainly = in_folder(row.work, tmp_path / "plainly")
     direct = results(client_at(plain_hub).direct(*plainly, **at_hub(plain_hub)))
-    proxied = results(client_at(hub).proxied(house, *in_folder(row.work, tmp_path / "proxied"), options=OPTIONS))
+    proxied = results(client_at(hub).proxied(daemon, *in_folder(row.work, tmp_path / "proxied"), options=OPTIONS))
     assert proxied == direct
     assert row.seen.items() <= proxied.items()
     assert contents(hub) == contents(plain_hub)
@@ -81,11 +81,11 @@ def test_the_client_does_the_same_with_a_credential_as_with_the_token(
     assert not hub.saw(b"hf_px_"), "the credential went past the proxy"
 
 
-def attempt(client: Client, words: Words, house: House, *options: str) -> str:
+def attempt(client: Client, words: Words, daemon: DaemonFixture, *options: str) -> str:
     """Try this with a credential for something else; gives what the client printed about it."""
     hub = client.hub
     before = contents(hub)
-    done = client.attempt(house, *words, options=(*NARROW, *options))
+    done = client.attempt(daemon, *words, options=(*NARROW, *options))
     assert done.returncode != 0, done.stdout
     assert contents(hub) == before
     assert not hub.saw(b"hf_px_"), "the credential went past the proxy"
@@ -94,12 +94,12 @@ def attempt(client: Client, words: Words, house: House, *options: str) -> str:
 
 @pytest.mark.parametrize("options", [(), ("--strict",)], ids=["anonymous", "strict"])
 def test_a_read_out_of_scope_is_refused_in_words_that_the_client_prints(
-    row: Row, client_at: ClientAt, hub: FakeHub, house: House, options: tuple[str, ...]
+    row: Row, client_at: ClientAt, hub: FakeHub, daemon: DaemonFixture, options: tuple[str, ...]
 ) -> None:
-    assert OURS in attempt(client_at(hub), row.read, house, *options)
+    assert OURS in attempt(client_at(hub), row.read, daemon, *options)
 
 
 def test_a_write_out_of_scope_is_refused_in_words_that_the_client_prints(
-    row: Row, client_at: ClientAt, hub: FakeHub, house: House
+    row: Row, client_at: ClientAt, hub: FakeHub, daemon: DaemonFixture
 ) -> None:
-    assert OURS in attempt(client_at(hub), row.write, house)
+    assert OURS in attempt(client_at(hub), row.write, daemon)

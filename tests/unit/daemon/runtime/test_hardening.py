@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import http_parser
-from house import House
+from daemon_fixture import DaemonFixture
 
 import hfproxy
 from hfproxy.daemon.runtime import hardening
@@ -67,15 +67,15 @@ def unprivileged() -> list[str]:
 
 
 @pytest.fixture
-def house(unprivileged: list[str], tmp_path: Path) -> Iterator[House]:
+def daemon(unprivileged: list[str], tmp_path: Path) -> Iterator[DaemonFixture]:
     """A running daemon without privileges."""
-    house = House(tmp_path / "house", "http://127.0.0.1:9")
+    daemon = DaemonFixture(tmp_path / "daemon", "http://127.0.0.1:9")
     # As a developer's shell may have it: dumps of any size.
     most = resource.getrlimit(resource.RLIMIT_CORE)[1]
-    house.start(before=unprivileged, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (most, most)))
-    yield house
-    house.stop()
-    House.built.remove(house)
+    daemon.start(before=unprivileged, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (most, most)))
+    yield daemon
+    daemon.stop()
+    DaemonFixture.built.remove(daemon)
 
 
 def look(unprivileged: list[str], pid: int) -> dict[str, str]:
@@ -105,25 +105,27 @@ def test_another_process_of_the_same_user_can_be_looked_into(unprivileged: list[
     assert {way for way in WAYS if found[way] == "open"} | traced == set(WAYS)
 
 
-def test_the_daemon_cannot_be_looked_into_by_its_own_user(unprivileged: list[str], house: House) -> None:
-    assert house.process is not None
-    found = look(unprivileged, house.process.pid)
+def test_the_daemon_cannot_be_looked_into_by_its_own_user(unprivileged: list[str], daemon: DaemonFixture) -> None:
+    assert daemon.process is not None
+    found = look(unprivileged, daemon.process.pid)
     assert set(found) == set(WAYS)
     assert [way for way in WAYS if found[way] == "open"] == []
-    assert house.cli("status").returncode == 0
+    assert daemon.cli("status").returncode == 0
 
 
 def test_its_environment_was_cleaned_before_it_began(tmp_path: Path) -> None:
     """What Linux shows of a process's environment is what it was started with; root may read it."""
-    house = House(tmp_path / "house", "http://127.0.0.1:9")
+    daemon = DaemonFixture(tmp_path / "daemon", "http://127.0.0.1:9")
     keylog = tmp_path / "keys"
-    house.start(env={"SSLKEYLOGFILE": str(keylog), "PYTHONPATH": str(tmp_path), "KEYRING_PROPERTY_X": "y", "KEPT": "1"})
-    assert house.process is not None
-    process = Path(f"/proc/{house.process.pid}")
+    daemon.start(
+        env={"SSLKEYLOGFILE": str(keylog), "PYTHONPATH": str(tmp_path), "KEYRING_PROPERTY_X": "y", "KEPT": "1"}
+    )
+    assert daemon.process is not None
+    process = Path(f"/proc/{daemon.process.pid}")
     environ = dict(entry.split(b"=", 1) for entry in (process / "environ").read_bytes().split(b"\0") if entry)
     arguments = (process / "cmdline").read_bytes().split(b"\0")
-    house.stop()
-    House.built.remove(house)
+    daemon.stop()
+    DaemonFixture.built.remove(daemon)
     assert environ[b"KEPT"] == b"1"
     assert not [name for name in environ if name.decode().startswith(hardening.DROPPED)]
     assert arguments[1:4] == [b"-I", b"-m", b"hfproxy"]
@@ -159,9 +161,9 @@ def test_more_than_a_thousand_connections_leave_room_for_one_more(tmp_path: Path
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if most < 3000:
         pytest.skip("needs a hard limit of 3000 open files (ulimit -Hn)")
-    house = House(tmp_path / "house", "http://127.0.0.1:9")
-    house.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1024, most)))
-    port = int(house.status()["endpoint"].rpartition(":")[2])
+    daemon = DaemonFixture(tmp_path / "daemon", "http://127.0.0.1:9")
+    daemon.start(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1024, most)))
+    port = int(daemon.status()["endpoint"].rpartition(":")[2])
     code = f"""
 import resource, socket, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (3000, {most}))
@@ -172,16 +174,16 @@ sys.stdin.read()
     with subprocess.Popen([sys.executable, "-I", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as crowd:
         assert crowd.stdout is not None
         assert crowd.stdout.readline() == b"1200\n"
-        assert house.cli("status").returncode == 0
+        assert daemon.cli("status").returncode == 0
         crowd.communicate()
-    house.stop()
-    House.built.remove(house)
+    daemon.stop()
+    DaemonFixture.built.remove(daemon)
 
 
-def test_a_crash_of_the_daemon_leaves_no_core(house: House) -> None:
-    assert house.process is not None
-    os.kill(house.process.pid, signal.SIGSEGV)
-    _, status = os.waitpid(house.process.pid, 0)
+def test_a_crash_of_the_daemon_leaves_no_core(daemon: DaemonFixture) -> None:
+    assert daemon.process is not None
+    os.kill(daemon.process.pid, signal.SIGSEGV)
+    _, status = os.waitpid(daemon.process.pid, 0)
     assert os.WTERMSIG(status) == signal.SIGSEGV
     assert not os.WCOREDUMP(status)
 
@@ -233,10 +235,10 @@ class TestAiohttp:
             hardening.check_aiohttp(parser=http_parser.HttpRequestParserPy)
 
     def test_the_daemon_does_not_start_on_it(self, tmp_path: Path) -> None:
-        house = House(tmp_path / "house", "http://127.0.0.1:9")
-        done = house.cli("daemon", env={"AIOHTTP_NO_EXTENSIONS": "1"})
-        House.built.remove(house)
+        daemon = DaemonFixture(tmp_path / "daemon", "http://127.0.0.1:9")
+        done = daemon.cli("daemon", env={"AIOHTTP_NO_EXTENSIONS": "1"})
+        DaemonFixture.built.remove(daemon)
         assert (done.returncode, done.stdout) == (1, "")
         assert "pure-Python parser" in done.stderr
         assert done.stderr.count("\n") == 1
-        assert not house.state.exists()
+        assert not daemon.state.exists()

@@ -1,4 +1,4 @@
-"""A private house for one daemon: its directories, its process, and its command line.
+"""A daemon in directories of its own, its process, and its command line.
 
 Everything runs as a user would run it: separate processes, real sockets. The interpreter is the one in
 `HFPROXY_PYTHON` (a wheel's environment in CI) or this one; it is started isolated, so that only what is installed there is used.
@@ -21,10 +21,10 @@ PASSPHRASE = b"a passphrase of the drill"
 FOREIGN = ("HF_", "HUGGING", "HFPROXY_", "XDG_", "NETRC", "SSL", "LISTEN_", "NOTIFY_", "DBUS_")
 
 
-class House:
+class DaemonFixture:
     """The directories and the process of one daemon. `built` are all of them, to be stopped whatever happens."""
 
-    built: ClassVar[list["House"]] = []
+    built: ClassVar[list["DaemonFixture"]] = []
 
     def __init__(self, root: Path, hub: str, ca_file: Path | None = None, vault: str = "memory") -> None:
         self.root = root
@@ -55,7 +55,7 @@ class House:
 
     @property
     def env(self) -> dict[str, str]:
-        """The environment of everything in this house: the user's, without what could interfere."""
+        """The environment of the daemon and of commands: the user's, without what could interfere."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         return kept | {
             "HFPROXY_CONFIG_DIR": str(self.config),
@@ -129,8 +129,8 @@ class House:
         return control_socket.request(self.socket, message)
 
 
-class LastingHouse(House):
-    """A house whose vault is a sealed file, opened at every start."""
+class PersistentDaemon(DaemonFixture):
+    """A daemon whose accounts outlive it: its vault is a sealed file, opened at every start."""
 
     def begin(self, before: Sequence[str] = ()) -> None:
         reading, writing = os.pipe()
