@@ -170,7 +170,10 @@ class TestUpstream:
             daemon.configure()
             daemon.start()
             login = subprocess.Popen(
-                [*daemon.hfproxy, "login", "--token-stdin"], env=daemon.env, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+                [*daemon.hfproxy, "login", "--token-stdin"],
+                env=daemon.env,
+                stdin=subprocess.PIPE,
+                stderr=subprocess.PIPE,
             )
             assert login.stdin is not None
             login.stdin.write(CANARY.encode())
@@ -207,14 +210,18 @@ class TestWhatTheClientPrints:
         assert done.returncode == 1
         assert "allow it with: hf-proxy exec --scope write:models/you/public-model -- CMD" in done.stderr
 
-    def test_reading_a_private_model_outside_the_scope(self, daemon: DaemonFixture, hub: FakeHub, client: Client) -> None:
+    def test_reading_a_private_model_outside_the_scope(
+        self, daemon: DaemonFixture, hub: FakeHub, client: Client
+    ) -> None:
         script = "from huggingface_hub import hf_hub_download; hf_hub_download('you/private-model', 'config.json')"
         done = client.attempt(daemon, script, options=("--scope", "read:me/*"))
         assert done.returncode == 1
         assert "'read:models/you/private-model' is not in the credential's scope" in done.stderr
         assert not hub.saw(CANARY.encode())
 
-    def test_a_public_model_outside_the_scope_is_read(self, daemon: DaemonFixture, hub: FakeHub, client: Client) -> None:
+    def test_a_public_model_outside_the_scope_is_read(
+        self, daemon: DaemonFixture, hub: FakeHub, client: Client
+    ) -> None:
         script = "from huggingface_hub import hf_hub_download; print(open(hf_hub_download('you/public-model', 'config.json')).read())"
         assert '"public": true' in client.proxied(daemon, script, options=("--scope", "read:me/*"))
         assert not hub.saw(CANARY.encode())

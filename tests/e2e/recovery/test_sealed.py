@@ -61,7 +61,9 @@ def refused(daemon: DaemonFixture, *words: str, stdin: str = "", env: dict[str, 
 
 
 class TestSealedInTheKeyring:
-    def test_the_whole_way(self, on_keyring: DaemonFixture, desktop: SecretService, key_file: Path, canary: str) -> None:
+    def test_the_whole_way(
+        self, on_keyring: DaemonFixture, desktop: SecretService, key_file: Path, canary: str
+    ) -> None:
         daemon = on_keyring
         daemon.start(env=desktop.env)
         daemon.login(canary)

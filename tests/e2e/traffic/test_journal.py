@@ -405,7 +405,9 @@ def test_a_long_journal_is_read_in_turns_and_from_file_to_file(long_journal_daem
         assert [json.loads(line)["kind"] for line in reading.stdout][:1] == ["minted"]
     assert reading.returncode == 0
     assert [entry["kind"] for entry in long_journal_daemon.audit("--since", "1h")][:3] == ["started", "login", "minted"]
-    assert {entry["action"] for entry in long_journal_daemon.audit("--action", "read", "--repo", "me/secret-model")} == {"read"}
+    assert {
+        entry["action"] for entry in long_journal_daemon.audit("--action", "read", "--repo", "me/secret-model")
+    } == {"read"}
     assert long_journal_daemon.audit("--denied") == []
     assert long_journal_daemon.must("audit", "--repo", "nobody/nothing") == ""
     assert resident_peak_kib(long_journal_daemon) - before < 20_000
