@@ -86,7 +86,7 @@ async def test_a_failure_of_the_hub_keeps_it_pending_with_the_reason(tmp_path: P
         (RevocationRequest("work"), {(ME, "work"), (OTHER, "work")}),
         (RevocationRequest("work", uid=OTHER), {(OTHER, "work")}),
     ],
-    ids=str,
+    ids=["all", "of a user", "of a name", "of a user and a name"],
 )
 async def test_a_request_reaches_the_accounts_it_names(
     tmp_path: Path, request_: RevocationRequest, reached: set[tuple[int, str]]
