@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 CLIENTS = Path(os.environ.get("HFPROXY_CLIENTS", Path(__file__).parents[1] / ".venvs"))
-TOKEN = re.compile(
-    r"(?<=hf_|rg_|J0[.])[A-Za-z]{34}"
-)  # hf_…, api_org_…, and the last part of hf_oauth_eyJ0.… and hf_jwt_eyJ0.…
+# The random part of hf_… and api_org_…, and the last of hf_oauth_eyJ0.… and hf_jwt_eyJ0.….
+TOKEN = re.compile(r"(?<=hf_|rg_|J0[.])[A-Za-z]{34}")
 # What one worker does, one test after the other: what makes users, bridges, namespaces or a user manager; and what needs
 # descriptors, memory or time for itself.
 GROUPS = {
