@@ -41,7 +41,7 @@ NODE_READY := $(call ready,$(NODE)/node_modules,$(NODE)/package-lock.json)
 # Without Node.js its client's tests are listed as not run.
 CLIENTS_READY := $(foreach name,$(CLIENTS),$(call in_venvs,$(name))) $(if $(shell command -v npm),$(NODE_READY))
 
-.PHONY: help demo check test test-all test-boot environments wheel lint bench figures coverage docs drift man requirements clean
+.PHONY: help demo check test test-all test-boot environments wheel lint bench figures coverage mutants docs drift man requirements clean
 
 help:
 	@echo "make demo      the product at work, with a made-up account and no network"
@@ -54,6 +54,7 @@ help:
 	@echo "make bench     what everything costs, the data plane beside nginx and mitmproxy (needs nginx, wrk, an idle machine)"
 	@echo "make figures   what was measured goes from build/ into docs/guide/performance.md"
 	@echo "make coverage  which lines the tests do not run"
+	@echo "make mutants   how many seeded changes of the deciding code the unit tests notice"
 	@echo "make docs      the documentation as a site in build/site; fails on a broken link"
 	@echo "make man       the manual pages, from what the commands say of themselves"
 	@echo "make drift     OPENAPI=FILE: what the Hub has that the route table has not, and the other way round"
@@ -112,6 +113,11 @@ docs: $(DOCS_READY)
 
 man: $(VENV_READY)
 	@PYTHONPATH=. $(VENV)/bin/python tests/toolchain/manual.py
+
+# Another sample: make mutants SEED=7 SAMPLE=60 PACKAGES="core/hub daemon/grants".
+SAMPLE ?= 25
+mutants: $(VENV_READY)
+	@PYTHONPATH=tests $(VENV)/bin/python -m toolchain.mutants --sample $(SAMPLE) $(if $(SEED),--seed $(SEED)) $(PACKAGES)
 
 drift: $(VENV_READY)
 	@$(VENV)/bin/python tests/toolchain/drift.py "$(OPENAPI)"
