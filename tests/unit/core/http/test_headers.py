@@ -125,6 +125,17 @@ def test_several_connection_headers_count_together() -> None:
     assert upward(given_headers) == (("a", "b"),)
 
 
+def test_connection_may_name_every_hop_by_hop_header_and_one_more() -> None:
+    given_headers = [("Connection", ", ".join([*HOP_BY_HOP, "X-One"])), ("X-One", "1"), ("A", "1")]
+    assert upward(given_headers) == (("A", "1"),)
+
+
+def test_no_other_header_than_connection_names_headers_to_drop() -> None:
+    given_headers = (("Accept", "x-one"), ("Vary", "a, X-One"), ("X-One", "1"))
+    assert upward(given_headers) == given_headers
+    assert headers.to_client(given_headers) == given_headers
+
+
 @given(st.lists(st.tuples(st.sampled_from([*HOP_BY_HOP, *IDENTIFYING, "A", "B", "x-one"]), VALUES)))
 @law()
 def test_crossing_only_drops_and_doing_it_again_changes_nothing(pairs: list[tuple[str, str]]) -> None:

@@ -23,6 +23,26 @@ def test_the_token_is_found_raw_and_in_base64_at_any_place(before: bytes, after:
     assert token_echo.occurs(NEEDLES, encode(held).rstrip(b"="))  # type: ignore[operator]
 
 
+def test_patterns_differ_between_the_alphabets() -> None:
+    # Bytes of six ones become `/` in one alphabet and `_` in the other. A made-up token: real ones have none of them.
+    token = "hf_???>>>~~~"
+    for shift in range(3):
+        standard, url_safe = (
+            encode(bytes(shift) + token.encode()) for encode in (base64.b64encode, base64.urlsafe_b64encode)
+        )
+        assert standard != url_safe
+        assert token_echo.occurs(token_echo.patterns(token), standard)
+        assert token_echo.occurs(token_echo.patterns(token), url_safe)
+
+
+@pytest.mark.parametrize("shift", [0, 1, 2])
+def test_a_pattern_is_as_long_as_the_token_determines(shift: int) -> None:
+    """Two texts around the token share the pattern in base64, and not one digit more."""
+    texts = [base64.b64encode(fill * shift + TOKEN.encode() + fill * 3).rstrip(b"=") for fill in (b"\x00", b"\xff")]
+    shared = bytes(one for one, other in zip(*texts, strict=True) if one == other)
+    assert shared in NEEDLES
+
+
 @pytest.mark.parametrize("body", [b"", b"hf_", b"hf_px_" + b"a" * 33, TOKEN[:-1].encode(), TOKEN.lower().encode()])
 def test_what_is_not_the_token_is_not_taken_for_it(body: bytes) -> None:
     assert not token_echo.occurs(NEEDLES, body)
@@ -59,6 +79,18 @@ def test_a_gzip_bomb_is_opened_no_further_than_the_limit() -> None:
     plain = token_echo.decompressed(gzip.compress(bytes(10_000_000)), "gzip", 1000)
     assert plain is not None
     assert len(plain) <= 1000
+
+
+@given(st.lists(st.binary(max_size=20), min_size=1, max_size=4), st.integers(min_value=1, max_value=60))
+@law()
+def test_the_members_of_gzip_are_joined_up_to_the_limit(parts: list[bytes], limit: int) -> None:
+    packed = b"".join(gzip.compress(part) for part in parts)
+    assert token_echo.decompressed(packed, "gzip", limit) == b"".join(parts)[:limit]
+
+
+@pytest.mark.parametrize("encoding", ["", "identity", "Identity, "])
+def test_an_uncompressed_body_is_returned_whole(encoding: str) -> None:
+    assert token_echo.decompressed(b"body", encoding, 2) == b"body"
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "deflate", "gzip, gzip", "x"])
