@@ -185,7 +185,8 @@ def test_every_field_of_an_answer_is_found_and_several_of_a_name_are_one_list() 
 
 
 def test_headers_go_up_line_by_line_without_a_credential() -> None:
-    assert headers.UpstreamHeaders((("A", "1"), ("authorization", "x"), ("B", ""))).serialize == "A: 1\r\nB: \r\n"
+    for name in ("authorization", "Authorization"):
+        assert headers.UpstreamHeaders((("A", "1"), (name, "x"), ("B", ""))).serialize == "A: 1\r\nB: \r\n"
 
 
 @pytest.mark.parametrize("text", ["a\r\nB: c", "a\nb", "a\rb", "\n", "a\r"])

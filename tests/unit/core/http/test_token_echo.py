@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import zlib
 
 import pytest
 from hypothesis import given
@@ -73,6 +74,7 @@ def test_a_list_that_says_gzip_once_is_gzip(encoding: str) -> None:
 
 def test_what_is_no_gzip_at_all_cannot_be_looked_into() -> None:
     assert token_echo.decompressed(b"garbage", "gzip", 1024) is None
+    assert token_echo.decompressed(zlib.compress(b"deflate"), "gzip", 1024) is None
 
 
 def test_a_gzip_bomb_is_opened_no_further_than_the_limit() -> None:
