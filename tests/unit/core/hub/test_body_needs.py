@@ -25,6 +25,19 @@ def asked(request: Vector, body: object) -> list[str] | str:
     return vectors.spelled(vectors.attempt({**request, "body": body}))
 
 
+@pytest.mark.parametrize("vector", vectors.cases(BODIES))
+def test_a_body_gives_every_need_of_its_vector(vector: Vector) -> None:
+    assert vectors.spelled(vectors.attempt(vector)) == vectors.expected(vector)
+
+
+@pytest.mark.parametrize("missing", ["fromRepo", "toRepo"])
+def test_a_move_names_both_ends(missing: str) -> None:
+    move = {"method": "POST", "target": "/api/repos/move"}
+    ends = {"fromRepo": "me/a", "toRepo": "acme/b"}
+    assert asked(move, ends) == ["move models/me/a", "move models/acme/b"]
+    assert asked(move, {name: end for name, end in ends.items() if name != missing}) == "bad_body"
+
+
 def created(change: dict[str, object]) -> list[str] | str:
     return asked(CREATE, {"name": "demo", "organization": "me", "type": "space", **change})
 

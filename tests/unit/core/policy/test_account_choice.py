@@ -91,3 +91,70 @@ class TestRules:
 
     def test_a_rule_for_an_account_that_is_not_there_is_none(self) -> None:
         assert choose(self.access("acme"), "default", held("default"), self.RULES) == "default"
+
+
+@pytest.mark.parametrize(
+    ("rights", "name", "chosen"),
+    [
+        ("org acme: repo.content.read", "a", "fine"),
+        ("org ACME: repo.content.read", "a", "fine"),
+        ("user acme: repo.content.read", "a", "fine"),
+        ("model acme/a: repo.content.read", "a", "fine"),
+        ("model acme/a: discussion.write, repo.write", "a", "fine"),
+        ("org acme: repo.content.read", None, "fine"),
+        ("model acme/None: repo.content.read", None, "default"),
+        ("model acme/a: repo.content.read", None, "default"),
+        ("org acme: discussion.write", "a", "default"),
+        ("org acme-2: repo.content.read", "a", "default"),
+        ("everywhere: repo.content.read", "a", "default"),
+        ("model acme/ab: repo.content.read", "a", "default"),
+        ("dataset acme/a: repo.content.read", "a", "default"),
+    ],
+)
+def test_a_right_to_a_namespace_or_a_repository_covers_what_is_in_it(
+    rights: str, name: str | None, chosen: str
+) -> None:
+    accounts = {
+        "default": AccountRights("default", ME, "write"),
+        "fine": AccountRights("fine", ME, "fineGrained", (rights,)),
+    }
+    access = Access((Need(Action.READ, Target(RepoType.MODELS, "acme", name)),))
+    assert choose(access, "default", accounts, {}) == chosen
+
+
+@pytest.mark.parametrize(
+    ("action", "chosen"),
+    [(action, "fine") for action in ("write", "create", "delete", "move", "settings", "secrets", "run", "read")]
+    + [(action, "default") for action in ("discuss", "merge", "infer", "jobs", "webhooks", "collections", "org")],
+)
+def test_a_right_to_write_covers_what_is_done_to_repositories_and_nothing_else(action: str, chosen: str) -> None:
+    accounts = {
+        "default": AccountRights("default", ME, "write"),
+        "fine": AccountRights("fine", ME, "fineGrained", ("org acme: repo.write",)),
+    }
+    access = Access((Need(Action(action), Target(RepoType.MODELS, "acme", "a")),))
+    assert choose(access, "default", accounts, {}) == chosen
+
+
+def test_the_order_of_privilege_is_read_then_fine_grained_then_the_name() -> None:
+    read = Access((Need(Action.READ, MODEL),))
+    rights = "model me/a: repo.content.read"
+    accounts = {
+        "a-write": AccountRights("a-write", ME, "write"),
+        "b-fine-write": AccountRights("b-fine-write", ME, "fineGrained", ("model me/a: repo.write",)),
+        "c-read": AccountRights("c-read", ME, "read"),
+        "e-fine": AccountRights("e-fine", ME, "fineGrained", (rights,)),
+        "d-fine": AccountRights("d-fine", ME, "fineGrained", (rights,)),
+    }
+    order = []
+    while len(accounts) > 1:
+        order.append(choose(read, "a-write", accounts, {}))
+        del accounts[order[-1]]
+    assert order == ["d-fine", "e-fine", "c-read", "b-fine-write"]
+
+
+def test_an_account_of_another_user_is_never_chosen() -> None:
+    accounts = {"default": AccountRights("default", ME, "write"), "other": AccountRights("other", ACME, "read")}
+    assert choose(READ, "default", accounts, {}) == "default"
+    assert choose(READ, "other", accounts, {}) == "other"
+    assert choose(READ, "gone", accounts, {}) == "gone"

@@ -1,15 +1,16 @@
 """Processes and trees: found by number and moment, and never by number alone (docs/threat-model.md#t20)."""
 
+import asyncio
 import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from hfproxy.daemon.runtime import procfs
-from hfproxy.daemon.grants.leases import ProcessTree, is_alive, open_process
+from hfproxy.daemon.grants.leases import Leases, ProcessTree, is_alive, open_process
 from hfproxy.daemon.runtime.procfs import Process, descendants
 from hfproxy.errors import RefusedError
 
@@ -131,3 +132,97 @@ def test_descriptors_that_cannot_be_seen_hold_nothing() -> None:
 
 def test_a_start_of_the_machine_has_a_name() -> None:
     assert len(procfs.boot_id()) == 36
+
+
+STRANGER = Process(2**22, 1)
+
+
+class TestLeases:
+    """A lease ends with its process; a grant that ends first leaves a survivor."""
+
+    @pytest.fixture
+    async def leases(self) -> AsyncIterator[Leases]:
+        leases = Leases()
+        yield leases
+        leases.close()
+
+    async def test_an_exit_ends_the_lease_once(self, leases: Leases, child: subprocess.Popen[bytes]) -> None:
+        ended: asyncio.Queue[str] = asyncio.Queue()
+        handle = open_process(child.pid)
+        leases.attach("g", handle, ended.put_nowait)
+        assert leases.ids() == ("g",)
+        assert leases.grants_of(handle.process) == ("g",)
+        assert leases.grants_of(STRANGER) == ()
+        child.communicate()
+        assert await asyncio.wait_for(ended.get(), 10) == "g"
+        assert leases.ids() == ()
+        assert leases.tree("g") is None
+        assert ended.empty()
+
+    async def test_a_detached_lease_does_not_notice_the_exit(
+        self, leases: Leases, child: subprocess.Popen[bytes]
+    ) -> None:
+        ended: asyncio.Queue[str] = asyncio.Queue()
+        handle = open_process(child.pid)
+        leases.attach("g", handle, ended.put_nowait)
+        leases.attach("other", open_process(child.pid), ended.put_nowait)
+        leases.detach("g")
+        leases.detach("g")
+        child.communicate()
+        assert await asyncio.wait_for(ended.get(), 10) == "other"
+        assert ended.empty()
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.fstat(handle.pidfd)
+
+    async def test_a_process_that_outlives_its_grant_is_a_survivor_until_it_exits(
+        self, leases: Leases, child: subprocess.Popen[bytes]
+    ) -> None:
+        exited: asyncio.Queue[Process] = asyncio.Queue()
+        handle = open_process(child.pid)
+        pid, start = handle.process
+        leases.attach("g", handle, lambda _: None)
+        assert not leases.is_survivor(handle.process)
+        assert leases.detach_survivor("g", exited.put_nowait) == handle.process
+        assert leases.detach_survivor("g", exited.put_nowait) is None
+        assert leases.is_survivor(handle.process)
+        assert not leases.is_survivor(Process(pid, start + 1))
+        assert not leases.is_survivor(STRANGER)
+        assert leases.grants_of(handle.process) == ()
+        child.communicate()
+        assert await asyncio.wait_for(exited.get(), 10) == handle.process
+        assert not leases.is_survivor(handle.process)
+
+    async def test_descendants_of_a_survivor_are_survivors(
+        self, leases: Leases, child: subprocess.Popen[bytes]
+    ) -> None:
+        leaf, other = Process(2**22 + 1, 2), Process(2**22 + 2, 3)
+        handle = open_process(child.pid)
+        leases.attach("g", handle, lambda _: None)
+        tree = leases.tree("g")
+        assert tree is not None
+        tree.seen |= {handle.process, leaf}
+        assert leases.grants_of(leaf) == leases.grants_of(handle.process) == ("g",)
+        leases.detach_survivor("g", lambda _: None)
+        assert leases.is_survivor(leaf)
+        assert not leases.is_survivor(other)
+        leases.track_survivor(open_process(child.pid), lambda _: None, {other})
+        assert leases.is_survivor(leaf)
+        assert leases.is_survivor(other)
+        assert [tree.seen for tree in leases.survivor_trees()] == [{handle.process, leaf, other}]
+
+    async def test_only_trees_with_processes_are_those_of_survivors(
+        self, leases: Leases, child: subprocess.Popen[bytes]
+    ) -> None:
+        leases.track_survivor(open_process(child.pid), lambda _: None)
+        assert leases.survivor_trees() == ()
+
+    async def test_closing_leaves_no_descriptor(self, leases: Leases, child: subprocess.Popen[bytes]) -> None:
+        handles = [open_process(child.pid), open_process(os.getpid())]
+        leases.attach("g", handles[0], lambda _: None)
+        leases.track_survivor(handles[1], lambda _: None)
+        leases.close()
+        assert leases.ids() == ()
+        assert not leases.is_survivor(ourselves())
+        for handle in handles:
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(handle.pidfd)
