@@ -115,8 +115,8 @@ class Workspace:
         """The tests to run, the narrowest first; those that are not there are left out."""
         folder = f"tests/unit/{mutant.package}".rstrip("/")
         own = f"{folder}/test_{Path(mutant.path).name}"
-        stages = [own, folder, *MORE_TESTS.get(mutant.package, ())]
-        return [stage for stage in stages if any((self.folder / path).exists() for path in stage.split())]
+        stages = [own, f"{folder} --ignore={own}", *MORE_TESTS.get(mutant.package, ())]
+        return [stage for stage in stages if (self.folder / stage.split()[0]).exists()]
 
     def baseline(self, stage: str) -> float:
         """The seconds that a stage takes without a mutant.

@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from hfproxy.core.audit.metrics import BUCKETS, Counters, exposition, gauge
 
-pytestmark = pytest.mark.needs("promtool")
-
 WORKED = """\
 # HELP hf_proxy_requests_total Requests, by decision and by the action they needed first.
 # TYPE hf_proxy_requests_total counter
@@ -69,6 +67,7 @@ def test_the_text_is_this_one_to_the_byte() -> None:
     assert (counts.total, counts.denied) == (4, 2)
 
 
+@pytest.mark.needs("promtool")
 def test_prometheus_own_tool_finds_nothing_to_say_of_it() -> None:
     assert promtool(WORKED) == "0 "
     assert promtool(exposition([*Counters().families(), gauge("build_info", "The version", 1, version="1")])) == "0 "

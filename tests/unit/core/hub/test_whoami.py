@@ -46,6 +46,37 @@ def test_only_organisations_that_the_scope_reaches_are_named(scopes: tuple[str, 
     assert [org["name"] for org in asked(*scopes)["orgs"]] == orgs  # type: ignore[union-attr]
 
 
+def test_the_whole_shape_is_the_hubs() -> None:
+    """Clients index these fields without asking (docs/hub-protocol.md#whoami)."""
+    who = asked("read:acme/x", label="l")
+    scoped = who["auth"]["accessToken"]["fineGrained"].pop("scoped")  # type: ignore[index]
+    assert who == {
+        "type": "user",
+        "id": "1" * 24,
+        "name": "me",
+        "fullname": "Me Myself",
+        "avatarUrl": "",
+        "isPro": False,
+        "canPay": False,
+        "periodEnd": None,
+        "orgs": [
+            {"type": "org", "id": "2" * 24, "name": "acme", "fullname": "acme", "avatarUrl": "", "isEnterprise": False}
+        ],
+        "auth": {
+            "type": "access_token",
+            "expiresAt": "2027-01-15T09:00:00.000Z",
+            "accessToken": {
+                "displayName": "hf-proxy l",
+                "role": "fineGrained",
+                "createdAt": "2027-01-15T08:00:00.000Z",
+                "fineGrained": {"canReadGatedRepos": True, "global": []},
+            },
+        },
+    }
+    assert scoped[0].keys() == {"entity", "permissions"}
+    assert scoped[0]["entity"].keys() == {"_id", "type", "name"}
+
+
 def test_it_says_when_it_began_and_ends() -> None:
     who = asked("read")
     assert who["auth"]["expiresAt"] == "2027-01-15T09:00:00.000Z"  # type: ignore[index]
@@ -66,6 +97,20 @@ def test_it_is_known_by_its_label_or_by_its_id() -> None:
         ("read:models/acme/x", "model", "acme/x", ["repo.content.read"]),
         ("write:spaces/me/demo", "space", "me/demo", ["repo.content.read", "repo.write"]),
         ("discuss:datasets/a/b", "dataset", "a/b", ["discussion.write"]),
+        ("read:kernels/a/b", "kernel", "a/b", ["repo.content.read"]),
+        ("read:buckets/a/b", "bucket", "a/b", ["repo.content.read"]),
+        ("read:a/b", "user", "a/b", ["repo.content.read"]),
+        ("read:models/acme", "user", "acme", ["repo.content.read"]),
+        ("read:models/acme/*", "model", "acme", ["repo.content.read"]),
+        ("read:*", "user", "", ["repo.content.read"]),
+        ("create:me", "user", "me", ["repo.content.read", "repo.write"]),
+        ("settings", "user", "me", ["repo.content.read", "repo.write", "repo.access.read"]),
+        ("infer", "user", "me", ["inference.serverless.write"]),
+        ("endpoints:acme", "user", "acme", ["inference.endpoints.write"]),
+        ("jobs:acme", "user", "acme", ["job.write"]),
+        ("webhooks", "user", "me", ["user.webhooks.write"]),
+        ("collections", "user", "me", ["collection.write"]),
+        ("billing", "user", "me", ["user.billing.read"]),
     ],
 )
 def test_a_scope_is_told_in_the_hubs_own_words(scope: str, kind: str, name: str, permissions: list[str]) -> None:
