@@ -88,7 +88,7 @@ class Workspace:
     """
 
     def __init__(self, root: Path, folder: Path, package: str) -> None:
-        self.root, self.package, self.folder = root, package, folder
+        self.root, self.package, self.folder, self.temporary = root, package, folder, folder / "tmp"
         self.baselines: dict[str, float] = {}
         for name in (package, "tests", "systemd", "man", "docs"):
             if (root / name).exists():
@@ -153,7 +153,7 @@ class Workspace:
         process = subprocess.Popen(
             [self.python, "-m", "pytest", *options, *stage.split()],
             cwd=self.folder,
-            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "" if write_bytecode else "1", "TMPDIR": str(self.temporary)},
+            env=self._environment(write_bytecode=write_bytecode),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             stdin=subprocess.DEVNULL,
@@ -169,11 +169,13 @@ class Workspace:
             process.wait()
             shutil.rmtree(self.temporary, ignore_errors=True)
 
-    @property
-    def temporary(self) -> Path:
-        path = self.folder / "tmp"
-        path.mkdir(exist_ok=True)
-        return path
+    def _environment(self, *, write_bytecode: bool) -> dict[str, str]:
+        self.temporary.mkdir(exist_ok=True)
+        return {name: value for name, value in os.environ.items() if name != "CI"} | {  # there a skip is a failure
+            "HFPROXY_CLIENTS": os.environ.get("HFPROXY_CLIENTS", str(self.root / ".venvs")),
+            "PYTHONDONTWRITEBYTECODE": "" if write_bytecode else "1",
+            "TMPDIR": str(self.temporary),
+        }
 
 
 def run(sample: list[Mutant], sources: dict[str, bytes], known: dict[Entry, str], jobs: int) -> dict[Mutant, Outcome]:
@@ -191,19 +193,20 @@ def run(sample: list[Mutant], sources: dict[str, bytes], known: dict[Entry, str]
                 killed = workspace.kills(mutant)
             finally:
                 free.put(workspace)
-            if not killed:
-                print(_described(mutant, sources[mutant.path]), flush=True)
+            print("." if killed else _described(mutant, sources[mutant.path]), end="", flush=True)
             return Outcome.KILLED if killed else Outcome.SURVIVED
 
         with ThreadPoolExecutor(jobs) as pool:
-            return dict(zip(sample, pool.map(outcome, sample), strict=True))
+            outcomes = dict(zip(sample, pool.map(outcome, sample), strict=True))
+        print()
+        return outcomes
 
 
 def _described(mutant: Mutant, source: bytes) -> str:
     """A survivor: its diff, and the entry for the list of equivalent mutants, should it be one."""
     where, operator, before, after = (repr(text) for text in entry(mutant, source))
     return (
-        f"SURVIVED\n{mutant.diff(source)}\n"
+        f"\nSURVIVED\n{mutant.diff(source)}\n"
         f"[[equivalent]]\nwhere = {where}\noperator = {operator}\nbefore = {before}\nafter = {after}\n"
     )
 
