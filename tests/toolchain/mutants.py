@@ -88,7 +88,8 @@ class Workspace:
     """
 
     def __init__(self, root: Path, folder: Path, package: str) -> None:
-        self.root, self.package, self.folder, self.temporary = root, package, folder, folder / "tmp"
+        self.root, self.package, self.folder = root, package, folder
+        self.temporary, self.output = folder / "tmp", folder / "pytest.log"
         self.baselines: dict[str, float] = {}
         for name in (package, "tests", "systemd", "man", "docs"):
             if (root / name).exists():
@@ -127,7 +128,7 @@ class Workspace:
         if stage not in self.baselines:
             began = time.monotonic()
             if (status := self._pytest(stage, 1800, write_bytecode=True)) not in (0, 5):
-                sys.exit(f"{stage} fails without a mutant ({status}): run it in {self.folder}")
+                sys.exit(f"{self.output.read_text()}\n{stage} fails without a mutant ({status})")
             self.baselines[stage] = time.monotonic() - began
         return self.baselines[stage]
 
@@ -150,15 +151,16 @@ class Workspace:
     def _pytest(self, stage: str, timeout_s: float, *, write_bytecode: bool = False) -> int | None:
         """Pytest's exit status; None after the timeout. Nothing that it started outlives it."""
         options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
-        process = subprocess.Popen(
-            [self.python, "-m", "pytest", *options, *stage.split()],
-            cwd=self.folder,
-            env=self._environment(write_bytecode=write_bytecode),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with self.output.open("wb") as output:
+            process = subprocess.Popen(
+                [self.python, "-m", "pytest", *options, *stage.split()],
+                cwd=self.folder,
+                env=self._environment(write_bytecode=write_bytecode),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
         try:
             return process.wait(timeout_s)
         except subprocess.TimeoutExpired:
