@@ -119,23 +119,23 @@ class Workspace:
         stages = [own, f"{folder} --ignore={own}", *MORE_TESTS.get(mutant.package, ())]
         return [stage for stage in stages if (self.folder / stage.split()[0]).exists()]
 
-    def baseline(self, stage: str) -> float:
-        """The seconds that a stage takes without a mutant.
+    def baseline(self, tests: str) -> float:
+        """The seconds that a file or folder of tests takes without a mutant.
 
         Raises:
             SystemExit: it fails without one, so that it would kill every mutant.
         """
-        if stage not in self.baselines:
+        if tests not in self.baselines:
             began = time.monotonic()
-            if (status := self._pytest(stage, 1800, write_bytecode=True)) not in (0, 5):
-                sys.exit(f"{self.output.read_text()}\n{stage} fails without a mutant ({status})")
-            self.baselines[stage] = time.monotonic() - began
-        return self.baselines[stage]
+            if (status := self._pytest(tests, 1800, write_bytecode=True)) not in (0, 5):
+                sys.exit(f"{self.output.read_text()}\n{tests} fails without a mutant ({status})")
+            self.baselines[tests] = time.monotonic() - began
+        return self.baselines[tests]
 
     def kills(self, mutant: Mutant) -> bool:
         """Whether a test fails with the mutant in place of its module, or does not end."""
         stages = self.stages(mutant)
-        limits = [max(MIN_TIMEOUT_S, TIMEOUT_FACTOR * self.baseline(stage)) for stage in stages]
+        limits = [max(MIN_TIMEOUT_S, TIMEOUT_FACTOR * self.baseline(stage.split()[0])) for stage in stages]
         module = self.folder / self.package / mutant.path
         original = module.read_bytes()
         # Byte code is chosen by size and second of its source: that of the original could stand for the mutant.
