@@ -87,8 +87,9 @@ class Workspace:
     The environment takes every other package from the one that runs this script.
     """
 
-    def __init__(self, root: Path, folder: Path, package: str) -> None:
-        self.root, self.package, self.folder = root, package, folder
+    def __init__(self, root: Path, folder: Path, package: str, depth: int | None = None) -> None:
+        """`depth`: how many of a module's stages run; None: all."""
+        self.root, self.package, self.folder, self.depth = root, package, folder, depth
         self.temporary, self.output = folder / "tmp", folder / "pytest.log"
         self.baselines: dict[str, float] = {}
         for name in (package, "tests", "systemd", "man", "docs"):
@@ -117,7 +118,7 @@ class Workspace:
         folder = f"tests/unit/{mutant.package}".rstrip("/")
         own = f"{folder}/test_{Path(mutant.path).name}"
         stages = [own, f"{folder} --ignore={own}", *MORE_TESTS.get(mutant.package, ())]
-        return [stage for stage in stages if (self.folder / stage.split()[0]).exists()]
+        return [stage for stage in stages[: self.depth] if (self.folder / stage.split()[0]).exists()]
 
     def baseline(self, tests: str) -> float:
         """The seconds that a file or folder of tests takes without a mutant.
@@ -180,12 +181,14 @@ class Workspace:
         }
 
 
-def run(sample: list[Mutant], sources: dict[str, bytes], known: dict[Entry, str], jobs: int) -> dict[Mutant, Outcome]:
+def run(
+    sample: list[Mutant], sources: dict[str, bytes], known: dict[Entry, str], jobs: int, depth: int | None = None
+) -> dict[Mutant, Outcome]:
     """Run the mutants, `jobs` at a time, each job in a workspace of its own."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
         free: queue.SimpleQueue[Workspace] = queue.SimpleQueue()
         for number in range(jobs):
-            free.put(Workspace(ROOT, Path(temporary) / str(number), "hfproxy"))
+            free.put(Workspace(ROOT, Path(temporary) / str(number), "hfproxy", depth))
 
         def outcome(mutant: Mutant) -> Outcome:
             if entry(mutant, sources[mutant.path]) in known:
@@ -248,6 +251,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--sample", type=int, default=25, help="mutants of each package")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--matching", default="", help="only mutants with this text in their place, operator or lines")
+    parser.add_argument("--depth", type=int, help="1: only the module's own tests; 2: also those of its package")
     options = parser.parse_args(words)
 
     known = equivalent()
@@ -262,7 +266,7 @@ def main(words: list[str]) -> int:
         matching = [mutant for mutant, place in candidates.items() if options.matching in " ".join(place)]
         sample += draw(matching, files, options.sample, f"{options.seed} {package}")
         print(f"{package}: {len(candidates)} mutants, seed {options.seed}", flush=True)
-    return 0 if report(run(sample, sources, known, options.jobs)) else 1
+    return 0 if report(run(sample, sources, known, options.jobs, options.depth)) else 1
 
 
 if __name__ == "__main__":
