@@ -45,6 +45,7 @@ COUNTERPARTS = {
 # Methods that normalise a text: without the call, other spellings pass.
 NORMALISING = frozenset({"lower", "casefold", "strip", "lstrip", "rstrip", "removeprefix", "removesuffix"})
 PROSE = re.compile(r"[A-Za-z,;'}] [A-Za-z{(]")
+GENERIC = re.compile(r"[A-Z]\w*[a-z]\w*|tuple|list|dict|set|frozenset|type")  # whose subscripts are types
 LOGGERS = frozenset({"log", "logger", "LOG", "logs"})
 TYPING_FIELDS = frozenset({"annotation", "returns", "decorator_list", "type_params"})
 
@@ -138,8 +139,10 @@ def _is_exempt(node: ast.AST) -> bool:
     match node:
         case ast.Assert() | ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
             return True
-        case ast.If(test=ast.Name(id="TYPE_CHECKING")) | ast.Subscript(value=ast.Name(id="Literal")):
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True
+        case ast.Subscript(value=ast.Name(id=name)):
+            return GENERIC.fullmatch(name) is not None
         case (
             ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name))))
             | ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Attribute(attr=name))))

@@ -64,6 +64,7 @@ def test_every_operator_makes_its_edits(source: str, expected: list[tuple[str, s
         '"""A docstring."""',
         "import a",
         "x: Literal['a'] | None = y",
+        "Pairs = Iterable[tuple[str, int]]",
         "def f(a: 'A') -> 'B': ...",
         "@dataclass(frozen=True)\nclass A: ...",
         "assert a == b",

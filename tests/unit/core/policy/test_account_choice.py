@@ -89,6 +89,12 @@ class TestRules:
     def test_a_request_about_two_namespaces_follows_no_rule(self) -> None:
         assert choose(self.access("acme", "me"), "default", held("default", "work"), self.RULES) == "default"
 
+    def test_what_names_no_namespace_follows_no_rule(self) -> None:
+        own = Access((Need(Action.JOBS, Target(None, None)), Need(Action.WRITE, Target(RepoType.MODELS, None, "a"))))
+        assert choose(own, "default", held("default", "work"), self.RULES) == "default"
+        mixed = Access((*own.needs, *self.access("acme").needs))
+        assert choose(mixed, "default", held("default", "work"), self.RULES) == "default"
+
     def test_a_rule_for_an_account_that_is_not_there_is_none(self) -> None:
         assert choose(self.access("acme"), "default", held("default"), self.RULES) == "default"
 

@@ -141,3 +141,27 @@ def test_a_browser_is_known_by_headers_it_cannot_leave_out(name: str) -> None:
     assert RequestHeaders.of([HOST, (name, "")]).has_browser_headers
     assert RequestHeaders.of([HOST, BEARER, (name, "none")]).has_browser_headers
     assert not RequestHeaders.of([HOST, BEARER, HTML, ("Referer", "https://x"), ("X-Origin", "x")]).has_browser_headers
+
+
+def test_a_header_is_found_in_any_case_and_joined() -> None:
+    headers = RequestHeaders.of([("Accept", "a"), ("ACCEPT", "b"), ("X-HF-Bill-To", "acme")])
+    assert (headers.accept, headers.all("accept"), headers.one("accept")) == ("a, b", ("a", "b"), "a, b")
+    assert headers.bill_to == "acme"
+    assert (headers.all("x"), headers.one("x")) == ((), "")
+
+
+@pytest.mark.parametrize("pairs", [[], [("X-HF-Bill-To", "")]])
+def test_without_another_payer_the_user_pays(pairs: list[tuple[str, str]]) -> None:
+    assert RequestHeaders.of(pairs).bill_to is None
+
+
+def test_listeners_have_their_names_and_one_is_for_containers() -> None:
+    here, there = admission.loopback(4880), admission.bridge("172.17.0.1", 4881)
+    assert (here.endpoint, here.container) == ("http://127.0.0.1:4880", False)
+    assert (there.endpoint, there.container) == ("http://172.17.0.1:4881", True)
+    for host, listener in (("172.17.0.1:4881", here), ("127.0.0.1:4880", there), ("localhost:4881", there)):
+        verdict = admission.admit(RequestHeaders.of([("Host", host)]), listener)
+        assert verdict is not None
+        assert verdict.refusal is Refusal.HOST
+        assert all(name in verdict.why for name in listener.hosts)
+    assert admission.admit(RequestHeaders.of([("Host", "172.17.0.1:4881")]), there) is None

@@ -115,6 +115,30 @@ def test_only_the_owner_may_use_it() -> None:
     assert GrantTerms("default", (), 1).uid == NO_UID == -1
 
 
+def test_terms_allow_nothing_that_was_not_asked_for() -> None:
+    terms = GrantTerms("default", (), 1)
+    assert terms == GrantTerms(
+        account="default",
+        scopes=(),
+        ttl=1,
+        caveats=(),
+        parent=None,
+        label=None,
+        bind=Bind.NONE,
+        pid=None,
+        program=None,
+        strict=False,
+        start=None,
+        ambient=False,
+        renews=False,
+        login="",
+        named=False,
+        learns=False,
+        uid=-1,
+        container=False,
+    )
+
+
 def test_a_summary_has_what_a_daemon_knows_before_it_loads_the_grant() -> None:
     summary = grant("abc").summary
     assert (summary.id, summary.expires_at, summary.parent, summary.uid, summary.pid) == ("abc", T + HOUR, "p", 7, 3)

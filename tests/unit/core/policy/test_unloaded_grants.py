@@ -11,6 +11,7 @@ from hfproxy.core.policy.caveats import MaxUses
 from hfproxy.core.policy.decision import Allow, Deny, Refusal
 from hfproxy.core.policy.grant import Grant, GrantTerms
 from hfproxy.core.policy.scope import parse
+from hfproxy.core.policy.unloaded_grants import GrantSummary, UnloadedGrants
 
 READ = Access((Need(Action.READ, Target(RepoType.MODELS, "me", "a")),))
 SCOPES = (parse("read:me/*"),)
@@ -95,6 +96,55 @@ def test_what_to_load_is_named_from_the_top() -> None:
     assert broker.unloaded_descendants(top) == (low, short)
     load(broker, *grants[2:])
     assert (broker.unloaded(), broker.unloaded_due(1000), broker.unloaded_descendants(top)) == ((), (), ())
+
+
+class TestSummaries:
+    """The index alone, without a broker."""
+
+    TOP, LOW, ALONE = (
+        GrantSummary("top", 30, None, 1, 9),
+        GrantSummary("low", 20, "top", 1, None),
+        GrantSummary("x", 10, None, 2, None),
+    )
+
+    @pytest.fixture
+    def unloaded(self) -> UnloadedGrants:
+        return UnloadedGrants([self.TOP, self.LOW, self.ALONE])
+
+    def test_are_counted_by_user(self, unloaded: UnloadedGrants) -> None:
+        assert [unloaded.count(uid) for uid in (None, 1, 2, 3)] == [3, 2, 1, 0]
+        assert unloaded.pop("low") is self.LOW
+        assert unloaded.pop("low") is None
+        assert [unloaded.count(uid) for uid in (None, 1, 2)] == [2, 1, 1]
+        assert len(unloaded) == 2
+        assert "low" not in unloaded
+        assert "top" in unloaded
+
+    def test_end_in_the_order_of_their_expiry(self, unloaded: UnloadedGrants) -> None:
+        assert [unloaded.due(at) for at in (9, 10, 19, 20, 30)] == [
+            (),
+            ("x",),
+            ("x",),
+            ("x", "low"),
+            ("x", "low", "top"),
+        ]
+
+    @pytest.mark.parametrize("popped", [["x"], ["low"], ["x", "low"], ["low", "x"], ["x", "low", "top"]])
+    def test_that_were_loaded_are_due_no_more(self, unloaded: UnloadedGrants, popped: list[str]) -> None:
+        for grant_id in popped:
+            unloaded.pop(grant_id)
+        left = tuple(grant_id for grant_id in ("x", "low", "top") if grant_id not in popped)
+        for _ in range(2):
+            assert unloaded.due(30) == left
+            assert unloaded.due(9) == ()
+
+    def test_have_children_whether_they_are_loaded_or_not(self, unloaded: UnloadedGrants) -> None:
+        assert (unloaded.children("top"), unloaded.children("x"), unloaded.children("?")) == (("low",), (), ())
+        unloaded.pop("top")
+        assert unloaded.children("top") == ("low",)
+        assert unloaded.lineage("low") == ("low",)
+        unloaded.pop("low")
+        assert unloaded.children("top") == unloaded.lineage("low") == ()
 
 
 def test_what_ends_with_a_due_grant_is_named_with_it() -> None:
