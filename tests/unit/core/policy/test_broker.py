@@ -413,6 +413,32 @@ def test_a_grant_of_a_tree_is_for_that_tree_and_so_are_those_minted_from_it(worl
             assert refusal(authorize(world.broker, grant, READ_A, 1, inside)) is Refusal.HOLDER
 
 
+def test_an_expired_grant_is_not_renewed_even_before_it_is_swept(world: World) -> None:
+    grant, bearer = world.mint(ordered("read"))
+    with pytest.raises(RefusedError, match="has expired"):
+        world.broker.renew(grant.id, 300, 100)
+    assert refusal(world.broker.verify(bearer, 100)) is Refusal.EXPIRED
+    assert world.broker.renew(grant.id, 300, 99).expires_at == 300
+
+
+def test_a_grant_that_renews_itself_may_be_overdue(world: World) -> None:
+    """The machine slept, and the process of the grant lives on."""
+    grant, bearer = world.mint(replace(ordered("read"), renews=True))
+    assert world.broker.renew(grant.id, 300, 150) is grant
+    assert world.broker.verify(bearer, 299) is grant
+    assert refusal(world.broker.verify(bearer, 300)) is Refusal.EXPIRED
+
+
+def test_grants_are_counted_by_user_and_listed_from_the_oldest(world: World) -> None:
+    late, _ = world.mint(replace(ordered("read"), uid=ALICE), at=9)
+    early, _ = world.mint(replace(ordered("read"), uid=BOB), at=1)
+    assert world.broker.grants() == (early, late)
+    assert [world.broker.count(uid) for uid in (None, ALICE, BOB, 0)] == [2, 1, 1, 0]
+    world.broker.revoke(late.id)
+    assert world.broker.grants() == (early,)
+    assert [world.broker.count(uid) for uid in (None, ALICE, BOB)] == [1, 0, 1]
+
+
 def test_a_renewed_grant_ends_no_later_than_the_one_it_was_minted_from(world: World) -> None:
     top, _ = world.mint(ordered("read", ttl=100))
     low, bearer = world.mint(ordered("read", ttl=10, parent=top.id))
