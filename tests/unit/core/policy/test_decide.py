@@ -53,6 +53,13 @@ def test_a_limit_comes_before_strict_since_no_scope_helps_against_it(*, reverse:
     assert decision.why.endswith(RUN_AGAIN)
 
 
+def test_of_several_that_no_scope_helps_against_the_first_is_named() -> None:
+    for refusals in ((Refusal.LIMIT, Refusal.EXPIRED), (Refusal.EXPIRED, Refusal.LIMIT)):
+        decision = decide(READ, (no(Refusal.STRICT), *map(no, refusals)))
+        assert isinstance(decision, Deny)
+        assert decision.refusal is refusals[0]
+
+
 @pytest.mark.parametrize(
     ("objections", "advice"),
     [
