@@ -146,3 +146,11 @@ def test_the_kinds_of_the_contract_are_there() -> None:
     assert {"minted", "decided", "completed", "revoked", "expired", "login", "logout", "denied_unknown"} <= set(
         EventKind
     )
+
+
+def test_the_kinds_are_a_closed_list() -> None:
+    """Lines of every version are read by every later one."""
+    assert [str(kind) for kind in EventKind] == (
+        "minted decided completed revoked expired renewed login logout denied_unknown lockdown rotated"
+        " revoked_upstream started lock unlock allowed"
+    ).split()

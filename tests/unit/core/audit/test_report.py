@@ -197,3 +197,59 @@ def test_a_need_is_written_as_a_scope() -> None:
         TouchedPlace("jobs", "acme"),
         TouchedPlace("write", "models/me/x"),
     )
+
+
+def test_activity_is_counted_by_minute_and_by_the_first_need() -> None:
+    needs = ["move:models/me/a", "read:models/me/b"]
+    moved = decided("g", T + 61, method="POST", action="move", needs=needs)
+    did = summarize([decided("g", T), decided("g", T + 59), moved, decided("h", T)]).grants["g"].did
+    assert did.minutes == {(T // 60, "read"): 2, (T // 60 + 1, "changed"): 1}
+    assert did.actions == {"read": 3, "move": 1}
+    assert did.grants == {"g"}
+
+
+def test_bytes_count_at_the_first_place_only() -> None:
+    needs = ["write:models/me/a", "read:models/me/b"]
+    places = summarize([completed("g", needs=needs, bytes_up=3, bytes_down=4)]).grants["g"].did.places
+    assert list(places) == ["models/me/a"]
+    assert (places["models/me/a"].bytes_up, places["models/me/a"].bytes_down) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("status", "failed"), [(0, 1), (200, 0), (302, 0), (399, 0), (400, 1), (500, 1), (None, 1), (True, 1), ("200", 1)]
+)
+def test_a_status_from_400_on_or_none_is_a_failure(status: object, failed: int) -> None:
+    assert summarize([completed("g", status=status)]).grants["g"].did.total.failed == failed
+
+
+def test_the_terms_of_a_grant_are_those_of_its_minting_wherever_it_stands() -> None:
+    terms = {"program": "git", "label": "l", "parent": "p", "scopes": ["read", "write:me/a"], "account": "work"}
+    report = summarize([decided("g", T + 5, account="other"), minted("g", T, **terms), decided("h", account="work")])
+    grant = report.grants["g"]
+    assert (grant.account, grant.program, grant.label, grant.parent) == ("work", "git", "l", "p")
+    assert (grant.scopes, grant.minted_at, grant.ended_at, grant.ended) == (("read", "write:me/a"), T, None, "")
+    assert report.grants["h"].account == "work"
+    assert (report.first, report.last, report.since) == (T, T + 5, None)
+
+
+@pytest.mark.parametrize(("since", "names"), [(T + 9, ["a", "b"]), (T + 10, ["a", "b"]), (T + 11, ["b"])])
+def test_a_grant_that_ended_before_the_period_is_left_out(since: int, names: list[str]) -> None:
+    entries = [minted("a"), minted("b"), {"kind": "expired", "at": T + 10, "grant": "a"}]
+    assert list(summarize(entries, since).grants) == names
+
+
+@pytest.mark.parametrize("kind", ["login", "logout", "rotated", "lockdown", "revoked_upstream"])
+def test_these_events_are_of_accounts(kind: str) -> None:
+    assert summarize([{"kind": kind, "at": T, "account": "a"}]).events == [(T, kind, "a")]
+
+
+@pytest.mark.parametrize(
+    "kind", ["minted", "decided", "completed", "revoked", "expired", "renewed", "started", "allowed"]
+)
+def test_no_others_are(kind: str) -> None:
+    assert summarize([{"kind": kind, "at": T, "account": "a"}]).events == []
+
+
+def test_a_request_without_a_grant_is_not_counted() -> None:
+    report = summarize([decided(None), {"kind": "decided", "at": T, "account": "default"}])  # type: ignore[arg-type]
+    assert (report.grants, report.accounts) == ({}, {})

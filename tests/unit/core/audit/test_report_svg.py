@@ -1,6 +1,7 @@
 """The chart of a report: rows, bars, marks, events and ticks at the places of their times."""
 
 import re
+import time
 from xml.etree import ElementTree
 
 import pytest
@@ -140,6 +141,16 @@ def test_the_chart_is_as_high_as_its_rows() -> None:
         str(WIDTH),
         str(HEAD + 5 * ROW + 8),
     )
+
+
+def test_times_are_utc_wherever_the_user_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert utc(T, "%d %b %H:%M") == "15 Jan 08:00"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("at", [10**15, -(10**15), 10**30])
