@@ -45,6 +45,7 @@ COUNTERPARTS = {
 # Methods that normalise a text: without the call, other spellings pass.
 NORMALISING = frozenset({"lower", "casefold", "strip", "lstrip", "rstrip", "removeprefix", "removesuffix"})
 PROSE = re.compile(r"[A-Za-z,;'}] [A-Za-z{(]")
+COMMENT = re.compile(r"  # .*")
 GENERIC = re.compile(r"[A-Z]\w*[a-z]\w*|tuple|list|dict|set|frozenset|type")  # whose subscripts are types
 LOGGERS = frozenset({"log", "logger", "LOG", "logs"})
 TYPING_FIELDS = frozenset({"annotation", "returns", "decorator_list", "type_params"})
@@ -78,11 +79,11 @@ class Mutant:
         return source[: self.start] + self.text.encode() + source[self.end :]
 
     def lines(self, source: bytes) -> tuple[str, str]:
-        """The edited lines before and after, without indentation and with single blanks: they survive a move."""
+        """The edited lines before and after, without indentation and comments: they survive a move."""
         first = source.rfind(b"\n", 0, self.start) + 1
         last = len(source) if (end := source.find(b"\n", self.end)) < 0 else end
         after = source[first : self.start] + self.text.encode() + source[self.end : last]
-        return " ".join(source[first:last].decode().split()), " ".join(after.decode().split())
+        return _normalised(source[first:last]), _normalised(after)
 
     def is_valid(self, source: bytes) -> bool:
         """Whether the mutant parses and differs from the source as a syntax tree."""
@@ -95,6 +96,10 @@ class Mutant:
         """The edit as a unified diff."""
         before, after = source.decode().splitlines(), self.apply(source).decode().splitlines()
         return "\n".join(list(difflib.unified_diff(before, after, self.path, self.operator, n=2, lineterm="")))
+
+
+def _normalised(lines: bytes) -> str:
+    return " ".join(COMMENT.sub("", lines.decode()).split())
 
 
 def mutants(path: str, source: bytes) -> list[Mutant]:

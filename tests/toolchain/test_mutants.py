@@ -83,7 +83,9 @@ def test_an_entry_of_the_list_survives_a_move_within_the_function() -> None:
     def entry(source: str) -> mutants.Entry:
         return mutants.entry(mutants.mutants("core/a.py", source.encode())[-1], source.encode())
 
-    assert entry("class A:\n  def f(self):\n    x = 1") == entry("y = z\nclass A:\n  def f(self):\n    y\n    x =  1")
+    assert entry("class A:\n  def f(self):\n    x = 1") == entry(
+        "y = z\nclass A:\n  def f(self):\n    y\n    x =  1  # why"
+    )
     assert entry("def f(): x = 1") != entry("def g(): x = 1")
 
 
