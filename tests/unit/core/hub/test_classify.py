@@ -224,3 +224,49 @@ def test_the_payer_of_a_body_named_access_counts_too() -> None:
     assert isinstance(found, Classified)
     assert found.access is not None
     assert Need(Action.BILLING, Target(None, "acme")) in found.access.resolved_for("me").needs
+
+
+# --- what the address names ------------------------------------------------------------------------------------------
+
+SHA = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "needs"),
+    [
+        ("GET", "/api/models/me/a", ["read models/me/a"]),
+        ("GET", "/api/models/me/a/revision/dev", ["read models/me/a@dev"]),
+        ("GET", "/api/models/me/a/revision/refs%2Fpr%2F1", ["read models/me/a@refs/pr/1"]),
+        ("GET", "/datasets/me/a/resolve/main/x/y", ["read datasets/me/a@main"]),
+        ("GET", f"/me/a/resolve/{SHA}/x", [f"read models/me/a@{SHA}"]),
+        ("GET", "/api/models/me/a/compare/main..dev", ["read models/me/a@main", "read models/me/a@dev"]),
+        ("DELETE", "/api/models/me/a/tag/v1", ["delete models/me/a@refs/tags/v1"]),
+        ("POST", "/api/models/me/a/commit/main", ["write models/me/a@main"]),
+        ("POST", "/api/models/me/a/commit/main?create_pr=1", ["write models/me/a@refs/pr/new"]),
+    ],
+)
+def test_the_repository_and_its_refs_come_from_the_path(method: str, target: str, needs: list[str]) -> None:
+    assert vectors.spelled(vectors.attempt({"method": method, "target": target})) == needs
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ("/me/a/resolve/main/x%2Fy", "encoded slash"),
+        ("/me/a/resolve/main~3/x", "not the name of a ref"),
+        ("/api/models/me/a?create_pr=1", "has no meaning"),
+        ("/me/a.git/info/refs", "without a service"),
+        ("/api/models/me/a/revision/refs%2Fpr%2Fnew", "not the name of a ref"),
+    ],
+)
+def test_an_address_without_one_meaning_is_a_bad_target(target: str, why: str) -> None:
+    found = classify.classify("GET", target)
+    assert isinstance(found, Deny)
+    assert found.refusal is Refusal.BAD_TARGET
+    assert why in found.why
+
+
+def test_a_path_without_a_repository_has_no_target() -> None:
+    found = classify.classify("POST", "/api/repos/create")
+    assert isinstance(found, NeedBody)
+    assert found.target is None

@@ -111,3 +111,52 @@ def test_a_key_that_decides_is_refused_in_another_spelling(key: str) -> None:
         for other in {letter.upper(), f"%{ord(letter):02x}", f"%{ord(letter):02X}"} - {letter}:
             spelled = key[:place] + other + key[place + 1 :]
             assert isinstance(request_target.parse(f"/api?{spelled}=1"), Deny), spelled
+
+
+@pytest.mark.parametrize("key", ["%ff", "%c3", "create_pr%ff", "%ffcreate_pr", "%ff[]", "a%e9b"])
+def test_a_key_that_is_no_utf_8_does_not_decide(key: str) -> None:
+    found = request_target.parse(f"/api?{key}=1&create_pr=1")
+    assert not isinstance(found, Deny)
+    assert found.policy == (("create_pr", "1"),)
+
+
+@pytest.mark.parametrize(
+    ("raw", "accepted"),
+    [
+        ("/", True),
+        ("/?x", True),
+        ("/a", True),
+        ("/a?", False),
+        ("/a?x", True),
+        ("/a/", False),
+        ("//a", False),
+        ("/a//b", False),
+        ("/a/./b", False),
+        ("/a/../b", False),
+        ("/a/..;x/b", False),
+        ("/a/;/b", False),
+        ("/a/b;x", True),
+        ("/a/..b/...", True),
+        ("/a/%2e%2E/b", False),
+        ("/a/b%2fc", True),
+        ("/a/b%2f..", False),
+        ("/a/%2fb", False),
+        ("/a/%ff", False),
+        ("/a/%c3%a9", True),
+        ("/a/%zz", False),
+        ("/a/%2", False),
+        ("/a%252eb", False),
+        ("/a%25252fb", False),
+        ("/a%2541b", True),
+        ("/a?x=%252e", True),
+        ("a", False),
+        ("", False),
+        ("http://hub/a", False),
+        ("*", False),
+    ],
+)
+def test_a_path_has_plain_segments_only(raw: str, accepted: bool) -> None:
+    found = request_target.parse(raw)
+    assert isinstance(found, Deny) is not accepted
+    if not isinstance(found, Deny):
+        assert (found.raw, found.path, found.policy) == (raw, raw.partition("?")[0], ())
