@@ -151,7 +151,8 @@ class Workspace:
 
     def _pytest(self, stage: str, timeout_s: float, *, write_bytecode: bool = False) -> int | None:
         """Pytest's exit status; None after the timeout. Nothing that it started outlives it."""
-        options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0"]
+        # A short basetemp: the path of a Unix socket has 107 characters at most (unix(7)).
+        options = ["-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0", f"--basetemp={self.temporary / 'p'}"]
         with self.output.open("wb") as output:
             process = subprocess.Popen(
                 [self.python, "-m", "pytest", *options, *stage.split()],

@@ -270,3 +270,21 @@ def test_a_path_without_a_repository_has_no_target() -> None:
     found = classify.classify("POST", "/api/repos/create")
     assert isinstance(found, NeedBody)
     assert found.target is None
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "refusal"),
+    [
+        ("GET", "/api/models/me/%61", Refusal.BAD_TARGET),
+        ("GET", "/api/no-such-thing/%61/b/c/d", Refusal.UNKNOWN_ROUTE),
+        ("GET", "/api/no-such-thing/a/b/c/d", Refusal.UNKNOWN_ROUTE),
+        ("PATCH", "/api/models/me/a", Refusal.UNKNOWN_ROUTE),
+        ("NONSENSE", "/api/models/me/a", Refusal.UNKNOWN_ROUTE),
+    ],
+)
+def test_an_address_without_a_row_is_unknown_and_one_that_has_one_decoded_is_bad(
+    method: str, target: str, refusal: Refusal
+) -> None:
+    found = classify.classify(method, target)
+    assert isinstance(found, Deny)
+    assert found.refusal is refusal
