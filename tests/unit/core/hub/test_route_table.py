@@ -10,7 +10,9 @@ from vectors.mutated import METHODS, OF_ROUTES, mutated
 
 from hfproxy.core.hub import classify
 from hfproxy.core.policy.decision import Deny
-from hfproxy.core.hub.route_table import ROUTES, Route, SpecialRoute
+from hfproxy.core.hub import route_table
+from hfproxy.core.hub.route_table import ROUTES, PathMatch, Route, SpecialRoute
+from hfproxy.core.policy.access import Action, Need, RepoType, Target
 
 DECIDED = [vector for vector in OF_ROUTES if "decide" in vector]
 PROTOCOL = anchors(ROOT / "docs" / "hub-protocol.md")
@@ -52,6 +54,56 @@ def test_every_row_has_a_vector_that_passes_for_each_method_and_one_that_is_refu
         decided = {decision for one in mine for decision in one.get("decide", {}).values()}
         assert "allow" in decided
         assert decided & {"scope", "anonymous"}
+
+
+MODEL = Target(RepoType.MODELS, "me", "a", "main")
+OWN = Target(None, None)
+
+
+@pytest.mark.parametrize(
+    ("derive", "match", "needs"),
+    [
+        (route_table.READ, PathMatch(MODEL), [Need(Action.READ, MODEL)]),
+        (route_table.WRITE, PathMatch(None), [Need(Action.WRITE, OWN)]),
+        (route_table.on_account(Action.PROFILE), PathMatch(MODEL), [Need(Action.PROFILE, OWN)]),
+        (
+            route_table.needs_of_compare,
+            PathMatch(MODEL, other="dev"),
+            [Need(Action.READ, MODEL), Need(Action.READ, MODEL.at("dev"))],
+        ),
+        (route_table.needs_of_compare, PathMatch(None), [Need(Action.READ, OWN), Need(Action.READ, OWN.at(""))]),
+        (route_table.needs_of_lfs_upload, PathMatch(MODEL), [Need(Action.WRITE, MODEL, any_ref=True)]),
+        (route_table.needs_of_lfs_upload, PathMatch(None), [Need(Action.WRITE, OWN, any_ref=True)]),
+        (route_table.needs_of_commit, PathMatch(MODEL), [Need(Action.WRITE, MODEL)]),
+        (
+            route_table.needs_of_commit,
+            PathMatch(MODEL, (("hot_reload", "1"),)),
+            [Need(Action.WRITE, MODEL), Need(Action.RUN, MODEL)],
+        ),
+        (
+            route_table.needs_of_search,
+            PathMatch(Target(RepoType.SPACES, None)),
+            [Need(Action.READ, Target(RepoType.SPACES, "", ""))],
+        ),
+        (route_table.needs_of_search, PathMatch(None), [Need(Action.READ, Target(None, "", ""))]),
+        (
+            route_table.needs_of_listing,
+            PathMatch(Target(RepoType.BUCKETS, "me")),
+            [Need(Action.READ, Target(RepoType.BUCKETS, "me", ""))],
+        ),
+        (route_table.needs_of_listing, PathMatch(None), [Need(Action.READ, Target(None, "", ""))]),
+        (route_table.needs_of_refs, PathMatch(MODEL, (("service", "git-upload-pack"),)), [Need(Action.READ, MODEL)]),
+        (
+            route_table.needs_of_refs,
+            PathMatch(MODEL, (("service", "git-receive-pack"),)),
+            [Need(Action.WRITE, MODEL, any_ref=True)],
+        ),
+    ],
+)
+def test_needs_come_from_the_path_and_fall_back_to_the_own_user(
+    derive: route_table.Needs, match: PathMatch, needs: list[Need]
+) -> None:
+    assert list(derive(match)) == needs
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=row_name)
