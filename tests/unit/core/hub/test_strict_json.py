@@ -319,3 +319,15 @@ def test_no_change_of_a_byte_makes_the_reading_of_a_body_raise(vector: Vector, d
     raw = bytearray(vectors.body(vector))
     raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     asked(vector, bytes(raw))
+
+
+def test_only_ndjson_is_one_object_a_line() -> None:
+    assert created(b'{\n  "name": "demo"\n}') == ["create models/~/demo"]
+    assert created(b'{"name": "demo"}\n') == ["create models/~/demo"]
+    assert created(b'{"name": "demo"}\n{"name": "other"}') == "bad_body"
+    lines = b'{"type": "addFile"}\n{"type": "copyFile", "sourceRepoType": "model", "sourceRepoId": "acme/x"}'
+    batch = {"method": "POST", "target": "/api/buckets/me/b/batch"}
+    assert asked(batch, lines, NDJSON) == ["write buckets/me/b", "read models/acme/x"]
+    assert asked(batch, lines + b"\n", NDJSON) == ["write buckets/me/b", "read models/acme/x"]
+    assert asked(batch, lines + b"\n\n", NDJSON) == "bad_body"
+    assert asked(batch, b'{\n"type": "addFile"}', NDJSON) == "bad_body"
