@@ -16,6 +16,7 @@ from hfproxy.core.policy.decision import Deny, Refusal
 from hfproxy.core.policy.grant import Bind, GrantTerms
 from hfproxy.core.policy.caveats import InScopes
 from hfproxy.core.policy.scope import parse
+from hfproxy.daemon.grants import registry
 from hfproxy.daemon.grants.registry import GrantRegistry
 from hfproxy.daemon.journal.writer import JournalWriter
 from hfproxy.daemon.journal.reader import JournalQuery, query
@@ -295,3 +296,69 @@ async def test_when_it_stops_it_writes_down_what_time_it_is(grants: GrantRegistr
     kept = store.load()
     store.close()
     assert kept.at > 5
+
+
+ORPHAN = """
+import os, sys
+if os.fork() == 0:
+    leaf = os.fork()
+    if leaf:
+        print(leaf, flush=True)
+        sys.stdin.readline()  # the process in the middle exits
+        os._exit(0)
+    os.read(int(sys.argv[1]), 1)
+    os._exit(0)
+os.wait()
+print(flush=True)
+os.read(int(sys.argv[1]), 1)
+"""
+
+
+async def test_a_sweep_sees_a_process_before_its_parent_exits(
+    grants: GrantRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "SWEEP_SECONDS", 0.05)
+    stays, stop = os.pipe()
+    root = subprocess.Popen(
+        [sys.executable, "-I", "-c", ORPHAN, str(stays)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=[stays],
+    )
+    assert root.stdin is not None
+    assert root.stdout is not None
+    grant, _ = await grants.mint(order(bind=Bind.TREE, pid=root.pid, uid=os.getuid()))
+    leaf = int(root.stdout.readline())
+    sweep = asyncio.create_task(grants.sweep())
+    await until(lambda: len(grants._leases.tree(grant.id).seen) == 3)  # type: ignore[union-attr]
+    root.stdin.write(b"\n")
+    root.stdin.flush()
+    root.stdout.readline()  # the leaf's parent has exited
+    assert grants.enclosing_grant(leaf, os.getuid()) is grant
+    sweep.cancel()
+    os.close(stop)
+    root.communicate()
+    os.close(stays)
+
+
+async def test_the_time_is_written_once_a_minute_while_a_grant_lives(
+    grants: GrantRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, moment = registry.now(), 0
+    monkeypatch.setattr(registry, "now", lambda: start + moment)
+
+    async def written() -> int:
+        await grants._save_dirty()
+        other = GrantStore(tmp_path)
+        try:
+            return other.load().at - start
+        finally:
+            other.close()
+
+    await grants.mint(order(ttl=3600))
+    assert await written() == 0
+    for moment, at in ((30, 0), (59, 0), (60, 60), (119, 60), (120, 120)):
+        assert await written() == at
+    await grants.revoke([grant.id for grant in grants.broker.grants()])
+    moment = 500
+    assert await written() == 120
