@@ -202,8 +202,11 @@ def run(
             print("." if killed else _described(mutant, sources[mutant.path]), end="", flush=True)
             return Outcome.KILLED if killed else Outcome.SURVIVED
 
-        with ThreadPoolExecutor(jobs) as pool:
+        pool = ThreadPoolExecutor(jobs)
+        try:
             outcomes = dict(zip(sample, pool.map(outcome, sample), strict=True))
+        finally:
+            pool.shutdown(cancel_futures=True)  # an interrupt ends the run after the mutants under way
         print()
         return outcomes
 
