@@ -7,8 +7,9 @@ import pytest
 
 from hfproxy.daemon.journal.writer import JournalWriter
 
-from hfproxy.daemon.journal.reader import JournalQuery, query
+from hfproxy.daemon.journal.reader import GrantSubtree, JournalQuery, query
 from hfproxy.errors import JournalError
+from hfproxy.secret import Secret
 
 ENTRIES = (
     {"at": 1_000, "kind": "decided", "decision": "allow", "grant": "a", "repo": "models/Me/One"},
@@ -147,3 +148,84 @@ async def test_a_damaged_line_is_a_failure_that_names_the_next_step(journal: Jou
         file.write(line)
     with pytest.raises(JournalError, match="hf-proxy audit verify"):
         await numbers(journal)
+
+
+ENTRY = {
+    "at": 10,
+    "kind": "decided",
+    "uid": 1,
+    "grant": "g",
+    "repo": "models/Me/One",
+    "action": "write",
+    "decision": "allow",
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "fits"),
+    [
+        ({}, True),
+        ({"uid": 1}, True),
+        ({"uid": 0}, False),
+        ({"since": 10}, True),
+        ({"since": 11}, False),
+        ({"since": 0}, True),
+        ({"grant": "g"}, True),
+        ({"grant": "h"}, False),
+        ({"repo": "me/one"}, True),
+        ({"repo": "MODELS/me/one"}, True),
+        ({"repo": "datasets/me/one"}, False),
+        ({"repo": "me/on"}, False),
+        ({"repo": ""}, False),
+        ({"action": "write"}, True),
+        ({"action": "read"}, False),
+        ({"denied": True}, False),
+        ({"uid": 1, "since": 10, "grant": "g", "repo": "me/one", "action": "write"}, True),
+        ({"uid": 1, "since": 10, "grant": "g", "repo": "me/one", "action": "read"}, False),
+    ],
+)
+def test_an_entry_fits_every_field_of_the_query(asked: dict[str, object], fits: bool) -> None:
+    assert JournalQuery(**asked).matches(ENTRY) is fits  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "denied"),
+    [({"decision": "deny"}, True), ({"kind": "denied_unknown"}, True), ({"decision": "anonymous"}, False)],
+)
+def test_refused_are_what_was_denied_and_counts_of_strangers(change: dict[str, object], denied: bool) -> None:
+    assert JournalQuery(denied=True).matches({**ENTRY, **change}) is denied
+
+
+def test_an_entry_without_a_field_fits_no_value_of_it() -> None:
+    for asked in ({"uid": 1}, {"since": 1}, {"grant": "g"}, {"repo": "me/one"}, {"repo": ""}, {"action": "read"}):
+        assert not JournalQuery(**asked).matches({"kind": "started"})  # type: ignore[arg-type]
+
+
+def test_a_subtree_is_a_grant_and_what_was_minted_from_it() -> None:
+    entries = [
+        {"kind": "minted", "grant": "root"},
+        {"kind": "minted", "grant": "child", "parent": "root"},
+        {"kind": "minted", "grant": "other"},
+        {"kind": "minted", "grant": "grandchild", "parent": "child"},
+        {"kind": "minted", "grant": "nephew", "parent": "other"},
+        {"kind": "decided", "grant": "grandchild"},
+        {"kind": "decided", "grant": "nephew"},
+        {"kind": "login"},
+    ]
+
+    def of(root: str | None) -> list[object]:
+        subtree = GrantSubtree(root)
+        return [entry.get("grant") for entry in entries if subtree.contains(entry)]
+
+    assert of("root") == ["root", "child", "grandchild", "grandchild"]
+    assert of("child") == ["child", "grandchild", "grandchild"]
+    assert of("other") == ["other", "nephew", "nephew"]
+    assert of(None) == [entry.get("grant") for entry in entries]
+
+
+async def test_macs_are_not_shown(tmp_path: Path) -> None:
+    journal = JournalWriter(tmp_path / "keyed", lambda: Secret("ab" * 32))
+    journal.append({"at": 1, "kind": "login"})
+    assert [entry async for entry in query(journal, JournalQuery())] == [{"seq": 1, "at": 1, "kind": "login"}, {}]
+    assert b'"mac":"' in journal.files()[0].read_bytes()
+    journal.close()
