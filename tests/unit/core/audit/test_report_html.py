@@ -224,6 +224,7 @@ class TestContent:
         document = render_html(summarize([{"kind": "login", "at": T, "account": "default"}]))
         assert "None.</p>" not in document
         assert "<svg" not in document
+        assert "</p><h2>Accounts</h2>" in document
         document = render_html(summarize(self.ENTRIES[1:2]))
         assert "None.</p>" in document
         assert "Refused without" not in document
