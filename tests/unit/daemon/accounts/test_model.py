@@ -26,6 +26,7 @@ def test_an_account_without_an_owner_is_of_the_daemons_user() -> None:
     """Documents of versions that served one user."""
     own = Account(name="a", origin=ORIGIN, user="me", user_id="1", fullname="", role="read")
     assert own.key == AccountKey(os.getuid(), "a")
+    assert (own.orgs, own.scopes, own.login, own.revoked_at) == ((), (), "", None)
 
 
 @pytest.mark.parametrize("field", ["user", "user_id", "origin"])
