@@ -38,8 +38,14 @@ REACH = {"core": 0.95, "daemon": 0.85}  # the share of the mutants that are not 
 MIN_TIMEOUT_S = 20.0
 TIMEOUT_FACTOR = 5
 
-# What else is run for a package that its unit tests alone do not decide.
-MORE_TESTS: dict[str, tuple[str, ...]] = {}
+# What is run last for a package: real daemons decide there what its unit tests do not.
+MORE_TESTS = {
+    "daemon/accounts": ("tests/integration/control",),
+    "daemon/control": ("tests/integration/control",),
+    "daemon/proxy": ("tests/e2e/attacks/test_hostile_hub.py", "tests/e2e/client_quirks/test_refusals.py"),
+    "daemon/tokens": ("tests/integration/control",),
+    "daemon/upstream": ("tests/e2e/attacks/test_hostile_hub.py",),
+}
 
 
 class Outcome(Enum):

@@ -48,6 +48,7 @@ PROSE = re.compile(r"[A-Za-z,;'}] [A-Za-z{(]")
 COMMENT = re.compile(r"  # .*")
 GENERIC = re.compile(r"[A-Z]\w*[a-z]\w*|tuple|list|dict|set|frozenset|type")  # whose subscripts are types
 LOGGERS = frozenset({"log", "logger", "LOG", "logs"})
+SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 TYPING_FIELDS = frozenset({"annotation", "returns", "decorator_list", "type_params"})
 
 Edit = tuple[str, ast.AST, str]
@@ -130,11 +131,7 @@ def _mutable(node: ast.AST, function: str) -> Iterator[tuple[str, ast.AST]]:
         for child in children if field not in TYPING_FIELDS else []:
             if not isinstance(child, ast.AST) or _is_exempt(child):
                 continue
-            inner = (
-                f"{function}.{child.name}".lstrip(".")
-                if hasattr(child, "body") and hasattr(child, "name")
-                else function
-            )
+            inner = f"{function}.{child.name}".lstrip(".") if isinstance(child, SCOPES) else function
             yield inner, child
             if not isinstance(child, ast.JoinedStr):  # Python 3.11 gives wrong positions inside
                 yield from _mutable(child, inner)

@@ -12,7 +12,7 @@ from hfproxy.core.policy.access import Action, Need, RepoType, Target
 from hfproxy.core.policy.decision import Allow, AllowAnonymous, Deny, Refusal
 from hfproxy.daemon.journal.reader import JournalQuery, query
 from hfproxy.daemon.journal.writer import JournalWriter
-from hfproxy.daemon.proxy.recorder import MAX_NEEDS, RequestFacts, RequestRecorder
+from hfproxy.daemon.proxy.recorder import MAX_NEEDS, RequestFacts, RequestRecorder, needs_fields
 
 READ = (Need(Action.READ, Target(RepoType.MODELS, "me", "a")),)
 WRITE = (Need(Action.WRITE, Target(RepoType.MODELS, "me", "a", "refs/heads/main")),)
@@ -102,3 +102,50 @@ async def test_a_line_stays_a_line_whatever_is_needed(journal: JournalWriter) ->
     await RequestRecorder(journal).decided(replace(FACTS, needs=many), Allow(), 0.0)
     [line] = await lines(journal)
     assert (len(line["needs"]), line["more_needs"]) == (MAX_NEEDS, 5)
+
+
+@pytest.mark.parametrize(
+    ("needs", "fields"),
+    [
+        ((), {"action": None, "repo": None, "ref": None}),
+        (READ, {"action": "read", "repo": "models/me/a", "ref": None}),
+        (WRITE, {"action": "write", "repo": "models/me/a", "ref": "refs/heads/main"}),
+        (
+            (Need(Action.JOBS, Target(None, "acme")),),
+            {"action": "jobs", "repo": None, "ref": None, "needs": ["jobs:acme"], "more_needs": None},
+        ),
+        ((Need(Action.WEBHOOKS, Target(None, "")),), {"action": "webhooks", "repo": None, "ref": None}),
+        (
+            (Need(Action.JOBS, Target(None, "acme")), *READ),
+            {
+                "action": "jobs",
+                "repo": "models/me/a",
+                "ref": None,
+                "needs": ["jobs:acme", "read:models/me/a"],
+                "more_needs": None,
+            },
+        ),
+        (
+            (*WRITE, *READ, *READ),
+            {
+                "action": "write",
+                "repo": "models/me/a",
+                "ref": "refs/heads/main",
+                "needs": ["write:models/me/a", "read:models/me/a"],
+                "more_needs": None,
+            },
+        ),
+        (
+            (*WRITE, Need(Action.DELETE, WRITE[0].target.at("refs/heads/dev"))),
+            {
+                "action": "write",
+                "repo": "models/me/a",
+                "ref": None,
+                "needs": ["write:models/me/a", "delete:models/me/a"],
+                "more_needs": None,
+            },
+        ),
+    ],
+)
+def test_a_line_tells_all_needs_that_action_and_repo_do_not(needs: tuple[Need, ...], fields: dict[str, object]) -> None:
+    assert needs_fields(needs) == fields
