@@ -140,7 +140,7 @@ async def test_requests_get_their_turn_while_a_long_journal_is_read(journal: Jou
 
 @pytest.mark.parametrize(
     "line",
-    [b"not json\n", b"[]\n", b"\xff\n", b"[" * 100_000 + b"\n", b"x" * 3_000_000],
+    [b"not json\n", b"[]\n", b"\xff\n", b'{"a":"\xff"}\n', b"[" * 100_000 + b"\n", b"x" * 3_000_000],
 )
 async def test_a_damaged_line_is_a_failure_that_names_the_next_step(journal: JournalWriter, line: bytes) -> None:
     await journal.flush()

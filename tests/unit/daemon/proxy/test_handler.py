@@ -211,7 +211,9 @@ async def test_a_dead_token_refuses_what_needs_it_and_not_what_goes_without(scen
     held = scene.accounts.cache.get(AccountKey(ME, "default"))
     assert held is not None
     await scene.accounts.mark_revoked(held, 1)
-    assert (await scene.ask(MODEL, wide))[:2] == (403, "account")
+    status, refusal, text = await scene.ask(MODEL, wide)
+    assert (status, refusal) == (403, "account")
+    assert "hf-proxy rotate --account default" in text
     assert (await scene.ask(MODEL, narrow))[:2] == (200, "")
     # what is refused anyway is told of the account first: no scope would help
     assert (await scene.ask(MODEL, strict))[:2] == (403, "account")
