@@ -334,7 +334,7 @@ async def test_a_sweep_sees_a_process_before_its_parent_exits(
     root.stdin.write(b"\n")
     root.stdin.flush()
     root.stdout.readline()  # the leaf's parent has exited
-    assert grants.enclosing_grant(leaf, os.getuid()) is grant
+    assert grants.membership.enclosing_grant(leaf, os.getuid()) is grant
     sweep.cancel()
     os.close(stop)
     root.communicate()

@@ -1,6 +1,7 @@
 """The byte meter: what passes is counted, and at the limit nothing more passes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 import pytest
 
@@ -70,15 +71,16 @@ def test_without_a_grant_there_is_no_limit() -> None:
 
 
 async def test_a_body_is_broken_off_where_the_limit_is() -> None:
-    async def body() -> AsyncIterator[bytes]:
+    async def body() -> AsyncGenerator[bytes, None]:
         for part in (b"ab", b"c", b"de"):
             yield part
 
     meter, _ = metered(up=4)
     passed = []
-    with pytest.raises(OverLimitError):
-        async for part in meter.metered(body()):
-            passed.append(part)
+    async with aclosing(body()) as unmetered:
+        with pytest.raises(OverLimitError):
+            async for part in meter.metered(unmetered):
+                passed.append(part)
     assert passed == [b"ab", b"c"]
     assert meter.up == 3
     assert [part async for part in metered(up=5)[0].metered(body())] == [b"ab", b"c", b"de"]

@@ -47,13 +47,20 @@ UPDATE = f"{object_id(OLD)} {object_id(NEW)} refs/heads/main"
 BODY = vectors.command_list([UPDATE]) + pack(NEW)
 
 
-async def parts(body: bytes, size: int = 7) -> AsyncIterator[bytes]:
-    for start in range(0, len(body), size):
-        yield body[start : start + size]
+class Parts(AsyncIterator[bytes]):
+    """A body as it arrives. No generator: one that is not read to its end warns when it is collected."""
+
+    def __init__(self, body: bytes, size: int = 7) -> None:
+        self._rest = iter([body[start : start + size] for start in range(0, len(body), size)])
+
+    async def __anext__(self) -> bytes:
+        for part in self._rest:
+            return part
+        raise StopAsyncIteration
 
 
 async def read(body: bytes, size: int = 7) -> PushBody:
-    found = await push.read(parts(body, size), REPO)
+    found = await push.read(Parts(body, size), REPO)
     assert isinstance(found, PushBody)
     return found
 
@@ -118,7 +125,7 @@ async def test_a_pack_beyond_the_limit_is_not_looked_into(tmp_path: Path, monkey
 
 
 async def test_a_refusal_is_a_report_for_git_and_the_rest_is_read() -> None:
-    rest = parts(BODY)
+    rest = Parts(BODY)
     found = await push.read(rest, REPO)
     assert isinstance(found, PushBody)
     response = await found.refusal_response(Deny(Refusal.SCOPE, "why not"))
@@ -141,6 +148,6 @@ async def test_a_client_that_takes_no_report_gets_none() -> None:
 
 async def test_a_list_without_an_end_or_a_form_is_a_bad_body() -> None:
     for body in (vectors.command_list([UPDATE])[:-4], b"", b"zzzz"):
-        found = await push.read(parts(body), REPO)
+        found = await push.read(Parts(body), REPO)
         assert isinstance(found, Deny)
         assert found.refusal is Refusal.BAD_BODY
