@@ -21,7 +21,7 @@ from hfproxy.core.hub import classify
 from hfproxy.core.policy.decision import Allow, AllowAnonymous, Deny
 from hfproxy.core.policy.access import Need
 from hfproxy.core.hub.strict_json import JSON
-from hfproxy.core.policy.decide import decide
+from hfproxy.core.policy.decision import decide
 from hfproxy.core.policy.caveats import InScopes, Usage
 from hfproxy.core.git.push_commands import RefUpdateReader
 from hfproxy.core.hub.classify import Classification, Classified, NeedBody, NeedRefUpdates

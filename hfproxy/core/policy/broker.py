@@ -29,8 +29,7 @@ from operator import attrgetter
 from hfproxy.core.policy import credential
 from hfproxy.core.policy.access import Access
 from hfproxy.core.policy.caveats import Expires, InScopes, MaxBytes
-from hfproxy.core.policy.decide import RUN_AGAIN, decide
-from hfproxy.core.policy.decision import Decision, Deny, Objection, Refusal
+from hfproxy.core.policy.decision import RUN_AGAIN, Decision, Deny, Objection, Refusal, decide
 from hfproxy.core.policy.grant import Bind, Grant, GrantTerms, MatchingTrees, id_of
 from hfproxy.core.policy.unloaded_grants import GrantSummary, UnloadedGrants
 from hfproxy.errors import RefusedError

@@ -11,7 +11,7 @@ from hfproxy import wire
 from hfproxy.core.audit.chain import EventKind
 from hfproxy.daemon.accounts.model import AccountKey
 from hfproxy.daemon.accounts.registry import AccountRegistry
-from hfproxy.daemon.control import messages
+from hfproxy.daemon.control import requests
 from hfproxy.daemon.control.caller import Caller
 from hfproxy.daemon.control.dispatch import CommandTable
 from hfproxy.daemon.grants.registry import GrantRegistry
@@ -41,19 +41,19 @@ class AccountCommands:
 
     def register(self, table: CommandTable) -> None:
         """Add the handlers to the table."""
-        table.add(messages.AccountsRequest, self.list_accounts)
-        table.add(messages.LoginRequest, self.login)
-        table.add(messages.ImportTokenRequest, self.import_token)
-        table.add(messages.LogoutRequest, self.logout)
-        table.add(messages.RotateRequest, self.rotate)
-        table.add(messages.DoctorRequest, self.doctor)
+        table.add(requests.AccountsRequest, self.list_accounts)
+        table.add(requests.LoginRequest, self.login)
+        table.add(requests.ImportTokenRequest, self.import_token)
+        table.add(requests.LogoutRequest, self.logout)
+        table.add(requests.RotateRequest, self.rotate)
+        table.add(requests.DoctorRequest, self.doctor)
 
-    async def list_accounts(self, _: messages.AccountsRequest, caller: Caller) -> wire.Message:
+    async def list_accounts(self, _: requests.AccountsRequest, caller: Caller) -> wire.Message:
         """Return the caller's accounts."""
         accounts = await self.accounts.load(caller.uid)
         return {"accounts": [account_token.account.public() for account_token in accounts.values()]}
 
-    async def login(self, request: messages.LoginRequest, caller: Caller) -> wire.Message:
+    async def login(self, request: requests.LoginRequest, caller: Caller) -> wire.Message:
         """Store a token after asking the Hub for its owner."""
         key = AccountKey(caller.uid, _account_name(request.account))
         self.accounts.vault.user_is_present()
@@ -64,12 +64,12 @@ class AccountCommands:
         await self.accounts.put(account_token)
         return {**account_token.account.public(), "warnings": [*account_token.account.warnings, *warnings]}
 
-    async def import_token(self, request: messages.ImportTokenRequest, caller: Caller) -> wire.Message:
+    async def import_token(self, request: requests.ImportTokenRequest, caller: Caller) -> wire.Message:
         """Store a plaintext token that the command has found, and its refresh token, under a free name."""
         refresh = None if request.refresh is None else _token(request.refresh)
         return await self.importer.import_token(caller.uid, _token(request.token), refresh, dry=request.dry)
 
-    async def logout(self, request: messages.LogoutRequest, caller: Caller) -> wire.Message:
+    async def logout(self, request: requests.LogoutRequest, caller: Caller) -> wire.Message:
         """Remove an account and its token, and abort the transfers that use it."""
         account = await self.accounts.select(caller.uid, request.account)
         warnings = await self.rotation.finish_pending(account.key)
@@ -78,11 +78,11 @@ class AccountCommands:
         self.grants.abort_transfers(*account.key)
         return {"account": account.name, "warnings": warnings}
 
-    async def rotate(self, request: messages.RotateRequest, caller: Caller) -> wire.Message:
+    async def rotate(self, request: requests.RotateRequest, caller: Caller) -> wire.Message:
         """Replace an account's token."""
         return await self.rotation.rotate(caller.uid, request.account, _token(request.token))
 
-    async def doctor(self, _: messages.DoctorRequest, caller: Caller) -> wire.Message:
+    async def doctor(self, _: requests.DoctorRequest, caller: Caller) -> wire.Message:
         """Check the Hub; and if it answers and the vault is open, the tokens of the caller."""
         network = await check.check_hub(self.hub)
         if network["why"] is not None or self.accounts.cache.locked_to(caller.uid):

@@ -13,7 +13,7 @@ from typing import Final
 
 from hfproxy.core.policy.broker import no_such_grant
 from hfproxy.core.policy.grant import Grant
-from hfproxy.daemon.control import messages
+from hfproxy.daemon.control import requests
 from hfproxy.daemon.grants.leases import is_alive
 from hfproxy.daemon.grants.registry import GrantRegistry
 from hfproxy.daemon.runtime import peer_uid, procfs
@@ -22,12 +22,12 @@ from hfproxy.errors import RefusedError
 
 # The requests that are served to a process inside a grant, besides `status`.
 ALLOWED_INSIDE_GRANT: Final = (
-    messages.MintRequest,
-    messages.GrantsRequest,
-    messages.RenewRequest,
-    messages.RevokeRequest,
-    messages.AuditRequest,
-    messages.AnchorRequest,
+    requests.MintRequest,
+    requests.GrantsRequest,
+    requests.RenewRequest,
+    requests.RevokeRequest,
+    requests.AuditRequest,
+    requests.AnchorRequest,
 )
 CALLER_EXITED: Final = RefusedError("the process that asked has ended; run the command again")
 CALLER_INVISIBLE: Final = RefusedError(
@@ -86,7 +86,7 @@ class Caller:
             raise no_such_grant(grant_id)
 
 
-def identify(message: messages.ControlRequest, connection: socket.socket, grants: GrantRegistry) -> Caller:
+def identify(message: requests.ControlRequest, connection: socket.socket, grants: GrantRegistry) -> Caller:
     """Find out who sends a request, and whether the request is served to this caller.
 
     Raises:

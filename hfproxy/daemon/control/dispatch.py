@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol, TypeVar, get_args
 
 from hfproxy import wire
-from hfproxy.daemon.control import messages
+from hfproxy.daemon.control import requests
 from hfproxy.daemon.control.caller import Caller
 
-R = TypeVar("R", bound=messages.Message)
+R = TypeVar("R", bound=requests.Message)
 Handler = Callable[[R, Caller], Awaitable[wire.Message]]
 StreamHandler = Callable[[R, Caller], AsyncIterator[wire.Message]]
 
@@ -26,12 +26,12 @@ class CommandTable:
         """Collect the handlers.
 
         Raises:
-            TypeError: no group handles some request of `messages.ControlRequest`.
+            TypeError: no group handles some request of `requests.ControlRequest`.
         """
-        self._handlers: dict[type[messages.Message], StreamHandler[Any]] = {}
+        self._handlers: dict[type[requests.Message], StreamHandler[Any]] = {}
         for group in groups:
             group.register(self)
-        missing = {*get_args(messages.ControlRequest)} - {*self._handlers, messages.StatusRequest}
+        missing = {*get_args(requests.ControlRequest)} - {*self._handlers, requests.StatusRequest}
         if missing:
             msg = f"no handler for {', '.join(sorted(request.__name__ for request in missing))}"
             raise TypeError(msg)
@@ -48,7 +48,7 @@ class CommandTable:
         """Answer a type of request with any number of replies."""
         self._handlers[request] = handler
 
-    def replies(self, request: messages.ControlRequest, caller: Caller) -> AsyncIterator[wire.Message]:
+    def replies(self, request: requests.ControlRequest, caller: Caller) -> AsyncIterator[wire.Message]:
         """Return the replies to a request.
 
         Iterating raises HFProxyError for everything that a command refuses or fails at.

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from hfproxy import wire
-from hfproxy.daemon.control import messages
+from hfproxy.daemon.control import requests
 from hfproxy.daemon.control.caller import Caller
 from hfproxy.daemon.control.dispatch import CommandTable
 from hfproxy.daemon.control.minting import GrantIssuer, grant_json
@@ -26,25 +26,25 @@ class GrantCommands:
 
     def register(self, table: CommandTable) -> None:
         """Add the handlers to the table."""
-        table.add(messages.MintRequest, self.issuer.issue)
-        table.add_stream(messages.GrantsRequest, self.list_grants)
-        table.add(messages.RenewRequest, self.renew)
-        table.add(messages.RevokeRequest, self.revoke)
-        table.add(messages.TrustProjectRequest, self.trust_project)
-        table.add(messages.UntrustProjectRequest, self.untrust_project)
+        table.add(requests.MintRequest, self.issuer.issue)
+        table.add_stream(requests.GrantsRequest, self.list_grants)
+        table.add(requests.RenewRequest, self.renew)
+        table.add(requests.RevokeRequest, self.revoke)
+        table.add(requests.TrustProjectRequest, self.trust_project)
+        table.add(requests.UntrustProjectRequest, self.untrust_project)
 
-    async def list_grants(self, _: messages.GrantsRequest, caller: Caller) -> AsyncIterator[wire.Message]:
+    async def list_grants(self, _: requests.GrantsRequest, caller: Caller) -> AsyncIterator[wire.Message]:
         """Return the grants that the caller reaches, one a reply, and an empty reply at the end."""
         for grant in caller.visible_grants(self.grants):
             yield grant_json(grant)
         yield {}
 
-    async def renew(self, request: messages.RenewRequest, caller: Caller) -> wire.Message:
+    async def renew(self, request: requests.RenewRequest, caller: Caller) -> wire.Message:
         """Extend a grant in place."""
         caller.check_visible(self.grants, request.id)
         return grant_json(await self.grants.renew(request.id, self.issuer.ttl(request.ttl)))
 
-    async def revoke(self, request: messages.RevokeRequest, caller: Caller) -> wire.Message:
+    async def revoke(self, request: requests.RevokeRequest, caller: Caller) -> wire.Message:
         """Revoke the named grants, or all that the caller reaches, together with their descendants."""
         ids = [grant.id for grant in caller.visible_grants(self.grants)] if request.all else list(request.ids)
         if not ids and not request.all:
@@ -53,10 +53,10 @@ class GrantCommands:
             caller.check_visible(self.grants, grant_id)
         return {"revoked": await self.grants.revoke(ids)}
 
-    async def trust_project(self, request: messages.TrustProjectRequest, caller: Caller) -> wire.Message:
+    async def trust_project(self, request: requests.TrustProjectRequest, caller: Caller) -> wire.Message:
         """Trust the content of a project file."""
         return await self.projects.trust(request.project, caller.uid, dry=request.dry)
 
-    async def untrust_project(self, request: messages.UntrustProjectRequest, caller: Caller) -> wire.Message:
+    async def untrust_project(self, request: requests.UntrustProjectRequest, caller: Caller) -> wire.Message:
         """Trust no content of a project file's path."""
         return await self.projects.untrust(request.path, caller.uid)

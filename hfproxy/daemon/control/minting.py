@@ -12,7 +12,7 @@ from hfproxy.core.policy.caveats import Caveat, Ceiling, InTree, MaxBytes, MaxRa
 from hfproxy.core.policy.grant import Bind, Grant, GrantTerms
 from hfproxy.core.policy.scope import Scope, parse
 from hfproxy.daemon.accounts.registry import AccountRegistry
-from hfproxy.daemon.control import messages
+from hfproxy.daemon.control import requests
 from hfproxy.daemon.control.caller import Caller
 from hfproxy.daemon.control.projects import ProjectTrust
 from hfproxy.daemon.grants.registry import GrantRegistry
@@ -56,7 +56,7 @@ class GrantIssuer:
         self._config, self.endpoints = config, endpoints
         self._accounts, self._grants, self._projects = accounts, grants, projects
 
-    async def issue(self, request: messages.MintRequest, caller: Caller) -> wire.Message:
+    async def issue(self, request: requests.MintRequest, caller: Caller) -> wire.Message:
         """Mint a grant for the caller; from inside a grant, a child of that grant. May wait for a keyring prompt.
 
         Raises:
@@ -101,7 +101,7 @@ class GrantIssuer:
             "replace": await self._tokens_among(request.found, caller.uid),
         }
 
-    async def _requested_scopes(self, request: messages.MintRequest, uid: int) -> tuple[str, ...]:
+    async def _requested_scopes(self, request: requests.MintRequest, uid: int) -> tuple[str, ...]:
         """Return the scopes of `--scope` and `--profile`; else the project file's; else those of the profile `default`.
 
         For `learn`: every action, on every target.
@@ -113,7 +113,7 @@ class GrantIssuer:
             return await self._projects.trusted_scopes(request.project, uid)
         return texts or self._config.profile("default")
 
-    def _is_container(self, request: messages.MintRequest, parent: Grant | None) -> bool:
+    def _is_container(self, request: requests.MintRequest, parent: Grant | None) -> bool:
         """Return whether the credential is for containers.
 
         A child is what its parent is: a credential for containers is neither wider nor narrower than a local one.
@@ -156,7 +156,7 @@ class GrantIssuer:
             raise RefusedError(f"--ttl {text} is longer than {longest}; raise max_ttl under [grants] in config.toml")
         return ttl
 
-    def _caveats(self, request: messages.MintRequest) -> tuple[Caveat, ...]:
+    def _caveats(self, request: requests.MintRequest) -> tuple[Caveat, ...]:
         ceiling = self._config.grants.ceiling_scopes
         caveats = (Ceiling(ceiling, request.strict),) if ceiling else ()
         return (*caveats, *([InTree()] if request.bind == "tree" else []), *_limits(request))
@@ -179,7 +179,7 @@ def _parse_scopes(texts: tuple[str, ...]) -> tuple[Scope, ...]:
     return scopes
 
 
-def _limits(request: messages.MintRequest) -> Iterator[Caveat]:
+def _limits(request: requests.MintRequest) -> Iterator[Caveat]:
     for option, number in (("--max-uses", request.max_uses), ("--max-rate", request.max_rate)):
         if number is not None and number < 1:
             raise UsageError(f"{option} must be 1 or more")
@@ -191,7 +191,7 @@ def _limits(request: messages.MintRequest) -> Iterator[Caveat]:
         yield MaxBytes(*(None if text is None else size(text) for text in (request.max_up, request.max_down)))
 
 
-def _bound_pid(request: messages.MintRequest, caller: Caller) -> int | None:
+def _bound_pid(request: requests.MintRequest, caller: Caller) -> int | None:
     """Return the pid of the process that the grant ends with; None if it is not bound to one."""
     if request.ambient and request.bind != "tree":
         raise UsageError("--ambient needs --bind tree")
@@ -210,7 +210,7 @@ def _bound_pid(request: messages.MintRequest, caller: Caller) -> int | None:
     return process.parent
 
 
-def _account_name(request: messages.MintRequest, parent: Grant | None) -> str | None:
+def _account_name(request: requests.MintRequest, parent: Grant | None) -> str | None:
     """Return the account that the request names; a child grant uses the account of its parent."""
     if parent is None:
         return request.account

@@ -17,7 +17,7 @@ from hfproxy import atomic_file, config, wire
 from hfproxy.core.audit import chain
 from hfproxy.core.audit.chain import EventKind
 from hfproxy.daemon.accounts.registry import AccountRegistry
-from hfproxy.daemon.control.messages import ProjectFile
+from hfproxy.daemon.control.requests import ProjectFile
 from hfproxy.daemon.journal.writer import JournalWriter
 from hfproxy.daemon.runtime.clock import now
 from hfproxy.errors import AccountError, RefusedError

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from hfproxy import wire
-from hfproxy.daemon.control import messages
+from hfproxy.daemon.control import requests
 from hfproxy.daemon.control.caller import identify
 from hfproxy.daemon.control.dispatch import CommandTable
 from hfproxy.daemon.control.status import StatusReport
@@ -65,8 +65,8 @@ class ControlServer:
     ) -> AsyncIterator[wire.Message]:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                request = messages.decode(await _read_line(reader))
-            if isinstance(request, messages.StatusRequest):  # also from inside a grant, and where /proc is hidden
+                request = requests.decode(await _read_line(reader))
+            if isinstance(request, requests.StatusRequest):  # also from inside a grant, and where /proc is hidden
                 yield self._status.status(uid)
                 return
             async for reply in self._commands.replies(request, identify(request, connection, self._grants)):

@@ -8,7 +8,7 @@ import hfproxy
 from hfproxy import wire
 from hfproxy.core.audit.metrics import Counters, Family, exposition, gauge
 from hfproxy.daemon.accounts.registry import AccountRegistry
-from hfproxy.daemon.control import messages
+from hfproxy.daemon.control import requests
 from hfproxy.daemon.control.caller import Caller
 from hfproxy.daemon.control.dispatch import CommandTable
 from hfproxy.daemon.control.lockdown import Lockdown
@@ -39,7 +39,7 @@ class StatusReport:
 
     def register(self, table: CommandTable) -> None:
         """Add `metrics` to the table; the server asks for `status` itself."""
-        table.add(messages.MetricsRequest, self.metrics)
+        table.add(requests.MetricsRequest, self.metrics)
 
     def status(self, uid: int) -> wire.Message:
         """Return the state as `hf-proxy status --json` shows it to a user."""
@@ -64,7 +64,7 @@ class StatusReport:
             "dedicated": self.dedicated,
         }
 
-    async def metrics(self, _: messages.MetricsRequest, __: Caller) -> wire.Message:
+    async def metrics(self, _: requests.MetricsRequest, __: Caller) -> wire.Message:
         """Return the counters and gauges in Prometheus's text format."""
         return {"text": exposition([*self.counts.families(), *self._gauges()])}
 

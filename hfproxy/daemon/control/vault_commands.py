@@ -11,7 +11,7 @@ from hfproxy.config import duration
 from hfproxy.core.audit.chain import EventKind
 from hfproxy.daemon.accounts.opener import VaultOpener
 from hfproxy.daemon.accounts.registry import AccountRegistry
-from hfproxy.daemon.control import messages
+from hfproxy.daemon.control import requests
 from hfproxy.daemon.control.caller import Caller
 from hfproxy.daemon.control.dispatch import CommandTable
 from hfproxy.daemon.control.lockdown import Lockdown
@@ -35,12 +35,12 @@ class VaultCommands:
 
     def register(self, table: CommandTable) -> None:
         """Add the handlers to the table."""
-        table.add(messages.UnlockRequest, self.unlock)
-        table.add(messages.SealRequest, self.seal)
-        table.add(messages.LockRequest, self.lock)
-        table.add(messages.LockdownRequest, self.lock_down)
+        table.add(requests.UnlockRequest, self.unlock)
+        table.add(requests.SealRequest, self.seal)
+        table.add(requests.LockRequest, self.lock)
+        table.add(requests.LockdownRequest, self.lock_down)
 
-    async def unlock(self, request: messages.UnlockRequest, caller: Caller) -> wire.Message:
+    async def unlock(self, request: requests.UnlockRequest, caller: Caller) -> wire.Message:
         """Open the vault and lift the caller's lockdown.
 
         Without a passphrase in the request, a sealed vault is opened by the config's key file or systemd's credential;
@@ -69,7 +69,7 @@ class VaultCommands:
             "recalled": _outcomes_json(outcomes, caller.visible_uid),
         }
 
-    async def seal(self, request: messages.SealRequest, caller: Caller) -> wire.Message:
+    async def seal(self, request: requests.SealRequest, caller: Caller) -> wire.Message:
         """Encrypt the vault under a passphrase, or store it as plaintext in the keyring again."""
         if caller.visible_uid is not None:
             raise RefusedError("only root may seal the vault that all share: sudo hf-proxy vault seal")
@@ -77,13 +77,13 @@ class VaultCommands:
         self.opener.drop_cached_key()  # it opens the vault of before
         return {"vault": self.accounts.vault.name, "locked": self.accounts.cache.locked}
 
-    async def lock(self, _: messages.LockRequest, __: Caller) -> wire.Message:
+    async def lock(self, _: requests.LockRequest, __: Caller) -> wire.Message:
         """Close the vault and abort the transfers that use its tokens; the grants stay."""
         self.grants.abort_transfers()
         self.accounts.lock()
         return {"locked": True}
 
-    async def lock_down(self, request: messages.LockdownRequest, caller: Caller) -> wire.Message:
+    async def lock_down(self, request: requests.LockdownRequest, caller: Caller) -> wire.Message:
         """End everything that the caller reaches; with `dry`, only list it."""
         if request.dry:
             return await self._preview(request, caller)
@@ -94,7 +94,7 @@ class VaultCommands:
             "recorded": result.recorded,
         }
 
-    async def _preview(self, request: messages.LockdownRequest, caller: Caller) -> wire.Message:
+    async def _preview(self, request: requests.LockdownRequest, caller: Caller) -> wire.Message:
         grants, accounts = await self.lockdown.preview(
             revoke_tokens=request.recall, account=request.account, uid=caller.uid
         )

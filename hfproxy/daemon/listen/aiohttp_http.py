@@ -14,7 +14,7 @@ from hfproxy.core.http.headers import UpstreamHeaders, to_upstream
 from hfproxy.core.http.limits import MAX_HEADER_BYTES
 from hfproxy.core.policy.admission import RequestHeaders
 from hfproxy.daemon.listen.fast_http import FastRequest, HeaderBlockCache
-from hfproxy.daemon.listen.messages import Connection, IncomingRequest, OutgoingResponse, ResponseHead
+from hfproxy.daemon.listen.interface import Connection, IncomingRequest, OutgoingResponse, ResponseHead
 
 FIRST_SERVER_ERROR: Final = 500
 

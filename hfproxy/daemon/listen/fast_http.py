@@ -15,7 +15,7 @@ from hfproxy.core.http.headers import Headers, UpstreamHeaders, to_upstream
 from hfproxy.core.http.limits import MAX_HEADER_BYTES
 from hfproxy.core.policy.admission import RequestHeaders
 from hfproxy.daemon.aiohttp_internals import HttpProcessingError, make_request_parser
-from hfproxy.daemon.listen.messages import Connection, ResponseHead
+from hfproxy.daemon.listen.interface import Connection, ResponseHead
 
 REQUEST_LINE: Final = re.compile(rb"(GET|HEAD) (/[!-~]*) HTTP/1\.1")
 END: Final = b"\r\n\r\n"

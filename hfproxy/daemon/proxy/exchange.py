@@ -16,7 +16,7 @@ from hfproxy.core.policy.access import Access
 from hfproxy.core.policy.decision import Allow, AllowAnonymous, Deny
 from hfproxy.core.policy.grant import Grant, MatchingTrees
 from hfproxy.daemon.accounts.model import AccountToken
-from hfproxy.daemon.listen.messages import IncomingRequest
+from hfproxy.daemon.listen.interface import IncomingRequest
 from hfproxy.daemon.proxy.push import PushBody
 from hfproxy.daemon.proxy.recorder import MAX_PATH, RequestFacts
 from hfproxy.daemon.runtime.peer_uid import Peer

@@ -8,7 +8,7 @@ from hfproxy.core.hub.route_table import ResponseKind
 from hfproxy.core.policy.broker import Broker
 from hfproxy.core.policy.decision import Allow, Deny, Refusal
 from hfproxy.daemon.accounts.model import AccountToken
-from hfproxy.daemon.listen.messages import IncomingRequest, OutgoingResponse
+from hfproxy.daemon.listen.interface import IncomingRequest, OutgoingResponse
 from hfproxy.daemon.proxy import refusals
 from hfproxy.daemon.proxy.byte_meter import ByteMeter, OverLimitError
 from hfproxy.daemon.proxy.exchange import Decided, Operation

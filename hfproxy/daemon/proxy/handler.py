@@ -24,7 +24,7 @@ from hfproxy.core.policy.grant import NO_UID, Grant, MatchingTrees
 from hfproxy.daemon.accounts.cache import AccountCache
 from hfproxy.daemon.accounts.model import AccountKey, AccountToken
 from hfproxy.daemon.grants.registry import GrantRegistry
-from hfproxy.daemon.listen.messages import IncomingRequest, OutgoingResponse, read_body
+from hfproxy.daemon.listen.interface import IncomingRequest, OutgoingResponse, read_body
 from hfproxy.daemon.proxy import push, refusals
 from hfproxy.daemon.proxy.exchange import (
     Admitted,

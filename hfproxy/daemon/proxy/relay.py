@@ -15,7 +15,7 @@ from hfproxy.core.hub.relay_plan import BodyRewrite, BufferBody, RefuseResponse,
 from hfproxy.core.hub.rewrite import UrlMap
 from hfproxy.core.policy.decision import AllowAnonymous, Deny
 from hfproxy.daemon.listen.fast_http import FastResponse
-from hfproxy.daemon.listen.messages import IncomingRequest, OutgoingResponse, ResponseHead
+from hfproxy.daemon.listen.interface import IncomingRequest, OutgoingResponse, ResponseHead
 from hfproxy.daemon.proxy import refusals, splice
 from hfproxy.daemon.proxy.byte_meter import ByteMeter, OverLimitError
 from hfproxy.daemon.proxy.exchange import Decided

@@ -27,7 +27,7 @@ from typing import ClassVar, Final
 import aiohttp
 
 from hfproxy.daemon.listen.fast_http import FastResponse
-from hfproxy.daemon.listen.messages import Connection
+from hfproxy.daemon.listen.interface import Connection
 from hfproxy.daemon.proxy.byte_meter import ByteMeter, OverLimitError
 from hfproxy.daemon.upstream.response import BodySource, UpstreamResponse
 

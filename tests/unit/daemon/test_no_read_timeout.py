@@ -14,7 +14,7 @@ from hfproxy.core.http.headers import UpstreamHeaders
 from hfproxy.daemon.listen.aiohttp_http import HttpDispatcher
 from hfproxy.daemon.listen.connection import ClientConnection
 from hfproxy.daemon.listen.limits import ConnectionLimiter
-from hfproxy.daemon.listen.messages import IncomingRequest, OutgoingResponse, ResponseHead, read_body
+from hfproxy.daemon.listen.interface import IncomingRequest, OutgoingResponse, ResponseHead, read_body
 from hfproxy.daemon.runtime.users import AllowedUsers
 from hfproxy.daemon.upstream.client import UpstreamClient
 

@@ -15,7 +15,7 @@ from hfproxy.core.hub import classify
 from hfproxy.core.policy.access import Action, Need, Target
 from hfproxy.core.policy.decision import Deny, Refusal
 from hfproxy.core.hub.strict_json import BodySpec
-from hfproxy.core.policy.decide import decide
+from hfproxy.core.policy.decision import decide
 from hfproxy.core.policy.caveats import InScopes, Usage
 from hfproxy.core.hub.classify import Classified, NeedBody, NeedRefUpdates
 from hfproxy.core.policy.scope import parse, scope_for

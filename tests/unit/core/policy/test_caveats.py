@@ -7,7 +7,7 @@ from strategies import accesses, caveats, law, moments, scope_tuples
 
 from hfproxy.core.policy.access import Access, Action, Need, RepoType, Target
 from hfproxy.core.policy.decision import Allow, AllowAnonymous, Decision, Deny, Objection, Refusal
-from hfproxy.core.policy.decide import decide
+from hfproxy.core.policy.decision import decide
 from hfproxy.core.policy.caveats import Caveat, Ceiling, Expires, InScopes, MaxBytes, MaxRate, MaxUses, Usage
 from hfproxy.core.policy.scope import parse
 

@@ -16,7 +16,7 @@ from hfproxy.daemon.accounts.model import Account, AccountToken, Origin
 from hfproxy.daemon.accounts.registry import AccountRegistry
 from hfproxy.daemon.grants.registry import GrantRegistry
 from hfproxy.daemon.journal.writer import JournalWriter
-from hfproxy.daemon.control.messages import MintRequest as Asked
+from hfproxy.daemon.control.requests import MintRequest as Asked
 from hfproxy.daemon.control.caller import Caller
 from hfproxy.daemon.control.minting import Endpoints, GrantIssuer, grant_json
 from hfproxy.daemon.control.projects import ProjectTrust

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvloop
 
-from hfproxy.daemon.listen.messages import IncomingRequest, OutgoingResponse
+from hfproxy.daemon.listen.interface import IncomingRequest, OutgoingResponse
 from hfproxy.daemon.runtime.users import AllowedUsers
 from hfproxy.daemon.listen.aiohttp_http import HttpDispatcher
 from hfproxy.daemon.listen.limits import ConnectionLimiter

@@ -20,7 +20,7 @@ from hfproxy.core.hub.rewrite import UrlMap
 from hfproxy.core.policy.scope import parse
 from hfproxy.core.hub.route_table import ROUTES, ResponseKind
 from hfproxy.daemon.proxy.exchange import Admitted, Decided, Operation, Unidentified
-from hfproxy.daemon.listen.messages import IncomingRequest, OutgoingResponse
+from hfproxy.daemon.listen.interface import IncomingRequest, OutgoingResponse
 from hfproxy.daemon.upstream.pool import ConnectionPool
 from hfproxy.daemon.runtime.users import AllowedUsers
 from hfproxy.daemon.proxy.byte_meter import ByteMeter, OverLimitError

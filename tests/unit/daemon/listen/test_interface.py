@@ -2,7 +2,7 @@
 
 import pytest
 
-from hfproxy.daemon.listen.messages import ResponseHead
+from hfproxy.daemon.listen.interface import ResponseHead
 from hfproxy.errors import UpstreamError
 
 
