@@ -18,19 +18,19 @@ from hfproxy.core.hub.rewrite import same_origin
 from hfproxy.core.policy.scope import Scope, parse
 from hfproxy.errors import ConfigError, UsageError
 
-Read = TypeVar("Read")
-Table = TypeVar("Table", bound="_Strict")
+Parsed = TypeVar("Parsed")
+SettingsT = TypeVar("SettingsT", bound="_Strict")
 
-FILE = "config.toml"
-HUB = "https://huggingface.co"
+CONFIG_FILE = "config.toml"
+HUB_ORIGIN = "https://huggingface.co"
 DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
-SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+SECONDS_BY_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZE = re.compile(r"([1-9][0-9]{0,11})([kMGT]?)")
-PRIVATE = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
-BYTES = {"": 1, "k": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+PRIVATE_NETWORKS = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+BYTES_BY_UNIT = {"": 1, "k": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
-def duration(text: str) -> int:
+def parse_duration(text: str) -> int:
     """Return a duration such as `90s`, `15m`, `1h` or `2d` in seconds.
 
     Raises:
@@ -39,10 +39,10 @@ def duration(text: str) -> int:
     match = DURATION.fullmatch(text)
     if match is None:
         raise UsageError(f"malformed duration '{ascii(text[:40])[1:-1]}': write 90s, 15m, 1h or 2d")
-    return int(match[1]) * SECONDS[match[2]]
+    return int(match[1]) * SECONDS_BY_UNIT[match[2]]
 
 
-def size(text: str) -> int:
+def parse_size(text: str) -> int:
     """Return a size such as `500k`, `20M` or `3G` in bytes; each unit is 1,024 times the one before.
 
     Raises:
@@ -51,7 +51,7 @@ def size(text: str) -> int:
     match = SIZE.fullmatch(text)
     if match is None:
         raise UsageError(f"malformed size '{ascii(text[:40])[1:-1]}': write 500k, 20M or 3G")
-    return int(match[1]) * BYTES[match[2]]
+    return int(match[1]) * BYTES_BY_UNIT[match[2]]
 
 
 class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -72,15 +72,15 @@ class ListenSettings(_Strict, frozen=True):
     @property
     def host_port(self) -> tuple[str, int]:
         """`address` as (host, port); `check` has validated its form."""
-        return _split(self.address)
+        return _split_address(self.address)
 
     @property
     def bridge_host_port(self) -> tuple[str, int] | None:
         """`bridge` as (host, port), or None if no bridge is configured."""
-        return None if self.bridge is None else _split(self.bridge)
+        return None if self.bridge is None else _split_address(self.bridge)
 
 
-def _split(address: str) -> tuple[str, int]:
+def _split_address(address: str) -> tuple[str, int]:
     host, _, port = address.rpartition(":")
     return host, int(port)
 
@@ -88,7 +88,7 @@ def _split(address: str) -> tuple[str, int]:
 class UpstreamSettings(_Strict, frozen=True):
     """The origin of the Hub, and a file of certificate authorities trusted in addition to the system's."""
 
-    hub: str = HUB
+    hub: str = HUB_ORIGIN
     ca_file: str | None = None
 
 
@@ -133,7 +133,7 @@ class Config(_Strict, frozen=True):
     profiles: dict[str, ProfileSettings] = {}
 
     @property
-    def rules(self) -> dict[str, str]:
+    def account_by_namespace(self) -> dict[str, str]:
         """`[accounts]` with lower-case namespaces, since repository ids are compared case-insensitively."""
         return {namespace.lower(): account for namespace, account in self.accounts.items()}
 
@@ -149,7 +149,7 @@ class Config(_Strict, frozen=True):
             return ("read",)
         near = get_close_matches(name, {*self.profiles, "default"})
         hint = f"did you mean: --profile {' or '.join(near)}" if near else "write [profiles.NAME] with scopes = [...]"
-        raise UsageError(f"no profile '{ascii(name[:60])[1:-1]}' in {FILE}; {hint}")
+        raise UsageError(f"no profile '{ascii(name[:60])[1:-1]}' in {CONFIG_FILE}; {hint}")
 
 
 def load(directory: Path) -> Config:
@@ -158,17 +158,17 @@ def load(directory: Path) -> Config:
     Raises:
         ConfigError: the file cannot be read or is not valid; the message names the file and the key.
     """
-    file = directory / FILE
+    file = directory / CONFIG_FILE
     try:
         text = file.read_text("utf-8")
     except FileNotFoundError:
         return Config()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read ({error.__class__.__name__}); see: ls -l {file}") from None
-    return _decode(text, str(file), Config, check)
+    return _decode(text, str(file), Config, validate)
 
 
-def project(text: str, file: str) -> ProjectSettings:
+def parse_project(text: str, file: str) -> ProjectSettings:
     """Parse the text of a project file; `file` is its path, for messages.
 
     Raises:
@@ -177,7 +177,7 @@ def project(text: str, file: str) -> ProjectSettings:
     return _decode(text, file, ProjectSettings, lambda settings: _check_scopes("scopes", settings.scopes))
 
 
-def _decode(text: str, file: str, kind: type[Table], validate: Callable[[Table], None]) -> Table:
+def _decode(text: str, file: str, kind: type[SettingsT], validate: Callable[[SettingsT], None]) -> SettingsT:
     try:
         settings = msgspec.convert(tomllib.loads(text), kind)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -191,7 +191,7 @@ def _decode(text: str, file: str, kind: type[Table], validate: Callable[[Table],
     return settings
 
 
-def check(config: Config) -> None:
+def validate(config: Config) -> None:
     """Validate addresses, durations and scopes, which the types of the tables leave open.
 
     Raises:
@@ -220,7 +220,7 @@ def _check_bridge(address: str) -> None:
     """Require a private IPv4 address (RFC 1918); that a bridge of this machine has it is checked by the daemon."""
     host, _, port = address.rpartition(":")
     try:
-        private = any(ipaddress.IPv4Address(host) in network for network in PRIVATE)
+        private = any(ipaddress.IPv4Address(host) in network for network in PRIVATE_NETWORKS)
     except ValueError:
         private = False
     if not private or not re.fullmatch(r"[1-9][0-9]{0,4}", port) or int(port) > 65535:
@@ -233,11 +233,11 @@ def _check_hub(upstream: UpstreamSettings) -> None:
     parts = urlsplit(upstream.hub)
     plain = f"{parts.scheme}://{parts.netloc}" == upstream.hub and parts.hostname and "@" not in parts.netloc
     if not plain or parts.scheme not in {"https", "http"}:
-        raise ValueError(f"upstream.hub '{upstream.hub}' must be an origin, like {HUB}")
+        raise ValueError(f"upstream.hub '{upstream.hub}' must be an origin, like {HUB_ORIGIN}")
     if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
         raise ValueError("upstream.hub may use http for a loopback address only; write https")
-    if upstream.ca_file is not None and same_origin(upstream.hub, HUB):
-        raise ValueError(f"upstream.ca_file is not used for {HUB}, whose certificates the system knows")
+    if upstream.ca_file is not None and same_origin(upstream.hub, HUB_ORIGIN):
+        raise ValueError(f"upstream.ca_file is not used for {HUB_ORIGIN}, whose certificates the system knows")
 
 
 def _is_loopback(host: str) -> bool:
@@ -248,17 +248,17 @@ def _is_loopback(host: str) -> bool:
 
 
 def _check_times(grants: GrantSettings) -> None:
-    default = _read("grants.default_ttl", duration, grants.default_ttl)
-    if default > _read("grants.max_ttl", duration, grants.max_ttl):
+    default = _parse("grants.default_ttl", parse_duration, grants.default_ttl)
+    if default > _parse("grants.max_ttl", parse_duration, grants.max_ttl):
         raise ValueError("grants.default_ttl is longer than grants.max_ttl")
 
 
 def _check_scopes(key: str, scopes: tuple[str, ...]) -> None:
     for scope in scopes:
-        _read(key, parse, scope)
+        _parse(key, parse, scope)
 
 
-def _read(key: str, reader: Callable[[str], Read], text: str) -> Read:
+def _parse(key: str, reader: Callable[[str], Parsed], text: str) -> Parsed:
     """Parse one value; an error message names its key."""
     try:
         return reader(text)

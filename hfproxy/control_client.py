@@ -25,9 +25,9 @@ from hfproxy import paths
 from hfproxy.errors import DaemonError, RefusedError, UsageError
 from hfproxy.wire import MAX_LINE, Message, decode, encode
 
-PRIVATE = 0o700
-ROOT = 0
-USAGE = 2
+PRIVATE_MODE = 0o700
+ROOT_UID = 0
+USAGE_CODE = 2
 ANSWER_TIMEOUT_S = 30.0
 
 
@@ -140,7 +140,7 @@ def _parse_reply(line: bytes) -> Message:
     if "error" not in answer:
         return answer
     error = text(answer, "error")
-    raise UsageError(error) if answer.get("code") == USAGE else RefusedError(error)
+    raise UsageError(error) if answer.get("code") == USAGE_CODE else RefusedError(error)
 
 
 def _connect() -> socket.socket:
@@ -175,17 +175,17 @@ def _trusted_uids(directory: str) -> tuple[int, ...]:
         and mode == paths.GROUP_DIR_MODE
         and _only_root_writes(os.path.dirname(directory))
     ):
-        return status.st_uid, ROOT
+        return status.st_uid, ROOT_UID
     if status.st_uid != os.geteuid():
         raise DaemonError(f"{directory} belongs to uid {status.st_uid}, not to you; set HFPROXY_RUNTIME_DIR to yours")
-    if mode != PRIVATE:
+    if mode != PRIVATE_MODE:
         raise DaemonError(f"{directory} is not yours alone (mode {mode:04o}); close it with: chmod 700 {directory}")
     return (status.st_uid,)
 
 
 def _only_root_writes(directory: str) -> bool:
     status = os.lstat(directory)
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == ROOT and not status.st_mode & 0o022
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == ROOT_UID and not status.st_mode & 0o022
 
 
 def _not_running(path: str) -> DaemonError:

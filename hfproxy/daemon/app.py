@@ -35,7 +35,7 @@ from hfproxy.daemon.listen.container_listener import ContainerListener
 from hfproxy.daemon.listen.limits import ConnectionLimiter
 from hfproxy.daemon.listen.listener import HttpListener
 from hfproxy.daemon.proxy.handler import ProxyHandler
-from hfproxy.daemon.proxy.recorder import MINUTE, RequestRecorder
+from hfproxy.daemon.proxy.recorder import MINUTE_S, RequestRecorder
 from hfproxy.daemon.runtime import sockets, systemd
 from hfproxy.daemon.runtime.users import AllowedUsers
 from hfproxy.daemon.tokens.health import TokenHealth
@@ -111,7 +111,7 @@ async def run(resources: Resources, stored_state: Awaitable[StoredState]) -> Non
 
 
 async def _restore_grants(resources: Resources, stored_state: Awaitable[StoredState]) -> GrantRegistry:
-    max_ttl_s = config.duration(resources.settings.grants.max_ttl)
+    max_ttl_s = config.parse_duration(resources.settings.grants.max_ttl)
     grants = GrantRegistry(resources.journal, resources.store, max_ttl_s)
     await grants.restore(await stored_state)
     return grants
@@ -176,7 +176,7 @@ def _build_listeners(resources: Resources, parts: Parts) -> list[Listener]:
             parts.grants,
             parts.recorder,
             health,
-            resources.settings.rules,
+            resources.settings.account_by_namespace,
         )
         return HttpListener(opened, ConnectionLimiter(resources.users, container=container), handler.handle)
 
@@ -192,7 +192,7 @@ def _background_jobs(parts: Parts, listeners: list[Listener]) -> list[Coroutine[
     return [
         parts.grants.sweep(),
         _flush_counts_every_minute(parts.recorder),
-        systemd.feed(lambda: parts.grants.last_sweep_at),
+        systemd.feed_watchdog(lambda: parts.grants.last_sweep_at),
         parts.lockdown.retry_revocations_at_start(),
         *(listener.watch_interface() for listener in listeners if isinstance(listener, ContainerListener)),
     ]
@@ -239,7 +239,7 @@ async def _serve(
 
 async def _flush_counts_every_minute(recorder: RequestRecorder) -> None:
     while True:
-        await asyncio.sleep(MINUTE)
+        await asyncio.sleep(MINUTE_S)
         recorder.flush_counts()
 
 

@@ -14,9 +14,9 @@ from hfproxy.detect.patterns import Match, TokenKind
 from hfproxy.secret import Secret
 
 CREDENTIAL_PREFIX: Final = b"hf_px_"
-SPECIAL: Final = frozenset({"token", "stored_tokens"})
+TOKEN_FILE_NAMES: Final = frozenset({"token", "stored_tokens"})
 # At the place of a token, a word of at least this length counts as one, whatever its form.
-SHORTEST: Final = 16
+MIN_TOKEN_BYTES: Final = 16
 UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 HEAD_BYTES: Final = 8192
 
@@ -31,10 +31,10 @@ def find_tokens(data: bytes, path: str, kind: LocationKind | None = None) -> lis
     """
     name = os.path.basename(path)
     by_place: list[Match] = []
-    if kind is not None or name in SPECIAL:
+    if kind is not None or name in TOKEN_FILE_NAMES:
         by_place = list(_find_by_place(data, kind or kinds.kind_of(path)))
     by_form = list(patterns.find_plain(data))
-    if len(data) <= kinds.SETTINGS_BYTES and kinds.is_settings(name):
+    if len(data) <= kinds.MAX_SETTINGS_BYTES and kinds.is_settings(name):
         by_form += patterns.find_encoded(data)
     if not by_place and len(by_form) < 2:
         return by_form
@@ -47,7 +47,7 @@ def is_binary(data: bytes) -> bool:
     return b"\0" in data[:HEAD_BYTES]
 
 
-def binary_hits(data: bytes) -> list[Match]:
+def find_in_binary(data: bytes) -> list[Match]:
     """Return the tokens in a binary file, or in a UTF-16 text; their positions are not exact."""
     if data[:2] in UTF16:
         data = data.decode("utf-16", "replace").encode("ascii", "replace")
@@ -57,7 +57,7 @@ def binary_hits(data: bytes) -> list[Match]:
 def paired_access_token(matches: list[Match], data: bytes, refresh: Match) -> Match | None:
     """Return the access token that a refresh token renews: the nearest one in the same section or object."""
     candidates = [
-        hit for hit in matches if hit.shape is not TokenKind.REFRESH and not _are_separated(data, hit, refresh)
+        hit for hit in matches if hit.kind is not TokenKind.REFRESH and not _are_separated(data, hit, refresh)
     ]
     return min(candidates, key=lambda hit: abs(hit.start - refresh.start), default=None)
 
@@ -75,11 +75,11 @@ def _find_by_place(data: bytes, kind: LocationKind) -> Iterator[Match]:
         if len(text.split()) == 1:
             yield from _match(text, data.index(text))
     elif kind is LocationKind.STORED_TOKENS:
-        for match in kinds.MEMBERS.finditer(data):
+        for match in kinds.STORED_TOKEN_MEMBER.finditer(data):
             yield from _match(match[2], match.start(2), refresh=match[1] == b"refresh_token")
 
 
 def _match(text: bytes, start: int, *, refresh: bool = False) -> Iterator[Match]:
-    if len(text) >= SHORTEST and text.isascii() and not text.startswith(CREDENTIAL_PREFIX):
-        shape = TokenKind.REFRESH if refresh else patterns.shape_of(text)
+    if len(text) >= MIN_TOKEN_BYTES and text.isascii() and not text.startswith(CREDENTIAL_PREFIX):
+        shape = TokenKind.REFRESH if refresh else patterns.kind_of(text)
         yield Match(start, start + len(text), Secret(text.decode()), shape)

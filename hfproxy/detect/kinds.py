@@ -83,13 +83,15 @@ LOCATIONS: Final = (
 PATTERNS: Final = tuple((kind, re.compile(f"/(?:{'|'.join(ends)})\\Z", re.IGNORECASE)) for kind, ends in LOCATIONS)
 
 # Suffixes of files in which base64 and percent-encoded text is searched: settings, not source code.
-SETTINGS: Final = tuple(".json .jsonc .yaml .yml .toml .ini .cfg .conf .env .ipynb .xml .properties .sh .txt".split())
+SETTINGS_SUFFIXES: Final = tuple(
+    ".json .jsonc .yaml .yml .toml .ini .cfg .conf .env .ipynb .xml .properties .sh .txt".split()
+)
 
 # The largest size of such a file.
-SETTINGS_BYTES: Final = 1024 * 1024
+MAX_SETTINGS_BYTES: Final = 1024 * 1024
 
 # The members of `stored_tokens`: INI if written by huggingface_hub, JSON if written by the Rust client.
-MEMBERS: Final = re.compile(
+STORED_TOKEN_MEMBER: Final = re.compile(
     rb"""(?m)(?:^[ \t]*|["'])(hf_token|refresh_token|access_token|token)["']?[ \t]*[:=][ \t]*["']?([^\s"',}]+)"""
 )
 
@@ -101,4 +103,4 @@ def kind_of(path: str) -> LocationKind:
 
 def is_settings(name: str) -> bool:
     """Return whether a file may hold encoded tokens: it has a suffix of SETTINGS, is a dotfile, or has no suffix."""
-    return name.startswith(".") or "." not in name or name.endswith(SETTINGS)
+    return name.startswith(".") or "." not in name or name.endswith(SETTINGS_SUFFIXES)

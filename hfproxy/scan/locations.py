@@ -8,7 +8,7 @@ from typing import Final
 from hfproxy.detect.kinds import LocationKind
 
 # Directories that tools fill with downloaded or generated files, and refill when they are removed.
-SKIPPED: Final = frozenset(
+SKIPPED_DIRECTORIES: Final = frozenset(
     (
         *".cache __pycache__ .mypy_cache .ruff_cache .pytest_cache .hypothesis .tox .nox".split(),
         *"node_modules site-packages dist-packages .npm _cacache .rustup CachedData Cache GPUCache".split(),
@@ -21,7 +21,7 @@ HUB_CACHES: Final = ("models--", "datasets--", "spaces--", "kernels--")
 GIT_STORES: Final = frozenset({"objects", "lfs", "annex"})
 
 # Files that are read although `.cache` is skipped.
-IN_HOME: Final = tuple(
+FILES_IN_HOME: Final = tuple(
     f".cache/{home}/{name}" for home in ("huggingface", "huggingface_staging") for name in ("token", "stored_tokens")
 )
 FILE_VARIABLES: Final = (
@@ -37,7 +37,7 @@ TREE_VARIABLES: Final = ("XDG_CONFIG_HOME", "DOCKER_CONFIG", "ZDOTDIR", "CLAUDE_
 
 def known_files(home: str, environ: Mapping[str, str]) -> dict[str, LocationKind | None]:
     """Return the files to read wherever they are, each with its kind if the name does not tell it."""
-    files: dict[str, LocationKind | None] = {os.path.join(home, name): None for name in IN_HOME}
+    files: dict[str, LocationKind | None] = {os.path.join(home, name): None for name in FILES_IN_HOME}
     hf_home = environ.get("HF_HOME")
     if hf_home:
         files[os.path.join(hf_home, "token")] = LocationKind.TOKEN_FILE

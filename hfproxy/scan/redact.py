@@ -50,7 +50,7 @@ def remove_tokens(data: bytes, matches: list[Match], kind: LocationKind, is_stor
 
 
 def _edit(data: bytes, hit: Match, kind: LocationKind, is_stored: Callable[[Secret], bool]) -> Edit:
-    if hit.form is Encoding.BASE64:
+    if hit.encoding is Encoding.BASE64:
         return hit.start, hit.end, _redact_base64(data[hit.start : hit.end], is_stored)
     before = data[max(0, hit.start - USER_BYTES) : hit.start]
     user, rest = USER.search(before), REST.match(data, hit.end)

@@ -25,8 +25,8 @@ from hfproxy.secret import Secret
 
 # The old and the new content are in memory at the same time.
 MAX_BYTES: Final = 256 * 1024 * 1024
-FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+WRITE_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class ManualEditError(Exception):
@@ -57,7 +57,7 @@ def redact_file(names: Sequence[str], kind: LocationKind, is_stored: Callable[[S
 
 
 def _read(path: str) -> tuple[os.stat_result, bytes]:
-    fd = os.open(path, FLAGS)
+    fd = os.open(path, READ_FLAGS)
     with open(fd, "rb") as file:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
@@ -118,7 +118,7 @@ def _unlink(path: str) -> None:
 
 
 def _write(path: str, original: str, before: os.stat_result, data: bytes) -> None:
-    fd = os.open(path, WRITE, 0o600)
+    fd = os.open(path, WRITE_FLAGS, 0o600)
     with open(fd, "wb") as file:
         file.write(data)
         file.flush()

@@ -22,7 +22,7 @@ from hfproxy.secret import Secret
 BINARY_BYTES: Final = 16 * 1024 * 1024
 # Larger texts are read in pieces of this size.
 PIECE_BYTES: Final = 16 * 1024 * 1024
-FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+OPEN_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Walk:
         if path in self.findings:
             return
         try:
-            fd = os.open(path, FLAGS)
+            fd = os.open(path, OPEN_FLAGS)
         except OSError as error:
             self._skip(error)
             return
@@ -167,7 +167,7 @@ class Walk:
         self.seen.bytes += size
         if size <= PIECE_BYTES:
             kind = self._kinds.get(path)
-            matches = find.binary_hits(data) if binary else find.find_tokens(data, path, kind)
+            matches = find.find_in_binary(data) if binary else find.find_tokens(data, path, kind)
             if matches:
                 self._record(path, LocationKind.BINARY if binary else kind, data, matches, 1)
             return
@@ -179,9 +179,9 @@ class Walk:
         kind = kind or kinds.kind_of(path)
         findings, position = self.findings.setdefault(path, []), 0
         for hit in matches:
-            login = find.paired_access_token(matches, data, hit) if hit.shape is TokenKind.REFRESH else None
+            login = find.paired_access_token(matches, data, hit) if hit.kind is TokenKind.REFRESH else None
             line, position = line + data.count(b"\n", position, hit.start), hit.start
-            findings.append(Finding(path, kind, hit.token, hit.shape, line, None if login is None else login.token))
+            findings.append(Finding(path, kind, hit.token, hit.kind, line, None if login is None else login.token))
 
     def _skip(self, error: OSError) -> None:
         if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ENXIO}:  # removed in the meantime, or a socket
@@ -189,7 +189,7 @@ class Walk:
 
 
 def _is_tool_directory(name: str) -> bool:
-    return name in locations.SKIPPED or name.startswith(locations.HUB_CACHES)
+    return name in locations.SKIPPED_DIRECTORIES or name.startswith(locations.HUB_CACHES)
 
 
 def _pieces(fd: int, data: bytes) -> Iterator[tuple[bytes, int, list[Match]]]:
@@ -201,7 +201,7 @@ def _pieces(fd: int, data: bytes) -> Iterator[tuple[bytes, int, list[Match]]]:
     while True:
         chunk = os.read(fd, PIECE_BYTES)
         data += chunk
-        end = len(data) - patterns.LONGEST if chunk else len(data)
+        end = len(data) - patterns.MAX_TOKEN_BYTES if chunk else len(data)
         begin = 0 if first else patterns.BEFORE_BYTES
         matches = sorted(
             (hit for hit in patterns.find_plain(data) if begin <= hit.start < end), key=lambda hit: hit.start

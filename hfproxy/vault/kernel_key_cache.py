@@ -24,16 +24,16 @@ from hfproxy.secret import Secret
 SYSCALLS: Final = {"x86_64": (248, 250), "aarch64": (217, 219), "riscv64": (217, 219), "ppc64le": (269, 271)}
 THREAD_KEYRING: Final = -1
 USER_KEYRING: Final = -4
-SETPERM: Final = 5
-LINK: Final = 8
-SEARCH: Final = 10
-READ: Final = 11
-SET_TIMEOUT: Final = 15
-INVALIDATE: Final = 21
+KEYCTL_SETPERM: Final = 5
+KEYCTL_LINK: Final = 8
+KEYCTL_SEARCH: Final = 10
+KEYCTL_READ: Final = 11
+KEYCTL_SET_TIMEOUT: Final = 15
+KEYCTL_INVALIDATE: Final = 21
 # The possessor has all permissions; processes of the same user may find, read and invalidate the key; others have none.
 # (A process does not necessarily possess the keys in its user keyring.)
 PERMISSIONS: Final = 0x3F0B0000
-LONGEST: Final = 1024
+MAX_KEY_BYTES: Final = 1024
 
 
 class KernelKeyCache:
@@ -53,9 +53,9 @@ class KernelKeyCache:
         """
         try:
             serial = _add_key(self._name, bytes.fromhex(key.reveal()))
-            _keyctl(SET_TIMEOUT, serial, seconds)
-            _keyctl(SETPERM, serial, PERMISSIONS)
-            _keyctl(LINK, serial, USER_KEYRING)
+            _keyctl(KEYCTL_SET_TIMEOUT, serial, seconds)
+            _keyctl(KEYCTL_SETPERM, serial, PERMISSIONS)
+            _keyctl(KEYCTL_LINK, serial, USER_KEYRING)
         except OSError as error:
             raise VaultError(
                 f"the vault is unlocked, but this kernel keeps no key here ({error.strerror}; a container?); use a key"
@@ -64,20 +64,20 @@ class KernelKeyCache:
 
     def get(self) -> Secret | None:
         """Return the cached key, or None if there is none."""
-        buffer = ctypes.create_string_buffer(LONGEST)
+        buffer = ctypes.create_string_buffer(MAX_KEY_BYTES)
         try:
-            length = _keyctl(READ, self._serial(), buffer, LONGEST)
+            length = _keyctl(KEYCTL_READ, self._serial(), buffer, MAX_KEY_BYTES)
         except OSError:
             return None
-        return Secret(buffer.raw[: min(length, LONGEST)].hex())
+        return Secret(buffer.raw[: min(length, MAX_KEY_BYTES)].hex())
 
     def remove(self) -> None:
         """Remove the cached key at once, if there is one."""
         with suppress(OSError):
-            _keyctl(INVALIDATE, self._serial())
+            _keyctl(KEYCTL_INVALIDATE, self._serial())
 
     def _serial(self) -> int:
-        return _keyctl(SEARCH, USER_KEYRING, ctypes.c_char_p(b"user"), ctypes.c_char_p(self._name), 0)
+        return _keyctl(KEYCTL_SEARCH, USER_KEYRING, ctypes.c_char_p(b"user"), ctypes.c_char_p(self._name), 0)
 
 
 def _add_key(name: bytes, payload: bytes) -> int:

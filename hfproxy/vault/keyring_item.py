@@ -27,11 +27,11 @@ BACKENDS: Final = {
 }
 # A Windows credential holds at most this many bytes (CRED_MAX_CREDENTIAL_BLOB_SIZE); it is UTF-16 there.
 WINDOWS_LIMIT: Final = 2560
-LOCKED: Final = frozenset({"KeyringLocked", "LockedException", "PromptDismissedException"})
-ABSENT: Final = frozenset(
+LOCKED_ERRORS: Final = frozenset({"KeyringLocked", "LockedException", "PromptDismissedException"})
+ABSENT_ERRORS: Final = frozenset(
     {"InitError", "SecretServiceNotAvailableException", "NoKeyringError", "ImportError", "OSError", "RuntimeError"}
 )
-INSTEAD: Final = 'or keep tokens in a sealed file: set backend = "sealed-file" under [vault] in config.toml'
+USE_SEALED_FILE: Final = 'or keep tokens in a sealed file: set backend = "sealed-file" under [vault] in config.toml'
 # After a prompt that did not unlock the keyring, only `unlock` and `login` prompt again within this time.
 QUIET_SECONDS: Final = 60.0
 
@@ -94,7 +94,9 @@ class KeyringItem:
             VaultError: the text is too long for this keyring, or the keyring failed or does not answer.
         """
         if self._limit is not None and len(text.reveal().encode("utf-16-le")) > self._limit:
-            raise VaultError(f"the accounts do not fit into a Windows credential ({self._limit} bytes); {INSTEAD}")
+            raise VaultError(
+                f"the accounts do not fit into a Windows credential ({self._limit} bytes); {USE_SEALED_FILE}"
+            )
         try:
             self._backend().set_password(SERVICE, ITEM, text.reveal())
         except Exception as error:  # noqa: BLE001  (each backend has its own exceptions)
@@ -117,8 +119,8 @@ def _translate(error: Exception) -> VaultError:
     if isinstance(error, TimeoutError):
         return VaultError("the keyring does not answer; look at its program (or log in anew), then: hf-proxy unlock")
     names = {kind.__name__ for kind in type(error).__mro__}
-    if names & LOCKED:
+    if names & LOCKED_ERRORS:
         return VaultLockedError("the keyring is locked; unlock it in your desktop session, then: hf-proxy unlock")
-    if names & ABSENT:
-        return VaultAbsentError(f"no keyring answers here; start one (gnome-keyring, KWallet), {INSTEAD}")
-    return VaultError(f"the keyring failed ({type(error).__name__}); try again, {INSTEAD}")
+    if names & ABSENT_ERRORS:
+        return VaultAbsentError(f"no keyring answers here; start one (gnome-keyring, KWallet), {USE_SEALED_FILE}")
+    return VaultError(f"the keyring failed ({type(error).__name__}); try again, {USE_SEALED_FILE}")

@@ -17,17 +17,17 @@ from secretstorage import Collection, get_default_collection
 from secretstorage.util import add_match_rules
 
 from hfproxy.errors import VaultAbsentError, VaultLockedError
-from hfproxy.vault.keyring_item import INSTEAD, PromptThrottle
+from hfproxy.vault.keyring_item import USE_SEALED_FILE, PromptThrottle
 
 # The default reply timeout of libdbus.
 ANSWER_SECONDS: Final = 25.0
 # Time for the user to notice the prompt and to type.
 PROMPT_SECONDS: Final = 60.0
 CONNECT_SECONDS: Final = 2.0
-SECRETS: Final = "org.freedesktop.secrets"
+BUS_NAME: Final = "org.freedesktop.secrets"
 GNOME: Final = "org.gnome.keyring"
 GNOME_PROMPTER: Final = "org.gnome.keyring.SystemPrompter"
-LOCKED: Final = "the keyring is locked; unlock it in your desktop session"
+KEYRING_LOCKED: Final = "the keyring is locked; unlock it in your desktop session"
 
 
 class Bus(DBusConnection):  # type: ignore[misc]
@@ -62,14 +62,14 @@ class SecretServiceKeyring(Keyring):
 
     def _unlock(self, collection: Collection) -> None:
         if not self._prompts.may_prompt:
-            raise VaultLockedError(f"{LOCKED} (its prompt was shown a moment ago), then: hf-proxy unlock")
+            raise VaultLockedError(f"{KEYRING_LOCKED} (its prompt was shown a moment ago), then: hf-proxy unlock")
         try:
             collection.unlock()
         except TimeoutError:
             self._prompts.refused()
             raise VaultLockedError(
-                f"{LOCKED}: its prompt was not answered within {PROMPT_SECONDS:.0f} seconds; to be prompted again:"
-                " hf-proxy unlock"
+                f"{KEYRING_LOCKED}: its prompt was not answered within {PROMPT_SECONDS:.0f} seconds;"
+                " to be prompted again: hf-proxy unlock"
             ) from None
         if collection.is_locked():
             self._prompts.refused()
@@ -82,7 +82,7 @@ def _connect() -> Bus:
     if not address:
         raise VaultAbsentError(
             "there is no session bus here, and so no keyring (DBUS_SESSION_BUS_ADDRESS is not set); start the daemon in"
-            f" your desktop session, {INSTEAD}"
+            f" your desktop session, {USE_SEALED_FILE}"
         )
     try:
         bus = Bus(prep_socket(get_bus("SESSION"), timeout=CONNECT_SECONDS))
@@ -90,16 +90,16 @@ def _connect() -> Bus:
     except (OSError, RuntimeError, ValueError, StopIteration):
         raise VaultAbsentError(
             f"the session bus does not answer ({address.split(',')[0][:100]}), and so no keyring; start the daemon in"
-            f" your desktop session, {INSTEAD}"
+            f" your desktop session, {USE_SEALED_FILE}"
         ) from None
     return bus
 
 
 def _require_secret_service(bus: Bus) -> None:
-    if not _has(bus, SECRETS):
+    if not _has(bus, BUS_NAME):
         raise VaultAbsentError(
             f"no keyring answers here: the session bus has no Secret Service; start one (gnome-keyring,"
-            f" KWallet), {INSTEAD}"
+            f" KWallet), {USE_SEALED_FILE}"
         )
 
 
@@ -109,8 +109,8 @@ def _why_locked(bus: Bus) -> str:
     gnome-keyring leaves its prompts to another program, and without that program dismisses them at once.
     """
     if _has(bus, GNOME) and not _has(bus, GNOME_PROMPTER):
-        return f"{LOCKED}, since no program here can show its prompt, then: hf-proxy unlock; {INSTEAD}"
-    return f"{LOCKED}: its prompt was dismissed; to be prompted again: hf-proxy unlock"
+        return f"{KEYRING_LOCKED}, since no program here can show its prompt, then: hf-proxy unlock; {USE_SEALED_FILE}"
+    return f"{KEYRING_LOCKED}: its prompt was dismissed; to be prompted again: hf-proxy unlock"
 
 
 def _has(bus: Bus, name: str) -> bool:

@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from hfproxy.scan.globs import Globs
-from hfproxy.scan.walk import FLAGS, Walk
+from hfproxy.scan.walk import OPEN_FLAGS, Walk
 
 FILES, TURNS, BAR_MB = 4000, 7, 200
 WORDS = (
@@ -54,7 +54,7 @@ def read(root: str) -> int:
         folders[:] = [name for name in folders if name not in SKIPPED]
         for name in files:
             try:
-                fd = os.open(f"{folder}/{name}", FLAGS)
+                fd = os.open(f"{folder}/{name}", OPEN_FLAGS)
             except OSError:
                 continue
             total += len(os.read(fd, os.fstat(fd).st_size + 1))

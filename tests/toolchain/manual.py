@@ -123,7 +123,7 @@ def option(found: Option) -> Iterator[str]:
 
 def command(name: str, page: CommandSpec) -> Iterator[str]:
     """A command and its options."""
-    yield f".Ss hf-proxy {name}" + (f" {page.rest}" if page.rest else "")
+    yield f".Ss hf-proxy {name}" + (f" {page.positionals}" if page.positionals else "")
     yield text(page.purpose)
     if page.options:
         yield ".Bl -tag -width Ds"

@@ -65,7 +65,7 @@ def test_the_nearest_profile_is_told(typed: str, near: str) -> None:
 
 
 def test_a_projects_file_says_scopes() -> None:
-    assert config.project('# ours\nscopes = ["read:me/*"]\n', "/p/.hf-proxy.toml").scopes == ("read:me/*",)
+    assert config.parse_project('# ours\nscopes = ["read:me/*"]\n', "/p/.hf-proxy.toml").scopes == ("read:me/*",)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_projects_file_says_scopes() -> None:
 )
 def test_a_mistake_in_it_is_named_with_its_place(text: str, named: str) -> None:
     with pytest.raises(ConfigError, match=f"^/p/.hf-proxy.toml.*{named}"):
-        config.project(text, "/p/.hf-proxy.toml")
+        config.parse_project(text, "/p/.hf-proxy.toml")
 
 
 @pytest.mark.parametrize(
@@ -147,14 +147,14 @@ def test_a_file_that_is_no_text_or_no_file_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("15m", 900), ("1h", 3600), ("2d", 172800)])
 def test_durations_are_read_as_people_type_them(text: str, seconds: int) -> None:
-    assert config.duration(text) == seconds
+    assert config.parse_duration(text) == seconds
 
 
 @given(st.text(max_size=12))
 @law()
 def test_what_is_no_duration_is_refused_in_one_line_of_ascii(text: str) -> None:
     try:
-        assert config.duration(text) > 0
+        assert config.parse_duration(text) > 0
     except UsageError as error:
         assert str(error).isascii()
         assert str(error).isprintable()

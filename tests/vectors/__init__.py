@@ -24,7 +24,7 @@ from hfproxy.core.hub.strict_json import JSON
 from hfproxy.core.policy.decision import decide
 from hfproxy.core.policy.caveats import InScopes, Usage
 from hfproxy.core.git.push_commands import RefUpdateReader
-from hfproxy.core.hub.classify import Classification, Classified, NeedBody, NeedRefUpdates
+from hfproxy.core.hub.classify import Classification, Classified, BodyRequired, RefUpdatesRequired
 from hfproxy.core.policy.scope import parse
 from hfproxy.core.hub.route_table import SpecialRoute
 
@@ -63,11 +63,11 @@ def attempt(vector: Vector) -> Classification:
     bill_to = vector.get("bill_to")
     found = classify.classify(vector["method"], vector["target"], bill_to)
     match found:
-        case NeedBody():
+        case BodyRequired():
             return classify.classify_body(
                 found, body(vector), vector.get("type", JSON), vector.get("encoding", ""), bill_to
             )
-        case NeedRefUpdates():
+        case RefUpdatesRequired():
             commands = RefUpdateReader().feed(command_list(vector["push"]))
             assert commands is not None
             if isinstance(commands, Deny):
@@ -125,9 +125,9 @@ def spelled(found: Classification) -> list[str] | str:
         case Classified(access=access):
             assert access is not None
             return [spell(need) for need in access.needs]
-        case NeedBody():
+        case BodyRequired():
             return "needs its body"
-        case NeedRefUpdates():
+        case RefUpdatesRequired():
             return "needs its commands"
 
 

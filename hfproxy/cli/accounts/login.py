@@ -2,13 +2,13 @@
 
 from hfproxy.cli.ui import prompt
 from hfproxy.cli.ui.arguments import Arguments, CommandSpec
-from hfproxy.cli.ui.progress import waiting
+from hfproxy.cli.ui.progress import show_progress
 from hfproxy.cli.ui.render import join_list, print_error, printable, show
 from hfproxy.control_client import request, text, texts
 from hfproxy.errors import UsageError
 from hfproxy.wire import Message
 
-HUB = "https://huggingface.co"
+HUB_ORIGIN = "https://huggingface.co"
 
 SYNTAX = CommandSpec(
     "login",
@@ -30,7 +30,7 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     name = arguments.text("--account") or "default"
     token = _token(arguments, name)
-    with waiting("asking the Hub for the token's user"):
+    with show_progress("asking the Hub for the token's user"):
         account = request({"do": "login", "account": name, "token": token}, wait=True)
     _show_account(account)
     file = arguments.text("--token-file")
@@ -60,10 +60,10 @@ def _token(arguments: Arguments, name: str) -> str:
         return prompt.from_file(file).strip()
     if arguments.switch("--token-stdin"):
         return prompt.from_stdin().strip()
-    prompt.needs_terminal("hf-proxy login --token-stdin")
+    prompt.require_terminal("hf-proxy login --token-stdin")
     # A changed config may name another Hub: show the user where the token will be sent, before it is typed.
     hub = text(request({"do": "status"}), "hub")
-    question = f"Token for account '{name}' at {hub}" + ("" if hub == HUB else ", which is not Hugging Face's")
+    question = f"Token for account '{name}' at {hub}" + ("" if hub == HUB_ORIGIN else ", which is not Hugging Face's")
     return prompt.read_hidden(printable(question), instead="hf-proxy login --token-stdin").strip()
 
 

@@ -12,7 +12,7 @@ import sys
 from hfproxy.cli.journal.entries import all_entries
 from hfproxy.cli.ui import prompt
 from hfproxy.cli.ui.arguments import CommandSpec
-from hfproxy.cli.ui.progress import waiting
+from hfproxy.cli.ui.progress import show_progress
 from hfproxy.cli.ui.render import join_list, print_error, show
 from hfproxy.control_client import request, rows, text, texts
 from hfproxy.core.hub.token_form import TokenForm, prefilled_form
@@ -46,7 +46,7 @@ def run(words: list[str]) -> int:
     if not piped:
         _show_form(form)
     token = _token(name, from_stdin=piped)
-    with waiting("asking the Hub about the new token and the old one"):
+    with show_progress("asking the Hub about the new token and the old one"):
         result = request({"do": "rotate", "account": name, "token": token}, wait=True)
     if piped:  # a script may read stdout, so the form is printed on success only
         _show_form(form)

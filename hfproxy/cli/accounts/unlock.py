@@ -2,7 +2,7 @@
 
 from hfproxy.cli.ui import passphrase
 from hfproxy.cli.ui.arguments import Arguments, CommandSpec
-from hfproxy.cli.ui.render import show, tell_recalled
+from hfproxy.cli.ui.render import print_revocations, show
 from hfproxy.control_client import request
 from hfproxy.errors import RefusedError
 from hfproxy.wire import Message
@@ -46,5 +46,5 @@ def _unlock(arguments: Arguments, **members: str) -> Message:
 
 def _show_result(summary: str, state: Message) -> int:
     show(summary)
-    tell_recalled(state)
+    print_revocations(state)
     return 0

@@ -23,9 +23,9 @@ def run(words: list[str]) -> int:
         HFProxyError: there is no passphrase to read, or the daemon cannot be reached or refuses.
     """
     arguments = SYNTAX.read(words)
-    if arguments.rest not in (["seal"], ["unseal"]):
+    if arguments.positionals not in (["seal"], ["unseal"]):
         raise SYNTAX.usage_error("it takes seal or unseal")
-    (action,) = arguments.rest
+    (action,) = arguments.positionals
     source = passphrase.source_of(arguments, f"vault {action}")
     secret = passphrase.read_passphrase(source, f"vault {action}", new=action == "seal")
     message: Message = {"do": "seal", "passphrase": secret} | ({"undo": True} if action == "unseal" else {})

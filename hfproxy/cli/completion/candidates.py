@@ -63,7 +63,7 @@ def _after_command(spec: CommandSpec, before: list[str], begin: int, partial: st
         return _matching("words", _options(spec), partial)
     if spec.starts_command:
         return Completion(f"command {index + 1}", [] if partial else list(_options(spec)))
-    return _value("", spec.rest.strip("[].").removesuffix("..."), partial, "")
+    return _value("", spec.positionals.strip("[].").removesuffix("..."), partial, "")
 
 
 def _cursor_context(spec: CommandSpec, before: list[str], begin: int) -> str | tuple[int, bool]:

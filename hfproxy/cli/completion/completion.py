@@ -30,7 +30,7 @@ def run(words: list[str]) -> int:
         lines = [kind, *(f"{word}\t{description}" for word, description in candidates)]
         sys.stdout.buffer.write(os.fsencode("\n".join(lines) + "\n"))
         return 0
-    shells = SYNTAX.read(words).rest
+    shells = SYNTAX.read(words).positionals
     if not shells or shells[0] not in SCRIPTS:
         raise SYNTAX.usage_error(f"name a shell: {', '.join(SCRIPTS)}")
     sys.stdout.write(SCRIPTS[shells[0]])

@@ -32,7 +32,7 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     report = examine()
     if arguments.switch("--json"):
-        show_json(report.public())
+        show_json(report.to_json())
     else:
         _show(report)
     if not report.problems:
@@ -48,24 +48,24 @@ def examine() -> DoctorReport:
     facts = gather()
     attempts = isolation.run_attacks(facts)
     results = [
-        *installation.findings(facts),
-        *token_checks.findings(facts),
-        *isolation.findings(attempts, facts.mode),
-        *sockets.findings(facts),
-        *clients.findings(facts),
-        *plaintext_tokens.findings(facts),
+        *installation.run_checks(facts),
+        *token_checks.run_checks(facts),
+        *isolation.attack_results(attempts, facts.mode),
+        *sockets.run_checks(facts),
+        *clients.run_checks(facts),
+        *plaintext_tokens.run_checks(facts),
     ]
     return DoctorReport(facts.mode, results, attempts)
 
 
 def _show(report: DoctorReport) -> None:
     show(f"mode: {MODES[report.mode]}")
-    for result in report.findings:
+    for result in report.results:
         _show_result(result)
     show("attacks by another program of this user")
     show_table(
         ("ATTACK", "GETS", "MEASURED"),
-        [(attempt.attack, attempt.got, attempt.measured) for attempt in report.isolation],
+        [(attempt.attack, attempt.outcome, attempt.measured) for attempt in report.attacks],
     )
 
 

@@ -43,7 +43,7 @@ def _attack_process(pid: int) -> dict[str, object]:
         "mem": attempt(lambda: _read(f"/proc/{pid}/mem", size=0)),
         "vm_read": attempt(lambda: _read_memory(pid)),
         "ptrace": attempt(lambda: _seize(pid)),
-        "core": core(pid),
+        "core": core_dump(pid),
         "socket": attempt(_send_request),
     }
 
@@ -63,7 +63,7 @@ def attempt(attack: Callable[[], object]) -> str:
     return OPEN
 
 
-def core(pid: int) -> str:
+def core_dump(pid: int) -> str:
     """Return `open` if a crash would leave a core file, else the reason why not.
 
     An undumpable process leaves none, whatever its limit; it is recognized by its unreadable environment (proc(5)).

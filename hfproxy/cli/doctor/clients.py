@@ -12,22 +12,22 @@ from collections.abc import Iterator, Mapping
 from hfproxy.cli.doctor.context import Facts
 from hfproxy.cli.doctor.report import CheckResult, Severity
 from hfproxy.cli.run.environment import CREDENTIAL_PREFIX, LOOPBACK, REMOVED_VARIABLES, machines
-from hfproxy.cli.run.git_config import HUB
+from hfproxy.cli.run.git_config import HUB_URLS
 from hfproxy.detect.patterns import PATTERNS
 
 # The variables of REMOVED_VARIABLES that do not hold a token.
-DIVERTING = frozenset(
+DIVERTING_VARIABLES = frozenset(
     {"HF_OIDC_RESOURCE", "HUGGINGFACE_CO_STAGING", "HF_INFERENCE_ENDPOINT", "HF_HUB_DISABLE_IMPLICIT_TOKEN"}
 )
-PROXIES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
+PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 LOOPBACK_EXCEPTIONS = frozenset({"127.0.0.1", "127.0.0.0/8", "*"})
-HOSTS = frozenset({"huggingface.co", "hf.co"})
+HUB_HOSTS = frozenset({"huggingface.co", "hf.co"})
 MIGRATE = "hf-proxy scan --migrate"
 GIT_SECONDS = 10
 MAX_TOKEN_FILE_BYTES = 1 << 20
 
 
-def findings(facts: Facts) -> list[CheckResult]:
+def run_checks(facts: Facts) -> list[CheckResult]:
     """Return the results of all checks: one warning for each problem, or one OK."""
     endpoint = (facts.status or {}).get("endpoint")
     home = os.path.expanduser("~")
@@ -51,7 +51,11 @@ def _variables(environ: Mapping[str, str], endpoint: object) -> Iterator[tuple[s
         value = environ.get(name, "")
         if not value or value.startswith(CREDENTIAL_PREFIX):
             continue
-        effect = "overrides hf-proxy's address" if name in DIVERTING else "gives a token to every program started here"
+        effect = (
+            "overrides hf-proxy's address"
+            if name in DIVERTING_VARIABLES
+            else "gives a token to every program started here"
+        )
         yield f"{name} is set in this shell and {effect}", f"unset {name}"
     configured = environ.get("HF_ENDPOINT")
     if configured and isinstance(endpoint, str) and configured != endpoint:
@@ -82,7 +86,7 @@ def _netrc(environ: Mapping[str, str], home: str) -> Iterator[tuple[str, str]]:
     override = environ.get("NETRC")
     for path in (override,) if override else (os.path.join(home, ".netrc"), os.path.join(home, "_netrc")):
         hosts = machines(path) if os.path.isfile(path) else set()
-        if hosts & HOSTS:
+        if hosts & HUB_HOSTS:
             yield f"{path} holds a plaintext password for the Hub", MIGRATE
         if hosts & {"default", *LOOPBACK}:
             measured = f"{path} has an entry for this machine: old clients send its password instead of the credential"
@@ -93,9 +97,9 @@ def _git(endpoint: object) -> Iterator[tuple[str, str]]:
     for key, value in _git_config(r"^(url\..*\.insteadof|http\..*\.extraheader)$"):
         unset = f"git config --global --unset-all {key}"
         if key.startswith("http."):
-            if any(host in key for host in HOSTS):
+            if any(host in key for host in HUB_HOSTS):
                 yield f"git sends an extra header to the Hub ({key})", unset
-        elif value.startswith(HUB) and not (isinstance(endpoint, str) and key.startswith(f"url.{endpoint}/")):
+        elif value.startswith(HUB_URLS) and not (isinstance(endpoint, str) and key.startswith(f"url.{endpoint}/")):
             yield f"git replaces {value} by another address than hf-proxy's ({_without_userinfo(key)})", unset
 
 
@@ -118,7 +122,7 @@ def _git_config(pattern: str) -> Iterator[tuple[str, str]]:
 
 def _proxies(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     exceptions = {entry.strip() for name in ("NO_PROXY", "no_proxy") for entry in environ.get(name, "").split(",")}
-    for name in PROXIES:
+    for name in PROXY_VARIABLES:
         if environ.get(name) and not exceptions & LOOPBACK_EXCEPTIONS:
             measured = f"{name} is set and NO_PROXY lacks 127.0.0.1: outside of exec the proxy would get the credential"
             yield measured, "export NO_PROXY=127.0.0.1,localhost no_proxy=127.0.0.1,localhost"

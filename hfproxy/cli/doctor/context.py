@@ -31,8 +31,8 @@ class Facts:
     settings_error: HFProxyError | None
     status: Message | None
     status_error: HFProxyError | None
-    examined: Message | None
-    examined_error: HFProxyError | None
+    daemon_checks: Message | None
+    daemon_checks_error: HFProxyError | None
     environ: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
     @property
@@ -71,8 +71,8 @@ class Facts:
 def gather() -> Facts:
     """Load the config, and ask the daemon."""
     settings, settings_error = _settings()
-    status, status_error = _answer("status")
-    examined, examined_error = _answer("doctor") if status is not None else (None, None)
+    status, status_error = _request("status")
+    examined, examined_error = _request("doctor") if status is not None else (None, None)
     return Facts(settings, settings_error, status, status_error, examined, examined_error)
 
 
@@ -83,7 +83,7 @@ def _settings() -> tuple[Config | None, HFProxyError | None]:
         return None, error
 
 
-def _answer(word: str) -> tuple[Message | None, HFProxyError | None]:
+def _request(word: str) -> tuple[Message | None, HFProxyError | None]:
     try:
         return request({"do": word}), None
     except HFProxyError as error:

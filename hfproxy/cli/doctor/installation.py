@@ -21,7 +21,7 @@ CHILD_SECONDS = 60
 OLDEST_HUB = (0, 36)
 
 
-def findings(facts: Facts) -> list[CheckResult]:
+def run_checks(facts: Facts) -> list[CheckResult]:
     """Return the results of all checks of the installation."""
     results = [_config(facts), _daemon(facts), _versions(facts), *_hub_client(), _service(facts), _journal(facts)]
     return [*results, *_disk(facts), *_files_of_other_users()]

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 from hfproxy.cli.doctor.context import Facts
-from hfproxy.cli.doctor.report import AttackOutcome, Attempt, CheckResult, Mode, Severity
+from hfproxy.cli.doctor.report import AttackOutcome, AttackResult, CheckResult, Mode, Severity
 
 PROBE_SECONDS = 20
 OPEN = "open"
@@ -35,47 +35,53 @@ PROCESS_ATTACKS = {
     "ptrace": "attach to the daemon",
     "core": "make the daemon leave a core file",
 }
-PATH_GETS = {Mode.USER: AttackOutcome.TOKEN, Mode.SEALED: AttackOutcome.PASSPHRASE, Mode.DEDICATED: AttackOutcome.LOGIN}
+PATH_OUTCOMES = {
+    Mode.USER: AttackOutcome.TOKEN,
+    Mode.SEALED: AttackOutcome.PASSPHRASE,
+    Mode.DEDICATED: AttackOutcome.LOGIN,
+}
 
 
-def run_attacks(facts: Facts) -> list[Attempt]:
+def run_attacks(facts: Facts) -> list[AttackResult]:
     """Run all attacks, in the order of the table in docs/threat-model.md."""
     if sys.platform != "linux":
         attacks = ("keyring", *PROCESS_ATTACKS, "socket", "config", "path")
-        return [Attempt(attack, AttackOutcome.UNKNOWN, NOT_HERE) for attack in attacks]
+        return [AttackResult(attack, AttackOutcome.UNKNOWN, NOT_HERE) for attack in attacks]
     results = _probe(facts)
     on_process = [_on_process(results, attack, action) for attack, action in PROCESS_ATTACKS.items()]
     return [_on_vault(facts), *on_process, _on_socket(results), _on_config(results, facts), _on_path(results, facts)]
 
 
-def findings(attempts: list[Attempt], mode: Mode) -> list[CheckResult]:
+def attack_results(attempts: list[AttackResult], mode: Mode) -> list[CheckResult]:
     """Return the check results for the attacks on the vault and on the daemon's process."""
     vault, *_ = attempts
     severities = {AttackOutcome.TOKEN: Severity.WARNING, AttackOutcome.UNKNOWN: Severity.INFO}
-    severity = severities.get(vault.got, Severity.OK)
+    severity = severities.get(vault.outcome, Severity.OK)
     fix = "hf-proxy vault seal" if mode is Mode.USER else "hf-proxy lock"
     vault_result = CheckResult("token-readable", severity, vault.measured, fix if severity is Severity.WARNING else "")
     return [vault_result, _process_result([attempt for attempt in attempts if attempt.attack in PROCESS_ATTACKS])]
 
 
-def _process_result(attempts: list[Attempt]) -> CheckResult:
-    succeeded = [attempt.measured for attempt in attempts if attempt.got is AttackOutcome.TOKEN]
+def _process_result(attempts: list[AttackResult]) -> CheckResult:
+    succeeded = [attempt.measured for attempt in attempts if attempt.outcome is AttackOutcome.TOKEN]
     if succeeded:
         return CheckResult("process", Severity.PROBLEM, "; ".join(succeeded), "hf-proxy daemon")
-    if all(attempt.got is AttackOutcome.NOTHING for attempt in attempts):
+    if all(attempt.outcome is AttackOutcome.NOTHING for attempt in attempts):
         measured = f"another program of this user can neither {', '.join(PROCESS_ATTACKS.values())}"
         return CheckResult("process", Severity.OK, measured)
     return CheckResult("process", Severity.INFO, attempts[0].measured)
 
 
-def _on_vault(facts: Facts) -> Attempt:
+def _on_vault(facts: Facts) -> AttackResult:
     sealed_file = facts.mode is Mode.DEDICATED or facts.vault == "sealed-file"
     if facts.vault == "memory":
-        return Attempt("keyring", AttackOutcome.NOTHING, "the tokens are in the daemon's memory only, and end with it")
+        return AttackResult(
+            "keyring", AttackOutcome.NOTHING, "the tokens are in the daemon's memory only, and end with it"
+        )
     kind = "sealed-file" if sealed_file else "keyring"
     word = _child("hfproxy.vault.probe", kind, facts.state_dir).strip()
     outcome, measured = PROBE_OUTCOMES.get(word, PROBE_OUTCOMES["unknown"])
-    return Attempt("keyring", outcome, f"{facts.vault}: {measured}")
+    return AttackResult("keyring", outcome, f"{facts.vault}: {measured}")
 
 
 def _probe(facts: Facts) -> dict[str, object]:
@@ -97,49 +103,49 @@ def writable_path_entries(facts: Facts) -> list[str]:
     return directories
 
 
-def _on_process(results: dict[str, object], attack: str, action: str) -> Attempt:
+def _on_process(results: dict[str, object], attack: str, action: str) -> AttackResult:
     answers = {results.get(attack), results.get("vm_read")} if attack == "mem" else {results.get(attack)}
     if None in answers:
-        return Attempt(attack, AttackOutcome.UNKNOWN, NO_DAEMON)
+        return AttackResult(attack, AttackOutcome.UNKNOWN, NO_DAEMON)
     if OPEN in answers:
-        return Attempt(attack, AttackOutcome.TOKEN, f"another program of this user can {action}")
+        return AttackResult(attack, AttackOutcome.TOKEN, f"another program of this user can {action}")
     reasons = ", ".join(sorted(map(str, answers)))
-    return Attempt(attack, AttackOutcome.NOTHING, f"another program of this user cannot {action} ({reasons})")
+    return AttackResult(attack, AttackOutcome.NOTHING, f"another program of this user cannot {action} ({reasons})")
 
 
-def _on_socket(results: dict[str, object]) -> Attempt:
+def _on_socket(results: dict[str, object]) -> AttackResult:
     answer = results.get("socket")
     if answer is None:
-        return Attempt("socket", AttackOutcome.UNKNOWN, NO_DAEMON)
+        return AttackResult("socket", AttackOutcome.UNKNOWN, NO_DAEMON)
     if answer != OPEN:
-        return Attempt("socket", AttackOutcome.NOTHING, f"another program of this user is not served ({answer})")
+        return AttackResult("socket", AttackOutcome.NOTHING, f"another program of this user is not served ({answer})")
     measured = "another program of this user is served: it gets credentials as you do"
-    return Attempt("socket", AttackOutcome.CREDENTIAL, measured)
+    return AttackResult("socket", AttackOutcome.CREDENTIAL, measured)
 
 
-def _on_config(results: dict[str, object], facts: Facts) -> Attempt:
+def _on_config(results: dict[str, object], facts: Facts) -> AttackResult:
     answer, directory = results.get("config"), facts.config_dir
     if answer is None:
-        return Attempt("config", AttackOutcome.UNKNOWN, NO_DAEMON)
+        return AttackResult("config", AttackOutcome.UNKNOWN, NO_DAEMON)
     if answer != OPEN:
         measured = f"another program of this user cannot write to {directory} ({answer})"
-        return Attempt("config", AttackOutcome.NOTHING, measured)
+        return AttackResult("config", AttackOutcome.NOTHING, measured)
     measured = (
         f"another program of this user can write to {directory}; stored tokens still go only to the origin they were"
         " logged in for, but the next login goes where the config says"
     )
-    return Attempt("config", AttackOutcome.LOGIN, measured)
+    return AttackResult("config", AttackOutcome.LOGIN, measured)
 
 
-def _on_path(results: dict[str, object], facts: Facts) -> Attempt:
+def _on_path(results: dict[str, object], facts: Facts) -> AttackResult:
     writable = results.get("path")
     if not isinstance(writable, list):
-        return Attempt("path", AttackOutcome.UNKNOWN, NO_DAEMON)
+        return AttackResult("path", AttackOutcome.UNKNOWN, NO_DAEMON)
     if not writable:
         measured = "another program of this user can write to no directory of PATH before hf-proxy's"
-        return Attempt("path", AttackOutcome.NOTHING, measured)
+        return AttackResult("path", AttackOutcome.NOTHING, measured)
     measured = f"another program of this user can put a false hf-proxy into {writable[0]}"
-    return Attempt("path", PATH_GETS[facts.mode], measured)
+    return AttackResult("path", PATH_OUTCOMES[facts.mode], measured)
 
 
 def _child(module: str, *words: str) -> str:

@@ -18,7 +18,7 @@ from hfproxy.scan.walk import Walk
 LOGIN_FILES = (".config/git/credentials", ".config/git/config", ".docker/config.json", ".config/containers/auth.json")
 
 
-def findings(facts: Facts) -> list[CheckResult]:
+def run_checks(facts: Facts) -> list[CheckResult]:
     """Return one result for files and one for programs."""
     home = os.path.expanduser("~")
     known = {**dict.fromkeys(_files_in_home(home)), **locations.known_files(home, facts.environ)}

@@ -46,20 +46,20 @@ class CheckResult:
     measured: str
     fix: str = ""
 
-    def public(self) -> Message:
+    def to_json(self) -> Message:
         return {"check": self.check, "severity": self.severity, "measured": self.measured, "fix": self.fix or None}
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class AttackResult:
     """An attack by another program of the same user, and its outcome."""
 
     attack: str
-    got: AttackOutcome
+    outcome: AttackOutcome
     measured: str
 
-    def public(self) -> Message:
-        return {"attack": self.attack, "got": self.got, "measured": self.measured}
+    def to_json(self) -> Message:
+        return {"attack": self.attack, "got": self.outcome, "measured": self.measured}
 
 
 @dataclass(slots=True)
@@ -67,19 +67,19 @@ class DoctorReport:
     """The whole report."""
 
     mode: Mode
-    findings: list[CheckResult] = field(default_factory=list)
-    isolation: list[Attempt] = field(default_factory=list)
+    results: list[CheckResult] = field(default_factory=list)
+    attacks: list[AttackResult] = field(default_factory=list)
 
     @property
     def problems(self) -> list[CheckResult]:
-        return [finding for finding in self.findings if finding.severity is Severity.PROBLEM]
+        return [finding for finding in self.results if finding.severity is Severity.PROBLEM]
 
-    def public(self) -> Message:
+    def to_json(self) -> Message:
         """Return the JSON object of `--json`, which is stable."""
         return {
             "mode": self.mode,
-            "findings": [finding.public() for finding in self.findings],
-            "isolation": [attempt.public() for attempt in self.isolation],
+            "findings": [finding.to_json() for finding in self.results],
+            "isolation": [attempt.to_json() for attempt in self.attacks],
         }
 
 

@@ -11,10 +11,10 @@ from hfproxy.cli.doctor.report import CheckResult, Mode, Severity
 
 TCP_LISTEN = "0A"
 # Modes of the socket and of its directory (docs/threat-model.md#control-socket).
-MODES = {Mode.USER: (0o600, 0o700), Mode.SEALED: (0o600, 0o700), Mode.DEDICATED: (0o660, 0o750)}
+EXPECTED_MODES = {Mode.USER: (0o600, 0o700), Mode.SEALED: (0o600, 0o700), Mode.DEDICATED: (0o660, 0o750)}
 
 
-def findings(facts: Facts) -> list[CheckResult]:
+def run_checks(facts: Facts) -> list[CheckResult]:
     """Return the results for the control socket and the data port; none without a daemon."""
     if facts.status is None:
         return []
@@ -26,8 +26,8 @@ def _control(facts: Facts) -> CheckResult:
     socket, directory = os.lstat(path), os.lstat(os.path.dirname(path))
     modes = stat.S_IMODE(socket.st_mode), stat.S_IMODE(directory.st_mode)
     measured = f"{path} has mode {modes[0]:04o} in a directory of mode {modes[1]:04o}, of uid {directory.st_uid}"
-    if any(mode & ~allowed for mode, allowed in zip(modes, MODES[facts.mode], strict=True)):
-        places = zip(MODES[facts.mode], (path, os.path.dirname(path)), strict=True)
+    if any(mode & ~allowed for mode, allowed in zip(modes, EXPECTED_MODES[facts.mode], strict=True)):
+        places = zip(EXPECTED_MODES[facts.mode], (path, os.path.dirname(path)), strict=True)
         chmod = "; ".join(f"chmod {mode:o} {quote(place)}" for mode, place in places)
         return CheckResult("control-socket", Severity.PROBLEM, f"{measured}: too wide", chmod)
     abstract = _abstract()

@@ -4,16 +4,16 @@ import time
 
 from hfproxy.cli.doctor.context import Facts
 from hfproxy.cli.doctor.report import CheckResult, Severity, of_error
-from hfproxy.config import HUB
+from hfproxy.config import HUB_ORIGIN
 from hfproxy.control_client import rows
 from hfproxy.errors import DaemonError
 from hfproxy.wire import Message
 
-DAY = 86400
+DAY_S = 86400
 # A classic token never expires; after this time it should be replaced.
 OLD_DAYS = 365
 SOON_DAYS = 14
-CLASSIC = frozenset({"read", "write", "god"})
+CLASSIC_ROLES = frozenset({"read", "write", "god"})
 # Grants last an hour by default, and the Hub's signed URLs minutes.
 SKEW_SECONDS = 60
 SLOW_MS = 3000
@@ -27,17 +27,17 @@ KEYRING_PROTECTION = (
 SEALED_PROTECTION = "the keyring, sealed: ciphertext to every program but the daemon, as secure as its passphrase"
 
 
-def findings(facts: Facts) -> list[CheckResult]:
+def run_checks(facts: Facts) -> list[CheckResult]:
     """Return the results for the vault, the Hub and each token."""
     results = [_vault(facts)]
-    if facts.examined_error is not None:
-        results.append(of_error("upstream", Severity.WARNING, facts.examined_error))
-    if facts.examined is None:
+    if facts.daemon_checks_error is not None:
+        results.append(of_error("upstream", Severity.WARNING, facts.daemon_checks_error))
+    if facts.daemon_checks is None:
         return results
-    network = facts.examined.get("network")
+    network = facts.daemon_checks.get("network")
     if isinstance(network, dict):
         results += [_upstream(network), *_clock(network)]
-    return [*results, *(result for row in _tokens(facts.examined) for result in _token(row))]
+    return [*results, *(result for row in _tokens(facts.daemon_checks) for result in _token(row))]
 
 
 def _vault(facts: Facts) -> CheckResult:
@@ -62,8 +62,8 @@ def _upstream(network: Message) -> CheckResult:
     if isinstance(why, str):
         return of_error("upstream", Severity.PROBLEM, DaemonError(why))
     measured = f"{origin} answers the daemon within {ms} ms{secured}"
-    if origin != HUB:
-        return CheckResult("upstream", Severity.INFO, f"{measured}; upstream.hub names it instead of {HUB}")
+    if origin != HUB_ORIGIN:
+        return CheckResult("upstream", Severity.INFO, f"{measured}; upstream.hub names it instead of {HUB_ORIGIN}")
     slow = isinstance(ms, int) and ms > SLOW_MS
     return CheckResult("upstream", Severity.WARNING if slow else Severity.OK, measured)
 
@@ -101,7 +101,7 @@ def _token(row: Message) -> list[CheckResult]:
 
 
 def _role(token: str, name: str, role: object) -> CheckResult:
-    if role in CLASSIC:
+    if role in CLASSIC_ROLES:
         measured = f"{token}; a classic token can do all that its user can; replace it by a fine-grained one"
         return CheckResult("token", Severity.WARNING, measured, f"hf-proxy rotate --account {name}")
     return CheckResult("token", Severity.OK, token)
@@ -111,13 +111,13 @@ def _age(row: Message) -> str:
     created = row.get("created_at")
     if not isinstance(created, int):
         return "created at a time that the Hub does not report"
-    days = int((time.time() - created) // DAY)
+    days = int((time.time() - created) // DAY_S)
     return f"created {days} days ago" + ("; that is old" if days > OLD_DAYS else "")
 
 
 def _expiry(name: str, expires_at: object, login: str) -> list[CheckResult]:
     if not isinstance(expires_at, int):
         return []
-    days = int((expires_at - time.time()) // DAY)
+    days = int((expires_at - time.time()) // DAY_S)
     severity, fix = (Severity.WARNING, login) if days < SOON_DAYS else (Severity.OK, "")
     return [CheckResult("token-end", severity, f"the token of account {name} expires in {days} days", fix)]

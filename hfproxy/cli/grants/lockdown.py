@@ -2,8 +2,8 @@
 
 from hfproxy.cli.ui import prompt
 from hfproxy.cli.ui.arguments import CommandSpec
-from hfproxy.cli.ui.progress import waiting
-from hfproxy.cli.ui.render import print_error, show, tell_recalled
+from hfproxy.cli.ui.progress import show_progress
+from hfproxy.cli.ui.render import print_error, print_revocations, show
 from hfproxy.control_client import request, rows, texts
 from hfproxy.errors import HFProxyError
 from hfproxy.wire import Message
@@ -37,7 +37,7 @@ def run(words: list[str]) -> int:
         return 0
     if not arguments.switch("--yes"):
         _confirm(message)
-    with waiting("locking down"):
+    with show_progress("locking down"):
         result = request(message, wait=True)
     _show_result(result)
     return 0
@@ -52,7 +52,7 @@ def _confirm(message: Message) -> None:
     """
     recall = bool(message["recall"])
     instead = "hf-proxy lockdown --yes" + (" --revoke-upstream" if recall else "")
-    prompt.needs_terminal(instead)
+    prompt.require_terminal(instead)
     _show_plan(request({**message, "dry": True}, wait=True), recall=recall, account=message["account"])
     if not prompt.confirm("Do it?"):
         raise HFProxyError("nothing was done; to end single grants: hf-proxy revoke ID")
@@ -78,7 +78,7 @@ def _show_plan(plan: Message, *, recall: bool, account: object) -> None:
 def _show_result(result: Message) -> None:
     for grant in texts(result, "ended"):
         show(f"ended: {grant}")
-    tell_recalled(result)
+    print_revocations(result)
     if result.get("recorded") is not True:
         print_error("warning: the journal could not be written, so it has no record of this lockdown")
     show("locked down: nothing is granted until: hf-proxy unlock")

@@ -17,8 +17,8 @@ def run(words: list[str]) -> int:
     """Renew a grant. Raises HFProxyError if the daemon cannot be reached or refuses."""
     arguments = SYNTAX.read(words)
     ttl = arguments.text("--ttl")
-    if not arguments.rest or ttl is None:
+    if not arguments.positionals or ttl is None:
         raise SYNTAX.usage_error("it takes a grant and --ttl")
-    renewed = request({"do": "renew", "id": arguments.rest[0], "ttl": ttl})
+    renewed = request({"do": "renew", "id": arguments.positionals[0], "ttl": ttl})
     show(f"{text(renewed, 'id')}: until {local_time(renewed.get('expires_at'))}")
     return 0

@@ -17,9 +17,9 @@ def run(words: list[str]) -> int:
     """Revoke grants. Raises HFProxyError if the daemon cannot be reached or refuses."""
     arguments = SYNTAX.read(words)
     revoke_all = arguments.switch("--all")
-    if revoke_all == bool(arguments.rest):
+    if revoke_all == bool(arguments.positionals):
         raise SYNTAX.usage_error("name grants or give --all")
-    answer = request({"do": "revoke", "all": True} if revoke_all else {"do": "revoke", "ids": arguments.rest})
+    answer = request({"do": "revoke", "all": True} if revoke_all else {"do": "revoke", "ids": arguments.positionals})
     for grant in texts(answer, "revoked"):
         show(f"revoked: {grant}")
     return 0

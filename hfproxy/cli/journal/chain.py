@@ -11,11 +11,13 @@ from dataclasses import dataclass, field
 
 from hfproxy.errors import JournalError
 
-BEGINNING = "0" * 64
+FIRST_PREV = "0" * 64
 # Concurrent entries may be written in another order than they read the clock, and times are whole seconds.
 CLOCK_TOLERANCE_S = 2
 
-END = re.compile(rb'(?:,"mac":"(?P<mac>[0-9a-f]{16}:[0-9a-f]{64})")?(?P<seal>,"hash":"(?P<hash>[0-9a-f]{64})"\})\Z')
+LINE_END = re.compile(
+    rb'(?:,"mac":"(?P<mac>[0-9a-f]{16}:[0-9a-f]{64})")?(?P<seal>,"hash":"(?P<hash>[0-9a-f]{64})"\})\Z'
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def read(line: bytes) -> Entry:
     Raises:
         JournalError: the line is malformed, or was changed.
     """
-    end = END.search(line)
+    end = LINE_END.search(line)
     if end is None:
         raise JournalError("it is not a line of a journal: it does not end in a hash")
     if hashlib.sha256(line[: end.start("seal")]).hexdigest() != end["hash"].decode():
@@ -83,7 +85,7 @@ class Chain:
     """Verifies entries in order, from the first on."""
 
     seq: int = 0
-    hash: str = BEGINNING
+    hash: str = FIRST_PREV
     set_back: list[tuple[int, int]] = field(default_factory=list)
     """Where the clock was set back: (number of the entry, seconds)."""
     _prev: str = ""

@@ -11,9 +11,9 @@ from hfproxy.errors import JournalError
 # (digest, MAC) of entries -> for each whether the MAC is right; None: the daemon can no longer be asked.
 Ask = Callable[[list[tuple[str, str]]], list[bool] | None]
 
-BATCH = 1000
-SHOWN_RANGES = 5
-LOCKED = frozenset({"lock", "lockdown"})
+BATCH_SIZE = 1000
+MAX_SHOWN_RANGES = 5
+LOCK_EVENTS = frozenset({"lock", "lockdown"})
 
 
 class RangeSet:
@@ -32,8 +32,8 @@ class RangeSet:
             self._ranges.append([number, number])
 
     def __str__(self) -> str:
-        ranges = [str(a) if a == b else f"{a}-{b}" for a, b in self._ranges[:SHOWN_RANGES]]
-        return ", ".join([*ranges, *(["..."] if len(self._ranges) > SHOWN_RANGES else [])])
+        ranges = [str(a) if a == b else f"{a}-{b}" for a, b in self._ranges[:MAX_SHOWN_RANGES]]
+        return ", ".join([*ranges, *(["..."] if len(self._ranges) > MAX_SHOWN_RANGES else [])])
 
 
 class MacChecker:
@@ -70,7 +70,7 @@ class MacChecker:
             self.without.add(entry.seq)
         elif self.key and entry.mac.startswith(f"{self.key}:"):
             self._pending.append((path, entry))
-            if len(self._pending) >= BATCH:
+            if len(self._pending) >= BATCH_SIZE:
                 self.flush()
         else:
             self.foreign.add(entry.seq)
@@ -94,7 +94,7 @@ class MacChecker:
     def _may_be_next(self, entry: Entry) -> bool:
         """Return whether the entry has a MAC, or has a reason to lack it, and update the state."""
         has_mac, could_lack = bool(entry.mac), self._may_lack
-        if entry.kind == "started" or entry.kind in LOCKED:
+        if entry.kind == "started" or entry.kind in LOCK_EVENTS:
             self._may_lack, self._is_closing = True, has_mac and entry.kind != "started"
         elif not has_mac:
             self._is_closing = False

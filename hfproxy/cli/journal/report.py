@@ -6,10 +6,10 @@ from dataclasses import asdict
 
 from hfproxy.cli.journal.entries import all_entries
 from hfproxy.cli.ui.arguments import CommandSpec
-from hfproxy.cli.ui.progress import CountingIterator, waiting
+from hfproxy.cli.ui.progress import CountingIterator, show_progress
 from hfproxy.cli.ui.render import local_time, show, show_json, show_table
-from hfproxy.config import duration
-from hfproxy.core.audit.report import GrantActivity, JournalReport, Subject, Tally, summarize
+from hfproxy.config import parse_duration
+from hfproxy.core.audit.report import Activity, GrantActivity, JournalReport, Tally, summarize
 from hfproxy.core.audit.report_html import COUNTS, render_html
 from hfproxy.errors import HFProxyError
 
@@ -35,10 +35,10 @@ def run(words: list[str]) -> int:
     since, file = arguments.text("--since"), arguments.text("--html")
     if file is not None and arguments.switch("--json"):
         raise SYNTAX.usage_error("--json and --html exclude each other")
-    begin = None if since is None else int(time.time()) - duration(since)
+    begin = None if since is None else int(time.time()) - parse_duration(since)
     # The whole journal, since the terms of a grant are in the entry of its minting.
     journal = CountingIterator(all_entries())
-    with waiting("reading the journal", lambda: f"{journal.count} entries"):
+    with show_progress("reading the journal", lambda: f"{journal.count} entries"):
         report = summarize(journal, begin)
     if file is not None:
         _write(file, render_html(report))
@@ -71,7 +71,7 @@ def _as_json(report: JournalReport) -> dict[str, object]:
         ],
         "grants": [_grant_as_json(grant) for grant in report.grants.values()],
         "events": [{"at": at, "kind": kind, "account": account} for at, kind, account in report.events],
-        "strangers": dict(report.strangers),
+        "strangers": dict(report.unidentified),
     }
 
 
@@ -86,11 +86,11 @@ def _grant_as_json(grant: GrantActivity) -> dict[str, object]:
         "minted_at": grant.minted_at,
         "ended_at": grant.ended_at,
         "ended": grant.ended,
-        **_activity(grant.did),
+        **_activity(grant.activity),
     }
 
 
-def _activity(subject: Subject) -> dict[str, object]:
+def _activity(subject: Activity) -> dict[str, object]:
     places = [{"place": place, **asdict(tally)} for place, tally in sorted(subject.places.items())]
     return {"total": asdict(subject.total), "actions": dict(subject.actions), "places": places}
 
@@ -103,10 +103,10 @@ def _show(report: JournalReport) -> None:
     for name, subject in sorted(report.accounts.items()):
         _show_subject(f"account {name}, used by {', '.join(report.programs(name)) or 'unknown programs'}", subject)
     for grant in report.grants.values():
-        _show_subject(_title(grant), grant.did)
+        _show_subject(_title(grant), grant.activity)
     for at, kind, account in report.events:
         show(f"{local_time(at)} {kind} {account}".rstrip())
-    for refusal, count in sorted(report.strangers.items()):
+    for refusal, count in sorted(report.unidentified.items()):
         show(f"refused without a known credential: {count} {refusal}")
 
 
@@ -117,7 +117,7 @@ def _title(grant: GrantActivity) -> str:
     return f"grant {name} (account {grant.account}; {life}) could: {', '.join(grant.scopes) or 'not recorded'}"
 
 
-def _show_subject(title: str, subject: Subject) -> None:
+def _show_subject(title: str, subject: Activity) -> None:
     show("")
     show(title)
     if subject.places:

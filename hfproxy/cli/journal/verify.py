@@ -15,7 +15,7 @@ from hfproxy.cli.journal import chain
 from hfproxy.cli.journal.chain import Chain
 from hfproxy.cli.journal.macs import MacChecker
 from hfproxy.cli.ui.arguments import CommandSpec
-from hfproxy.cli.ui.progress import waiting
+from hfproxy.cli.ui.progress import show_progress
 from hfproxy.cli.ui.render import show
 from hfproxy.control_client import request, text
 from hfproxy.errors import HFProxyError, JournalError
@@ -43,10 +43,10 @@ def run(words: list[str]) -> int:
     anchor = (arguments.text("--anchor") or "").lower()
     if arguments.switch("--anchor") and not re.fullmatch("[0-9a-f]{64}", anchor):
         raise SYNTAX.usage_error("an anchor is 64 hexadecimal digits")
-    running = "" if arguments.rest else _daemon_head()
-    files = arguments.rest or _journal_files()
+    running = "" if arguments.positionals else _daemon_head()
+    files = arguments.positionals or _journal_files()
     check = _Verification({anchor, running}, running)
-    with waiting("checking the journal", lambda: f"{check.chain.seq} entries"):
+    with show_progress("checking the journal", lambda: f"{check.chain.seq} entries"):
         check.all(files)
     if anchor in check.missing:
         raise JournalError(f"no entry has the hash {anchor}: the end was cut off, or the journal rewritten; {ADVICE}")
@@ -121,7 +121,7 @@ class _Verification:
 
     def __init__(self, expected: set[str], running: str) -> None:
         """Start a pass; `running` is the head of the running daemon, or ""."""
-        self.missing = expected - {"", chain.BEGINNING}
+        self.missing = expected - {"", chain.FIRST_PREV}
         self.chain = Chain()
         self.macs = MacChecker(_daemon_key_id(), _check_macs)
         self._running = running

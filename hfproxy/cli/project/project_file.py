@@ -10,9 +10,9 @@ import stat
 from hfproxy.errors import ConfigError
 from hfproxy.wire import Message
 
-FILE = ".hf-proxy.toml"
+PROJECT_FILE = ".hf-proxy.toml"
 LIMIT_BYTES = 64 * 1024
-INSTEAD = "to run without it, name the scopes: hf-proxy exec --scope SCOPE -- CMD"
+USE_SCOPES = "to run without it, name the scopes: hf-proxy exec --scope SCOPE -- CMD"
 
 
 def with_project(message: Message) -> Message:
@@ -37,7 +37,7 @@ def find_project_file() -> str | None:
     except OSError:  # the working directory was removed
         return None
     while True:
-        path = os.path.join(directory, FILE)
+        path = os.path.join(directory, PROJECT_FILE)
         if os.path.lexists(path) and is_ours(directory):
             return path
         parent = os.path.dirname(directory)
@@ -65,11 +65,11 @@ def read(path: str) -> Message:
             content = file.read(LIMIT_BYTES + 1) if regular else b""
         text = content.decode("utf-8")
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read ({error.strerror}); {INSTEAD}") from None
+        raise ConfigError(f"{path} cannot be read ({error.strerror}); {USE_SCOPES}") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path} is not text in UTF-8; {INSTEAD}") from None
+        raise ConfigError(f"{path} is not text in UTF-8; {USE_SCOPES}") from None
     if not regular or len(content) > LIMIT_BYTES:
-        raise ConfigError(f"{path} is not a file of at most {LIMIT_BYTES // 1024} KiB; {INSTEAD}")
+        raise ConfigError(f"{path} is not a file of at most {LIMIT_BYTES // 1024} KiB; {USE_SCOPES}")
     return {"path": printable_path(path), "content": text}
 
 

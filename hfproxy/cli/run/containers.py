@@ -7,8 +7,8 @@ import os
 from collections.abc import Mapping
 
 ENGINES = frozenset({"docker", "podman", "nerdctl"})
-STARTS = frozenset({"run", "create"})
-NAMES = ("HF_ENDPOINT", "HF_TOKEN", "NO_PROXY", "no_proxy", "GIT_CONFIG_COUNT")
+START_COMMANDS = frozenset({"run", "create"})
+VARIABLES = ("HF_ENDPOINT", "HF_TOKEN", "NO_PROXY", "no_proxy", "GIT_CONFIG_COUNT")
 
 
 def for_container(child: Mapping[str, str]) -> dict[str, str]:
@@ -16,7 +16,7 @@ def for_container(child: Mapping[str, str]) -> dict[str, str]:
     git_names = [
         f"GIT_CONFIG_{part}_{number}" for number in range(int(child["GIT_CONFIG_COUNT"])) for part in ("KEY", "VALUE")
     ]
-    return {name: child[name] for name in (*NAMES, *git_names)}
+    return {name: child[name] for name in (*VARIABLES, *git_names)}
 
 
 def with_variables(command: list[str], child: Mapping[str, str]) -> list[str]:
@@ -24,7 +24,7 @@ def with_variables(command: list[str], child: Mapping[str, str]) -> list[str]:
     if os.path.basename(command[0]) not in ENGINES:
         return command
     index = 2 if command[1:2] == ["container"] else 1
-    if command[index : index + 1] == [] or command[index] not in STARTS:
+    if command[index : index + 1] == [] or command[index] not in START_COMMANDS:
         return command
     flags = [word for name in for_container(child) for word in ("--env", name)]
     return [*command[: index + 1], *flags, *command[index + 1 :]]

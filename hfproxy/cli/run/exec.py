@@ -35,7 +35,7 @@ def run(words: list[str]) -> int:
         UsageError: an argument is malformed.
     """
     arguments = SYNTAX.read(words)
-    command = arguments.rest
+    command = arguments.positionals
     if not command or not command[0]:
         raise SYNTAX.usage_error("there is no command to run")
     message = mint_request(arguments, bind="pid", of="caller")

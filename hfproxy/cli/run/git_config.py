@@ -9,7 +9,7 @@ changed: its remotes stay the Hub's. A longer `insteadOf` in the user's config t
 import sys
 from collections.abc import Mapping
 
-HUB = ("https://huggingface.co/", "https://hf.co/", "git@hf.co:", "ssh://git@hf.co/")
+HUB_URLS = ("https://huggingface.co/", "https://hf.co/", "git@hf.co:", "ssh://git@hf.co/")
 
 # git runs the helper in a shell, with the operation as its argument (gitcredentials(7)).
 IN_CONTAINER = """!f() { test "$1" = get && printf 'username=hf_user\\npassword=%s\\n' "$HF_TOKEN"; }; f"""
@@ -26,7 +26,7 @@ def git_environment(
         hub: the origin that the daemon forwards to.
         in_container: hf-proxy is not available to git, so the helper takes the credential from the environment.
     """
-    redirection = [(f"url.{endpoint}/.insteadOf", address) for address in dict.fromkeys((*HUB, f"{hub}/"))]
+    redirection = [(f"url.{endpoint}/.insteadOf", address) for address in dict.fromkeys((*HUB_URLS, f"{hub}/"))]
     # The empty value removes the helpers of the user's config, which would store the credential.
     redirection += [
         (f"credential.{endpoint}.helper", helper)

@@ -17,7 +17,7 @@ from hfproxy.control_client import request, text
 from hfproxy.errors import UsageError
 from hfproxy.wire import Message
 
-HUB = frozenset({("https", "huggingface.co"), ("https", "hf.co")})
+HUB_HOSTS = frozenset({("https", "huggingface.co"), ("https", "hf.co")})
 GIT_USERNAME = "hf_user"
 LIMIT_BYTES = 64 * 1024
 
@@ -38,10 +38,10 @@ def run(words: list[str]) -> int:
         HFProxyError: the daemon cannot be reached or refuses.
     """
     arguments = SYNTAX.read(words)
-    if not arguments.rest:
+    if not arguments.positionals:
         raise SYNTAX.usage_error("it takes get, store or erase")
     description = sys.stdin.buffer.read(LIMIT_BYTES + 1)
-    if arguments.rest != ["get"]:  # a helper must ignore operations it does not know (gitcredentials(7))
+    if arguments.positionals != ["get"]:  # a helper must ignore operations it does not know (gitcredentials(7))
         return 0
     answer = _answer(arguments, _attributes(description))
     sys.stdout.write("".join(f"{name}={value}\n" for name, value in answer.items()))
@@ -70,7 +70,7 @@ def _answer(arguments: Arguments, attributes: Mapping[str, str]) -> dict[str, st
     if credential.startswith(CREDENTIAL_PREFIX):
         is_daemon = place in _endpoint_places(os.environ.get("HF_ENDPOINT", ""))
         return _format_reply(attributes, credential) if is_daemon else {}
-    if place not in HUB | _endpoint_places(text(request({"do": "status"}), "endpoint")):
+    if place not in HUB_HOSTS | _endpoint_places(text(request({"do": "status"}), "endpoint")):
         return {}
     minted = mint(_mint_request(arguments))
     return {

@@ -39,7 +39,7 @@ def mint_request(arguments: Arguments, *, bind: str, of: str) -> Message:
         UsageError: the value of an option is malformed.
     """
     members: Message = {
-        "scopes": arguments.all("--scope"),
+        "scopes": arguments.values("--scope"),
         "profile": arguments.text("--profile"),
         "ttl": arguments.text("--ttl"),
         "account": arguments.text("--account"),

@@ -25,7 +25,7 @@ SYNTAX = CommandSpec(
     "learn",
     "Run a command with everything that may be granted, and print the smallest profile that it needed, on stderr.",
     ("--yes", "", "do not ask"),
-    ("--write", "", f"also write it to {project_file.FILE} in this directory"),
+    ("--write", "", f"also write it to {project_file.PROJECT_FILE} in this directory"),
     ("--account", "NAME", "the account of the token; without it: default, or the only one"),
     rest="[--] CMD...",
     starts_command=True,
@@ -41,15 +41,15 @@ def run(words: list[str]) -> int:
         HFProxyError: the answer is no.
     """
     arguments = SYNTAX.read(words)
-    command = arguments.rest
+    command = arguments.positionals
     if not command or not command[0]:
         raise SYNTAX.usage_error("there is no command to run")
-    if arguments.switch("--write") and os.path.lexists(project_file.FILE):
+    if arguments.switch("--write") and os.path.lexists(project_file.PROJECT_FILE):
         raise UsageError(
-            f"{project_file.FILE} exists already; remove it, or learn without --write: hf-proxy learn -- CMD"
+            f"{project_file.PROJECT_FILE} exists already; remove it, or learn without --write: hf-proxy learn -- CMD"
         )
     if not arguments.switch("--yes"):
-        prompt.needs_terminal("hf-proxy learn --yes -- CMD")
+        prompt.require_terminal("hf-proxy learn --yes -- CMD")
         if not prompt.confirm(QUESTION):
             raise HFProxyError("it was not run; with scopes that you name: hf-proxy exec --scope SCOPE -- CMD")
     return _run(command, arguments.text("--account"), write=arguments.switch("--write"))
@@ -105,7 +105,7 @@ def _report(profile: LeastScopes, *, failed: bool, write: bool) -> None:
     _print([*remarks, "[profiles.learned]", *table, "", f"hf-proxy exec {options} -- CMD"])
     if write:
         _write([*remarks, *table])
-        _print([f"written: {project_file.FILE}; to use it: hf-proxy allow"])
+        _print([f"written: {project_file.PROJECT_FILE}; to use it: hf-proxy allow"])
 
 
 def _remarks(profile: LeastScopes, *, failed: bool) -> list[str]:
@@ -114,7 +114,7 @@ def _remarks(profile: LeastScopes, *, failed: bool) -> list[str]:
     lines += [f"{count} of these could be replaced by one: {scope}" for scope, count in profile.wider.items()]
     if profile.searches:
         lines.append("It searches all repositories, and finds the public ones; to find private ones it needs: read")
-    lines += [f"Refused, and no scope allows it: {request}" for request in profile.beyond]
+    lines += [f"Refused, and no scope allows it: {request}" for request in profile.not_grantable]
     if profile.unrecorded:
         lines.append(f"{profile.unrecorded} more needs are not in the journal: this list is incomplete.")
     if failed:
@@ -129,9 +129,10 @@ def _print(lines: list[str]) -> None:
 
 def _write(lines: list[str]) -> None:
     try:
-        with open(project_file.FILE, "x", encoding="utf-8", errors="backslashreplace") as file:
+        with open(project_file.PROJECT_FILE, "x", encoding="utf-8", errors="backslashreplace") as file:
             file.write("\n".join(lines) + "\n")
     except OSError as error:
         raise HFProxyError(
-            f"{project_file.FILE} cannot be written ({error.strerror}); copy it, or try again: hf-proxy learn -- CMD"
+            f"{project_file.PROJECT_FILE} cannot be written ({error.strerror}); copy it, or try again:"
+            " hf-proxy learn -- CMD"
         ) from None

@@ -29,9 +29,9 @@ MANUAL_STEP = {
     LocationKind.PROCESS: "end it, or log in again if your session started it; then start it with: hf-proxy exec",
     LocationKind.ENVIRONMENT: "unset it, and restart this shell",
 }
-REWRITTEN = re.compile(rb'(?mi)^\s*\[url "(https://(?:huggingface\.co|hf\.co)/?)"\]')
+REWRITTEN_URL = re.compile(rb'(?mi)^\s*\[url "(https://(?:huggingface\.co|hf\.co)/?)"\]')
 DONE = {"moved": "moved into the vault", "removed": "removed"}
-DEAD = "the Hub does not accept it: revoked, expired, or of another Hub; remove it by hand"
+NOT_ACCEPTED = "the Hub does not accept it: revoked, expired, or of another Hub; remove it by hand"
 ORPHAN_REFRESH = "by hand: a refresh token whose login was not moved"
 
 
@@ -63,7 +63,7 @@ class Migration:
     def take(self, answer: Message) -> None:
         """Record the daemon's answer about the token."""
         if answer.get("dead") is True:
-            self.state, self.why = "dead", DEAD
+            self.state, self.why = "dead", NOT_ACCEPTED
         else:
             self.account, self.user, self.role = (text(answer, member) for member in ("account", "user", "role"))
 
@@ -198,7 +198,7 @@ def _direct_urls(path: str) -> list[str]:
     """
     try:
         with open(path, "rb") as file:
-            bases = REWRITTEN.findall(file.read())
+            bases = REWRITTEN_URL.findall(file.read())
     except OSError:
         return []
     return sorted({base.decode() for base in bases})

@@ -54,7 +54,7 @@ def run(words: list[str]) -> int:
         raise SYNTAX.usage_error("--yes goes with --migrate")
     if moves and not dry:
         if not arguments.switch("--yes"):
-            prompt.needs_terminal(_again(arguments, "--migrate", "--yes"))
+            prompt.require_terminal(_again(arguments, "--migrate", "--yes"))
         request({"do": "status"})
     seen, findings = _scan(arguments)
     migrations = [migrate.Migration(finding) for finding in findings]
@@ -73,18 +73,18 @@ def run(words: list[str]) -> int:
 
 def _scan(arguments: Arguments) -> tuple[ScanCounts, list[Finding]]:
     home, known = os.path.expanduser("~"), {}
-    if not arguments.rest:
+    if not arguments.positionals:
         known = {os.path.realpath(path): kind for path, kind in locations.known_files(home, os.environ).items()}
     progress = Progress(sys.stderr)
-    walk = Walk(Globs(arguments.all("--exclude")), known, one_system=not arguments.rest, tick=progress.show)
-    for path in arguments.rest:
+    walk = Walk(Globs(arguments.values("--exclude")), known, one_system=not arguments.positionals, tick=progress.show)
+    for path in arguments.positionals:
         try:
             walk.scan(path)
         except OSError as error:
             raise UsageError(
                 f"{redacted(path)} cannot be searched ({error.strerror}); see: hf-proxy scan --help"
             ) from None
-    in_processes = [] if arguments.rest else list(_scan_default_places(walk, home, list(known)))
+    in_processes = [] if arguments.positionals else list(_scan_default_places(walk, home, list(known)))
     progress.clear()
     return walk.seen, [*(finding for path in sorted(walk.findings) for finding in walk.findings[path]), *in_processes]
 
@@ -205,6 +205,6 @@ def _next_step(arguments: Arguments, remaining: list[migrate.Migration]) -> str:
 
 def _again(arguments: Arguments, *options: str) -> str:
     """Return this command with other options; of more than MAX_SHOWN_PATHS paths only a placeholder is shown."""
-    excluded = [word for glob in arguments.all("--exclude") for word in ("--exclude", glob)]
-    paths = arguments.rest if len(arguments.rest) <= MAX_SHOWN_PATHS else ["PATH..."]
+    excluded = [word for glob in arguments.values("--exclude") for word in ("--exclude", glob)]
+    paths = arguments.positionals if len(arguments.positionals) <= MAX_SHOWN_PATHS else ["PATH..."]
     return shlex.join(["hf-proxy", "scan", *options, *excluded, *map(redacted, paths)])

@@ -55,7 +55,7 @@ class Installation:
     @property
     def files(self) -> list[Path]:
         """All files of the installation."""
-        return units.targets(self.directory)
+        return units.installed_paths(self.directory)
 
 
 def run(words: list[str]) -> int:
@@ -69,9 +69,9 @@ def run(words: list[str]) -> int:
     """
     arguments = SYNTAX.read(words)
     verbs = {"install": install, "uninstall": uninstall, "status": status}
-    if not arguments.rest or arguments.rest[0] not in verbs:
+    if not arguments.positionals or arguments.positionals[0] not in verbs:
         raise SYNTAX.usage_error("it takes one of: install, uninstall, status")
-    return verbs[arguments.rest[0]](_target(system=arguments.switch("--system")))
+    return verbs[arguments.positionals[0]](_target(system=arguments.switch("--system")))
 
 
 def _target(*, system: bool) -> Installation:
@@ -90,10 +90,10 @@ def _target(*, system: bool) -> Installation:
 def install(target: Installation) -> int:
     """Write, verify, enable and start the units; on any failure restore the previous state."""
     _check_installable(target)
-    before = {file: units.written(file) for file in target.files}
+    before = {file: units.read_unchanged(file) for file in target.files}
     _check_no_daemon_by_hand(target)
     address = _address(target, before[target.directory / DATA])
-    files = dict(units.texts(target.directory, target.places, address))
+    files = dict(units.render_files(target.directory, target.places, address))
     target.manager.verify(files)
     try:
         _activate(target, before, files)
@@ -109,7 +109,7 @@ def install(target: Installation) -> int:
 def _check_installable(target: Installation) -> None:
     if target.system:
         _check_root(target)
-        units.check_only_root_changes(Path(target.places.python), units.HERE)
+        units.check_only_root_changes(Path(target.places.python), units.PACKAGE)
     target.manager.check_available("start the daemon by hand: hf-proxy daemon &")
     _check_no_foreign_files(target)
 
@@ -179,7 +179,7 @@ def _check_root(target: Installation) -> None:
 
 def _check_no_foreign_files(target: Installation) -> None:
     for file in target.files:
-        if units.state(file) is UnitState.FOREIGN:
+        if units.unit_state(file) is UnitState.FOREIGN:
             raise ServiceError(
                 f"{file} was changed, or is not from hf-proxy, and was left alone;"
                 f" move it away (mv {file} {file}.old), then: {target.command} install"
@@ -210,7 +210,7 @@ def uninstall(target: Installation) -> int:
     """Stop the service and remove its files and links; the journal, the store and the vault stay."""
     if target.system:
         _check_root(target)
-    if all(units.state(file) is UnitState.ABSENT for file in target.files):
+    if all(units.unit_state(file) is UnitState.ABSENT for file in target.files):
         show("hf-proxy is not installed as a service")
         return 0
     _check_no_foreign_files(target)
@@ -278,10 +278,10 @@ def status(target: Installation) -> int:
     """Show the state of each unit; return 0 if all are installed and the daemon answers."""
     target.manager.check_available("is a daemon running at all? hf-proxy status")
     for unit in UNITS:
-        state = units.state(target.directory / unit).value
+        state = units.unit_state(target.directory / unit).value
         active, enabled = (target.manager.property(unit, name) for name in ("ActiveState", "UnitFileState"))
         show(f"{unit:<21} {state}, {active}{', enabled' if enabled == 'enabled' else ''}")
-    if not all(units.state(file) is UnitState.OURS for file in target.files):
+    if not all(units.unit_state(file) is UnitState.OURS for file in target.files):
         raise RefusedError(f"the service is not installed; run: {target.command} install")
     pid = target.manager.property(DAEMON, "MainPID")
     if target.manager.property(CONTROL, "ActiveState") != "active" or _daemon_status() is None:

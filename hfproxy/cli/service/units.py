@@ -18,11 +18,11 @@ from pathlib import Path
 from hfproxy import paths
 from hfproxy.errors import ServiceError
 
-HERE = Path(str(resources.files("hfproxy")))
-SHIPPED = next(place for place in (HERE / "systemd", HERE.parent / "systemd") if place.is_dir())
-MARK = "# Written by hf-proxy service install. Changes go into drop-ins (systemctl edit); the digest of the rest:"
+PACKAGE = Path(str(resources.files("hfproxy")))
+TEMPLATES = next(place for place in (PACKAGE / "systemd", PACKAGE.parent / "systemd") if place.is_dir())
+FIRST_LINE = "# Written by hf-proxy service install. Changes go into drop-ins (systemctl edit); the digest of the rest:"
 # Characters that systemd never accepts in the path of a program (string_is_safe in its sources), and line breaks.
-UNSAFE = re.compile(r"""["'\\\x00-\x1f\x7f\ud800-\udfff]""")
+UNSAFE_CHARACTER = re.compile(r"""["'\\\x00-\x1f\x7f\ud800-\udfff]""")
 
 CONTROL, DATA, DAEMON = UNITS = ("hf-proxy.socket", "hf-proxy-data.socket", "hf-proxy.service")
 
@@ -82,7 +82,7 @@ def quote_unit_value(path: str) -> str:
     Raises:
         ServiceError: a unit file cannot hold the path.
     """
-    if UNSAFE.search(path):
+    if UNSAFE_CHARACTER.search(path):
         raise ServiceError(
             f"systemd accepts no quotes, backslashes or control characters in {path!a};"
             " choose a path without them, then: hf-proxy service install"
@@ -90,7 +90,7 @@ def quote_unit_value(path: str) -> str:
     return path.replace("%", "%%")
 
 
-def texts(directory: Path, places: InstallPaths, address: str) -> Iterator[tuple[Path, str]]:
+def render_files(directory: Path, places: InstallPaths, address: str) -> Iterator[tuple[Path, str]]:
     """Yield (path, text) of the unit files in `directory`, and of the other files of a system installation.
 
     Args:
@@ -110,16 +110,16 @@ def texts(directory: Path, places: InstallPaths, address: str) -> Iterator[tuple
     }
     for source, target in _sources(directory):
         body = re.sub(r"@([A-Z]+)@", lambda match: values[match[1]], source.read_text("utf-8"))
-        yield target, f"{MARK} {_digest(body)}\n{body}"
+        yield target, f"{FIRST_LINE} {_digest(body)}\n{body}"
 
 
 def _sources(directory: Path) -> Iterator[tuple[Path, Path]]:
     system = directory == SYSTEM_DIRECTORY
     for name in UNITS:
-        yield (SHIPPED / "system" if system else SHIPPED) / name, directory / name
+        yield (TEMPLATES / "system" if system else TEMPLATES) / name, directory / name
     if system:
-        yield SHIPPED / "system" / "hf-proxy.sysusers", SYSUSERS
-        yield SHIPPED / "system" / "hf-proxy.tmpfiles", TMPFILES
+        yield TEMPLATES / "system" / "hf-proxy.sysusers", SYSUSERS
+        yield TEMPLATES / "system" / "hf-proxy.tmpfiles", TMPFILES
 
 
 def user_directory() -> Path:
@@ -128,12 +128,12 @@ def user_directory() -> Path:
     return (Path(config) if os.path.isabs(config) else Path.home() / ".config") / "systemd" / "user"
 
 
-def targets(directory: Path) -> list[Path]:
+def installed_paths(directory: Path) -> list[Path]:
     """Return the paths of all files of an installation."""
     return [target for _, target in _sources(directory)]
 
 
-def written(target: Path) -> str | None:
+def read_unchanged(target: Path) -> str | None:
     """Return the text of an unchanged installed file; None if the file is missing, changed or not from hf-proxy."""
     try:
         text = None if target.is_symlink() else target.read_text("utf-8")
@@ -142,12 +142,12 @@ def written(target: Path) -> str | None:
     if text is None:
         return None
     head, _, body = text.partition("\n")
-    return text if head == f"{MARK} {_digest(body)}" else None
+    return text if head == f"{FIRST_LINE} {_digest(body)}" else None
 
 
-def state(target: Path) -> UnitState:
+def unit_state(target: Path) -> UnitState:
     """Return the state of the file at the place of a unit."""
-    if written(target) is not None:
+    if read_unchanged(target) is not None:
         return UnitState.OURS
     return UnitState.FOREIGN if os.path.lexists(target) else UnitState.ABSENT
 

@@ -14,23 +14,23 @@ from hfproxy.errors import UsageError
 # The option, the name of its value ("" for a switch), and its description.
 Option = tuple[str, str, str]
 
-DIGITS = 9
+MAX_DIGITS = 9
 
 
 class Arguments:
     """Parsed arguments: the options by name, and the positional arguments (`rest`) in order."""
 
-    __slots__ = ("_options", "rest")
+    __slots__ = ("_options", "positionals")
 
     def __init__(self, options: dict[str, list[str]], rest: list[str]) -> None:
         self._options = options
-        self.rest = rest
+        self.positionals = rest
 
     def switch(self, name: str) -> bool:
         """Return whether an option is present."""
         return name in self._options
 
-    def all(self, name: str) -> list[str]:
+    def values(self, name: str) -> list[str]:
         """Return every value of an option, in order."""
         return self._options.get(name, [])
 
@@ -47,7 +47,7 @@ class Arguments:
         value = self.text(name)
         if value is None:
             return None
-        if not (value.isascii() and value.isdigit() and len(value) <= DIGITS):
+        if not (value.isascii() and value.isdigit() and len(value) <= MAX_DIGITS):
             raise UsageError(f"{name} needs a whole number, like {name} 3")
         return int(value)
 
@@ -66,7 +66,7 @@ class Arguments:
 class CommandSpec:
     """The syntax of a command: its purpose, options and positional arguments."""
 
-    __slots__ = ("_max_positional", "command", "options", "purpose", "rest", "starts_command")
+    __slots__ = ("_max_positional", "command", "options", "positionals", "purpose", "starts_command")
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class CommandSpec:
         self.command = command
         self.purpose = purpose
         self.options = options
-        self.rest = rest
+        self.positionals = rest
         self._max_positional = max_positional
         self.starts_command = starts_command
 
@@ -138,7 +138,9 @@ class CommandSpec:
         options.setdefault(name, []).append(value)
 
     def _help(self) -> str:
-        usage = " ".join(filter(None, ("usage: hf-proxy", self.command, "[OPTION...]" * bool(self.options), self.rest)))
+        usage = " ".join(
+            filter(None, ("usage: hf-proxy", self.command, "[OPTION...]" * bool(self.options), self.positionals))
+        )
         rows = [(f"{name} {kind}".rstrip(), description) for name, kind, description in self.options]
         width = max((len(form) for form, _ in rows), default=0)
         lines = "".join(f"  {form:<{width}}  {description}\n" for form, description in rows)

@@ -11,10 +11,10 @@ OPTIONS: tuple[Option, ...] = (
 )
 
 
-Place = tuple[int | None, str | None]
+PassphraseSource = tuple[int | None, str | None]
 
 
-def source_of(arguments: Arguments, command: str) -> Place:
+def source_of(arguments: Arguments, command: str) -> PassphraseSource:
     """Return the named descriptor or file; (None, None) means the terminal.
 
     Raises:
@@ -26,7 +26,7 @@ def source_of(arguments: Arguments, command: str) -> Place:
     return descriptor, file
 
 
-def read_passphrase(source: Place, command: str, *, new: bool) -> str:
+def read_passphrase(source: PassphraseSource, command: str, *, new: bool) -> str:
     """Read the passphrase. On the terminal a new one is asked for twice.
 
     Raises:

@@ -25,7 +25,7 @@ class CountingIterator(Iterator[Item]):
 
 
 @contextmanager
-def waiting(activity: str, progress: Callable[[], str] = lambda: "") -> Iterator[None]:
+def show_progress(activity: str, progress: Callable[[], str] = lambda: "") -> Iterator[None]:
     """Print every second the activity, its progress and the elapsed time."""
     if not sys.stderr.isatty():
         yield

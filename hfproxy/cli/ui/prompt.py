@@ -34,7 +34,7 @@ def read_hidden(question: str, *, instead: str) -> str:
     return typed
 
 
-def needs_terminal(instead: str) -> None:
+def require_terminal(instead: str) -> None:
     """Raise UsageError if stdin is not a terminal; `instead` is the command to use then."""
     if not sys.stdin.isatty():
         raise UsageError(f"there is no terminal to ask on; use: {instead}")
@@ -59,7 +59,7 @@ def from_descriptor(number: int, option: str) -> str:
             content = file.read(LIMIT_BYTES + 1)
     except OSError:
         raise UsageError(f"descriptor {number} is not open for reading; use: {option} 3 3<FILE") from None
-    return decoded(content, f"descriptor {number}").removesuffix("\n").removesuffix("\r")
+    return decode_secret(content, f"descriptor {number}").removesuffix("\n").removesuffix("\r")
 
 
 def from_stdin() -> str:
@@ -68,7 +68,7 @@ def from_stdin() -> str:
     Raises:
         HFProxyError: the content is empty, too long, or not UTF-8.
     """
-    return decoded(sys.stdin.buffer.read(LIMIT_BYTES + 1), "stdin")
+    return decode_secret(sys.stdin.buffer.read(LIMIT_BYTES + 1), "stdin")
 
 
 def from_file(path: str) -> str:
@@ -82,10 +82,10 @@ def from_file(path: str) -> str:
             content = file.read(LIMIT_BYTES + 1)
     except OSError as error:
         raise HFProxyError(f"{path} cannot be read ({error.strerror}); name another: --token-file FILE") from None
-    return decoded(content, path)
+    return decode_secret(content, path)
 
 
-def decoded(content: bytes, source: str) -> str:
+def decode_secret(content: bytes, source: str) -> str:
     """Decode a secret; `source` is for messages.
 
     Raises:

@@ -14,7 +14,7 @@ from hfproxy.control_client import rows
 from hfproxy.wire import Message
 
 # See docs/hub-protocol.md#token-shapes; also matches shorter texts than a real token, since it may be mistyped.
-SECRETS = r"(?:hf_|api_org_)[A-Za-z0-9._-]{20,}"
+HIDDEN_SHAPES = r"(?:hf_|api_org_)[A-Za-z0-9._-]{20,}"
 
 
 def printable(text: object) -> str:
@@ -26,7 +26,7 @@ def printable(text: object) -> str:
 
 def print_error(text: str) -> None:
     """Print one line on stderr, with token-shaped texts hidden: one may be in the arguments by mistake."""
-    sys.stderr.write(f"hf-proxy: {re.sub(SECRETS, '<hidden>', printable(text))}\n")
+    sys.stderr.write(f"hf-proxy: {re.sub(HIDDEN_SHAPES, '<hidden>', printable(text))}\n")
 
 
 def show(text: str) -> None:
@@ -73,7 +73,7 @@ def join_list(items: object) -> str:
     return ", ".join(map(str, items)) if isinstance(items, list) else ""
 
 
-def tell_recalled(answer: Message) -> None:
+def print_revocations(answer: Message) -> None:
     """Print the outcome of each token that was to be revoked at the Hub, if there are any."""
     for outcome in rows(answer, "recalled") if "recalled" in answer else []:
         name, why = outcome.get("account"), outcome.get("why")

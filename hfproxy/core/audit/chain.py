@@ -24,7 +24,7 @@ from typing import Final, NamedTuple
 
 from hfproxy.errors import JournalError
 
-START: Final = "0" * 64
+FIRST_PREV: Final = "0" * 64
 HASH_KEY: Final = b',"hash":"'
 # The length of `,"hash":"`, 64 hexadecimal digits and `"}`.
 SEAL_BYTES: Final = len(HASH_KEY) + 64 + 2
@@ -59,7 +59,7 @@ class ChainHead(NamedTuple):
     """The head of the chain: the number of lines, and the hash of the last line."""
 
     seq: int = 0
-    hash: str = START
+    hash: str = FIRST_PREV
 
 
 def encode_fields(event: Event) -> str:

@@ -18,7 +18,7 @@ from hfproxy.errors import UsageError
 
 Entry = Mapping[str, object]
 # The number of scopes in one namespace from which on a scope for the whole namespace is offered as well.
-MANY: Final = 6
+WIDEN_FROM: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class LeastScopes:
     scopes: tuple[Scope, ...]
     requests: int = 0
     searches: int = 0
-    beyond: tuple[str, ...] = ()
+    not_grantable: tuple[str, ...] = ()
     unrecorded: int = 0
 
     @property
     def wider(self) -> dict[Scope, int]:
         """Scopes for a whole namespace, each with the number of scopes (at least MANY) that it would replace."""
         counts = Counter(Scope(item.action, item.type, item.namespace) for item in self.scopes if item.name is not None)
-        return {namespace: count for namespace, count in counts.items() if count >= MANY}
+        return {namespace: count for namespace, count in counts.items() if count >= WIDEN_FROM}
 
 
 def from_entries(entries: Iterable[Entry]) -> LeastScopes:

@@ -14,13 +14,13 @@ from hfproxy.core.audit.chain import EventKind
 from hfproxy.core.policy.access import Action, RepoType
 
 Entry = Mapping[str, object]
-SAFE: Final = frozenset({"GET", "HEAD"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD"})
 # Events that concern an account as a whole.
-EVENTS: Final = frozenset(
+ACCOUNT_EVENTS: Final = frozenset(
     {EventKind.LOGIN, EventKind.LOGOUT, EventKind.ROTATED, EventKind.LOCKDOWN, EventKind.REVOKED_UPSTREAM}
 )
-ENDS: Final = frozenset({EventKind.REVOKED, EventKind.EXPIRED})
-MINUTE: Final = 60
+END_EVENTS: Final = frozenset({EventKind.REVOKED, EventKind.EXPIRED})
+MINUTE_S: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Subject:
+class Activity:
     """The activity of a grant, or of an account with all its grants.
 
     Attributes:
@@ -88,7 +88,7 @@ class Subject:
         at, touches = _at(entry), touched_places(entry)
         self.grants.add(_text(entry.get("grant")))
         self.total.count(_tally_column(entry, touches[0].action), at)
-        self.minutes[at // MINUTE, _tally_column(entry, touches[0].action)] += 1
+        self.minutes[at // MINUTE_S, _tally_column(entry, touches[0].action)] += 1
         for touch in touches:
             self.actions[touch.action] += 1
             self._place(touch).count(_tally_column(entry, touch.action), at)
@@ -115,7 +115,7 @@ class GrantActivity:
     minted_at: int | None = None
     ended_at: int | None = None
     ended: str = ""
-    did: Subject = field(default_factory=Subject)
+    activity: Activity = field(default_factory=Activity)
 
 
 @dataclass(slots=True)
@@ -136,9 +136,9 @@ class JournalReport:
     first: int | None = None
     last: int | None = None
     grants: dict[str, GrantActivity] = field(default_factory=dict)
-    accounts: dict[str, Subject] = field(default_factory=dict)
+    accounts: dict[str, Activity] = field(default_factory=dict)
     events: list[tuple[int, str, str]] = field(default_factory=list)
-    strangers: Counter[str] = field(default_factory=Counter)
+    unidentified: Counter[str] = field(default_factory=Counter)
 
     def programs(self, account: str) -> list[str]:
         """Return the programs that sent requests with credentials of the account, sorted."""
@@ -174,7 +174,7 @@ def _add(report: JournalReport, entry: Entry) -> None:
     kind, at = _text(entry.get("kind")), _at(entry)
     if kind == EventKind.MINTED:
         _add_minted(report, entry)
-    elif kind in ENDS:
+    elif kind in END_EVENTS:
         grant = _grant(report, entry)
         grant.ended_at, grant.ended = at, kind
     if report.since is not None and at < report.since:
@@ -182,15 +182,15 @@ def _add(report: JournalReport, entry: Entry) -> None:
     # Minimum and maximum, since the clock may have been set back.
     report.first = at if report.first is None else min(report.first, at)
     report.last = at if report.last is None else max(report.last, at)
-    if kind in EVENTS:
+    if kind in ACCOUNT_EVENTS:
         report.events.append((at, kind, _text(entry.get("account"))))
     elif kind == EventKind.DENIED_UNKNOWN:
-        report.strangers[_text(entry.get("refusal"))] += _number(entry.get("count"))
+        report.unidentified[_text(entry.get("refusal"))] += _number(entry.get("count"))
     elif kind in {EventKind.DECIDED, EventKind.COMPLETED} and entry.get("grant"):
         grant = _grant(report, entry)
         # The request may have used the token of another account than the grant's own.
         name = _text(entry.get("account")) or grant.account
-        for subject in (grant.did, report.accounts.setdefault(name, Subject())):
+        for subject in (grant.activity, report.accounts.setdefault(name, Activity())):
             (subject.decided if kind == EventKind.DECIDED else subject.completed)(entry)
 
 
@@ -213,7 +213,7 @@ def _tally_column(entry: Entry, action: str) -> str:
     decision = _text(entry.get("decision"))
     if decision in {"deny", "anonymous"}:
         return "refused" if decision == "deny" else "anonymous"
-    if action in {Action.READ, ""} or (action != Action.WRITE and _text(entry.get("method")) in SAFE):
+    if action in {Action.READ, ""} or (action != Action.WRITE and _text(entry.get("method")) in SAFE_METHODS):
         return "read"
     return "secrets_set" if action == Action.SECRETS else "changed"
 

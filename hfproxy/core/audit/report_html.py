@@ -7,7 +7,7 @@ Content-Security-Policy forbids scripts as well: a mistake in the escaping would
 from html import escape
 from typing import Final
 
-from hfproxy.core.audit.report import GrantActivity, JournalReport, Subject, Tally
+from hfproxy.core.audit.report import Activity, GrantActivity, JournalReport, Tally
 from hfproxy.core.audit.report_svg import COLOURS, chart_rows, render_svg, utc
 
 STYLE: Final = """
@@ -21,7 +21,7 @@ td:first-child{overflow-wrap:anywhere}.quiet{color:#667}.key span{margin-right:1
 .dot{display:inline-block;width:.8em;height:.8em;border-radius:50%;margin-right:.4em;vertical-align:-.05em}
 svg{width:100%;height:auto;border:1px solid #eceff2;border-radius:4px;margin-top:.5em}
 """
-POLICY: Final = "default-src 'none'; style-src 'unsafe-inline'"
+CSP: Final = "default-src 'none'; style-src 'unsafe-inline'"
 COUNTS: Final = ("read", "changed", "secrets_set", "anonymous", "refused", "failed", "bytes_up", "bytes_down")
 HEADINGS: Final = {"secrets_set": "secrets set", "anonymous": "without token", "bytes_up": "up", "bytes_down": "down"}
 
@@ -30,7 +30,7 @@ def render_html(report: JournalReport) -> str:
     """Return the whole HTML document."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}"><meta name="referrer" content="no-referrer">'
+        f'<meta http-equiv="Content-Security-Policy" content="{CSP}"><meta name="referrer" content="no-referrer">'
         f"<title>hf-proxy: what was accessed</title><style>{STYLE}</style></head><body>"
         f"<h1>What was accessed</h1><p>{_span(report)}</p>{_picture(report)}"
         f"<h2>Accounts</h2>{''.join(_account(report, *account) for account in sorted(report.accounts.items()))}"
@@ -58,7 +58,7 @@ def _picture(report: JournalReport) -> str:
     return f'<p class="key">{key}</p>{picture}{more}'
 
 
-def _account(report: JournalReport, name: str, activity: Subject) -> str:
+def _account(report: JournalReport, name: str, activity: Activity) -> str:
     programs = ", ".join(report.programs(name)) or "unknown programs"
     return f"<h3>{escape(name)}</h3><p>Used by {escape(programs)}.</p>{_places(activity)}"
 
@@ -74,11 +74,11 @@ def _grant(grant: GrantActivity) -> str:
     could = ", ".join(grant.scopes) or "not recorded"
     return (
         f'<h3>{escape(title)}</h3><p class="quiet">{escape("; ".join(life))}</p>'
-        f"<p>Could: {escape(could)}</p>{_places(grant.did)}"
+        f"<p>Could: {escape(could)}</p>{_places(grant.activity)}"
     )
 
 
-def _places(activity: Subject) -> str:
+def _places(activity: Activity) -> str:
     if not activity.places:
         return '<p class="quiet">It sent no requests.</p>'
     head = "".join(f'<th class="n">{_heading(count)}</th>' for count in COUNTS)
@@ -109,7 +109,7 @@ def _events(report: JournalReport) -> str:
 
 
 def _unidentified(report: JournalReport) -> str:
-    counts = ", ".join(f"{count} {escape(refusal)}" for refusal, count in sorted(report.strangers.items()))
+    counts = ", ".join(f"{count} {escape(refusal)}" for refusal, count in sorted(report.unidentified.items()))
     return f"<p>Refused without a known credential: {counts}.</p>" if counts else ""
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import Final
 
-from hfproxy.core.audit.report import MINUTE, GrantActivity, JournalReport
+from hfproxy.core.audit.report import MINUTE_S, GrantActivity, JournalReport
 
 WIDTH: Final = 1100
 LEFT: Final = 260
@@ -46,7 +46,7 @@ def render_svg(report: JournalReport) -> str:
 
 def chart_rows(report: JournalReport) -> list[GrantActivity]:
     """Return the grants that are drawn, the oldest first."""
-    busiest = sorted(report.grants.values(), key=lambda grant: -sum(grant.did.minutes.values()))[:MAX_ROWS]
+    busiest = sorted(report.grants.values(), key=lambda grant: -sum(grant.activity.minutes.values()))[:MAX_ROWS]
     return sorted(busiest, key=lambda grant: grant.minted_at or 0)
 
 
@@ -54,7 +54,7 @@ class _Scale:
     """Maps times to x coordinates."""
 
     def __init__(self, first: int, last: int) -> None:
-        self.first, self.last = first, max(last, first + MINUTE)
+        self.first, self.last = first, max(last, first + MINUTE_S)
 
     def x(self, at: int) -> float:
         share = (min(max(at, self.first), self.last) - self.first) / (self.last - self.first)
@@ -76,8 +76,8 @@ def _marks(grant: GrantActivity, y: float, scale: _Scale) -> str:
     """Draw at most one mark per slot and column, larger for more requests."""
     slots: Counter[tuple[int, str]] = Counter()
     width = (scale.last - scale.first) / SLOTS
-    for (minute, column), count in grant.did.minutes.items():
-        slots[int((min(max(minute * MINUTE, scale.first), scale.last) - scale.first) / width), column] += count
+    for (minute, column), count in grant.activity.minutes.items():
+        slots[int((min(max(minute * MINUTE_S, scale.first), scale.last) - scale.first) / width), column] += count
     order = list(COLOURS)
     return "".join(
         f'<circle cx="{scale.x(scale.first + int(slot * width))}" cy="{y}" r="{2.5 + min(len(str(count)), 4)}"'

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 COMMIT, OFS_DELTA, REF_DELTA = 1, 6, 7
-KNOWN = frozenset({1, 2, 3, 4, OFS_DELTA, REF_DELTA})
+OBJECT_TYPES = frozenset({1, 2, 3, 4, OFS_DELTA, REF_DELTA})
 HEADER_BYTES = 12
 # Small pieces of input, since the buffer is moved at the end of each object; larger pieces of inflated output.
 BUFFER_BYTES = 8 * 1024
@@ -77,12 +77,12 @@ class PackReader:
     def _step(self) -> bool:
         """Read one header or one piece of an object; False if more bytes are needed."""
         if self._objects_left is None:
-            return self._header()
+            return self._read_pack_header()
         if self._entry is None:
-            return self._begin()
-        return self._inflate(self._entry)
+            return self._begin_object()
+        return self._inflate_piece(self._entry)
 
-    def _header(self) -> bool:
+    def _read_pack_header(self) -> bool:
         if len(self._buffer) < HEADER_BYTES:
             return False
         if self._buffer[:4] != b"PACK" or int.from_bytes(self._buffer[4:8]) not in {2, 3}:
@@ -95,25 +95,25 @@ class PackReader:
         self._buffer = self._buffer[count:]
         self._position += count
 
-    def _begin(self) -> bool:
+    def _begin_object(self) -> bool:
         """Read an object's header: three bits of type, a size, and for a delta the reference to its base."""
         try:
-            kind, size, used = _kind_and_size(self._buffer)
+            kind, size, used = _type_and_size(self._buffer)
             base: bytes | None = None
             if kind == OFS_DELTA:
-                back, used = _offset(self._buffer, used)
+                back, used = _base_offset(self._buffer, used)
                 base = self._by_offset.get(self._position - back)
             elif kind == REF_DELTA:
-                base, used = self._by_id.get(_bytes(self._buffer, used, 20).hex()), used + 20
+                base, used = self._by_id.get(_slice(self._buffer, used, 20).hex()), used + 20
         except IndexError:
             return False
-        if kind not in KNOWN:
+        if kind not in OBJECT_TYPES:
             raise PackError("an object in it is of no known kind")
         self._entry = _Entry(self._position, kind, size, base)
         self._take(used)
         return True
 
-    def _inflate(self, entry: _Entry) -> bool:
+    def _inflate_piece(self, entry: _Entry) -> bool:
         if not self._buffer:
             return False
         length = len(self._buffer)
@@ -130,10 +130,10 @@ class PackReader:
         if entry.is_kept:
             entry.content += data[: MAX_COMMIT_BYTES + 1 - len(entry.content)]
         if entry.inflate.eof:
-            self._end(entry)
+            self._end_object(entry)
         return True
 
-    def _end(self, entry: _Entry) -> None:
+    def _end_object(self, entry: _Entry) -> None:
         self._entry = None
         self._objects_left = (self._objects_left or 0) - 1
         if not entry.is_kept or len(entry.content) > MAX_COMMIT_BYTES or self._kept > MAX_COMMITS_BYTES:
@@ -167,7 +167,7 @@ def _parents(content: bytes) -> Iterator[str]:
         yield value.decode("ascii", "replace")
 
 
-def _kind_and_size(data: bytes) -> tuple[int, int, int]:
+def _type_and_size(data: bytes) -> tuple[int, int, int]:
     """Return (type, size, bytes used). Raises IndexError if more bytes are needed."""
     kind, size, shift, used = data[0] >> 4 & 7, data[0] & 15, 4, 1
     while data[used - 1] & 0x80:
@@ -178,7 +178,7 @@ def _kind_and_size(data: bytes) -> tuple[int, int, int]:
     return kind, size, used
 
 
-def _offset(data: bytes, start: int) -> tuple[int, int]:
+def _base_offset(data: bytes, start: int) -> tuple[int, int]:
     """Return (distance back to the base's start in the pack, end of the number in `data`)."""
     used, back = start + 1, data[start] & 0x7F
     while data[used - 1] & 0x80:
@@ -189,7 +189,7 @@ def _offset(data: bytes, start: int) -> tuple[int, int]:
     return back, used
 
 
-def _bytes(data: bytes, start: int, count: int) -> bytes:
+def _slice(data: bytes, start: int, count: int) -> bytes:
     if len(data) < start + count:
         raise IndexError
     return data[start : start + count]
@@ -232,11 +232,11 @@ def _copy(delta: bytes, at: int, base: bytes) -> tuple[bytes, int]:
             number |= delta[at] << 8 * bit
             at += 1
     offset, size = number & 0xFFFFFFFF, number >> 32 or 0x10000
-    return _bytes(base, offset, size), at
+    return _slice(base, offset, size), at
 
 
 def _insert(delta: bytes, at: int) -> tuple[bytes, int]:
     size = delta[at]
     if size == 0:
         raise PackError("a delta in it is of no known kind")
-    return _bytes(delta, at + 1, size), at + 1 + size
+    return _slice(delta, at + 1, size), at + 1 + size

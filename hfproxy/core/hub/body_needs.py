@@ -14,7 +14,7 @@ from hfproxy.core.policy.access import Action, Need, RepoType, Target, everythin
 
 ID = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?")
 TYPES = {kind.value.removesuffix("s"): kind for kind in RepoType}
-RUNS = ("hardware", "storageTier", "sleepTimeSeconds", "devModeEnabled", "volumes")
+RUN_KEYS = ("hardware", "storageTier", "sleepTimeSeconds", "devModeEnabled", "volumes")
 CREATE_KEYS = frozenset(
     "name organization type visibility private sdk sdkVersion template license license_name license_link"
     " short_description files lfsmultipartthresh resourceGroupId region secrets variables hardware storageTier"
@@ -171,7 +171,7 @@ def _space_extras(target: Target, body: Object) -> Iterable[Need]:
     """Yield the needs of the options of a new Space: secrets, paid hardware, mounted repositories."""
     if body.get("secrets") or body.get("variables"):
         yield Need(Action.SECRETS, target)
-    if any(body.get(key) is not None for key in RUNS):
+    if any(body.get(key) is not None for key in RUN_KEYS):
         yield Need(Action.RUN, target)
     yield from _volumes(body.get("volumes"))
 
@@ -262,18 +262,18 @@ def _reject_unknown(body: Object, known: frozenset[str]) -> None:
 
 
 MIB = 1024 * 1024
-CREATE = BodySpec(JSON, 16 * MIB, needs_of_create)  # `files` may hold all files of a small Space
-DELETE = BodySpec(JSON, MIB, needs_of_delete)
-MOVE = BodySpec(JSON, MIB, needs_of_move)
-DUPLICATE = BodySpec(JSON, MIB, needs_of_duplicate)
-DUPLICATE_FILES = BodySpec(JSON, MIB, needs_of_file_duplicate)
-BATCH = BodySpec(NDJSON, 8 * MIB, needs_of_batch)  # at most 1,000 lines (docs/hub-protocol.md#buckets)
-BRANCH = BodySpec(JSON, MIB, needs_of_branch)
-TAG = BodySpec(JSON, MIB, needs_of_tag)
-SETTING = BodySpec(JSON, MIB, needs_of_setting)
-MOUNT = BodySpec(JSON, MIB, needs_of_mounts)
-JOB = BodySpec(JSON, MIB, needs_of_job)
-SCHEDULE = BodySpec(JSON, MIB, needs_of_schedule)
-WEBHOOK = BodySpec(JSON, MIB, needs_of_webhook)
-COLLECTION = BodySpec(JSON, MIB, needs_of_collection)
-TRANSFER = BodySpec(LFS_JSON, 4 * MIB, needs_of_transfer)
+CREATE_BODY = BodySpec(JSON, 16 * MIB, needs_of_create)  # `files` may hold all files of a small Space
+DELETE_BODY = BodySpec(JSON, MIB, needs_of_delete)
+MOVE_BODY = BodySpec(JSON, MIB, needs_of_move)
+DUPLICATE_BODY = BodySpec(JSON, MIB, needs_of_duplicate)
+DUPLICATE_FILES_BODY = BodySpec(JSON, MIB, needs_of_file_duplicate)
+BATCH_BODY = BodySpec(NDJSON, 8 * MIB, needs_of_batch)  # at most 1,000 lines (docs/hub-protocol.md#buckets)
+BRANCH_BODY = BodySpec(JSON, MIB, needs_of_branch)
+TAG_BODY = BodySpec(JSON, MIB, needs_of_tag)
+SETTING_BODY = BodySpec(JSON, MIB, needs_of_setting)
+MOUNT_BODY = BodySpec(JSON, MIB, needs_of_mounts)
+JOB_BODY = BodySpec(JSON, MIB, needs_of_job)
+SCHEDULE_BODY = BodySpec(JSON, MIB, needs_of_schedule)
+WEBHOOK_BODY = BodySpec(JSON, MIB, needs_of_webhook)
+COLLECTION_BODY = BodySpec(JSON, MIB, needs_of_collection)
+TRANSFER_BODY = BodySpec(LFS_JSON, 4 * MIB, needs_of_transfer)

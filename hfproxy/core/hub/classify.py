@@ -19,10 +19,10 @@ from hfproxy.core.hub.strict_json import BodySpec
 from hfproxy.core.policy.access import NEW_PULL_REQUEST, SEE_AUDIT, Access, Need, RepoType, Target
 from hfproxy.core.policy.decision import Deny, Refusal
 
-TABLE_BY_METHOD = tuple((PathPattern(route.path), route) for route in ROUTES)
+COMPILED_ROUTES = tuple((PathPattern(route.path), route) for route in ROUTES)
 METHODS = frozenset(method for route in ROUTES for method in route.methods.split())
 ROUTES_BY_METHOD = {
-    method: tuple(row for row in TABLE_BY_METHOD if method in row[1].methods.split()) for method in METHODS
+    method: tuple(row for row in COMPILED_ROUTES if method in row[1].methods.split()) for method in METHODS
 }
 
 
@@ -40,7 +40,7 @@ MAX_CACHED_TARGET: Final = 512
 
 
 @dataclass(frozen=True, slots=True)
-class NeedBody:
+class BodyRequired:
     """A request that carries its operation in the body: read at most `limit` bytes, then call `classify_body`."""
 
     route: Route
@@ -53,14 +53,14 @@ class NeedBody:
 
 
 @dataclass(frozen=True, slots=True)
-class NeedRefUpdates:
+class RefUpdatesRequired:
     """A push: its operations are the ref updates at the head of its body (`hfproxy.core.git.push_commands`)."""
 
     route: Route
     target: Target
 
 
-Classification = Classified | NeedBody | NeedRefUpdates | Deny
+Classification = Classified | BodyRequired | RefUpdatesRequired | Deny
 
 
 def classify(method: str, raw_target: str, bill_to: str | None = None) -> Classification:
@@ -83,7 +83,7 @@ def _classify(method: str, raw_target: str, bill_to: str | None) -> Classificati
         return _minting_route(method, raw_target) or target
     for row, route in ROUTES_BY_METHOD.get(method, ()):
         if match := row.fullmatch(target.path):
-            result = _match_path(match, target.policy)
+            result = _match_path(match, target.policy_pairs)
             return result if isinstance(result, Deny) else _apply_route(route, result, bill_to)
     return _unknown(method, target.path)
 
@@ -92,7 +92,7 @@ _classify_cached = lru_cache(maxsize=CACHE_ENTRIES)(_classify)
 
 
 def classify_body(
-    need: NeedBody, raw: bytes, content_type: str, content_encoding: str, bill_to: str | None = None
+    need: BodyRequired, raw: bytes, content_type: str, content_encoding: str, bill_to: str | None = None
 ) -> Classified | Deny:
     """Complete the classification of a request from its body."""
     needs = strict_json.parse_needs(need.body, need.target, raw, content_type, content_encoding)
@@ -108,18 +108,18 @@ def classified(route: Route, needs: tuple[Need, ...], bill_to: str | None) -> Cl
 
 def _apply_route(route: Route, match: PathMatch, bill_to: str | None) -> Classification:
     """Derive the classification from a matched row."""
-    keys = {key for key, _ in match.policy}
-    if not keys <= route.policy:
+    keys = {key for key, _ in match.policy_pairs}
+    if not keys <= route.policy_keys:
         return Deny(Refusal.BAD_TARGET, f"{', '.join(sorted(keys))} has no meaning at this address{SEE_AUDIT}")
-    if "service" in route.policy - keys:
+    if "service" in route.policy_keys - keys:
         return Deny(Refusal.BAD_TARGET, "git's protocol without a service is not spoken here; update: git --version")
     match route.derives:
         case SpecialRoute():
             return Classified(route)
         case BodySpec() as body:
-            return NeedBody(route, body, match.target)
+            return BodyRequired(route, body, match.target)
         case ReceivePack():
-            return NeedRefUpdates(route, match.target) if match.target else _unknown("POST", route.path)
+            return RefUpdatesRequired(route, match.target) if match.target else _unknown("POST", route.path)
         case needs:
             return classified(route, needs(match), bill_to)
 
@@ -156,7 +156,7 @@ def _minting_route(method: str, raw_target: str) -> Classified | None:
 def _unknown(method: str, path: str) -> Deny:
     """Refuse an address without a row; the reason is another if the address would have a row without its encoding."""
     plain = unquote(path)
-    if plain != path and any(row.fullmatch(plain) for row, _ in TABLE_BY_METHOD):
+    if plain != path and any(row.fullmatch(plain) for row, _ in COMPILED_ROUTES):
         return Deny(Refusal.BAD_TARGET, f"this address is encoded where it must be plain{SEE_AUDIT}")
     return Deny(
         Refusal.UNKNOWN_ROUTE,

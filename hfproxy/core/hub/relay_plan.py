@@ -24,7 +24,7 @@ TEXT_TYPES: Final = ("application/json", "text/", "application/vnd.git-lfs+json"
 # Codes of refusals that may only mean that the token was not sent.
 EXPLAINED_CODES: Final = frozenset({"RepoNotFound", "GatedRepo"})
 # How the Hub's `X-Error-Message` begins for a token that it no longer knows (docs/hub-protocol.md#errors).
-REJECTED: Final = "Invalid credentials in Authorization header"
+INVALID_CREDENTIALS: Final = "Invalid credentials in Authorization header"
 
 
 class BodyRewrite(Enum):
@@ -133,7 +133,7 @@ def _explanation(decision: Decision, account: str | None, status: int, fields: M
     """Return what the Hub's own error cannot tell: it was asked without the token, or rejects the token."""
     if isinstance(decision, AllowAnonymous):
         return decision.why if fields.get("x-error-code") in EXPLAINED_CODES and decision.why else None
-    rejected = status == UNAUTHORIZED and fields.get("x-error-message", "").startswith(REJECTED)
+    rejected = status == UNAUTHORIZED and fields.get("x-error-message", "").startswith(INVALID_CREDENTIALS)
     return _reason(decision, account) if rejected and account is not None else None
 
 

@@ -41,7 +41,7 @@ class RequestTarget:
 
     raw: str
     path: str
-    policy: tuple[tuple[str, str], ...]
+    policy_pairs: tuple[tuple[str, str], ...]
 
 
 def parse(raw: str) -> RequestTarget | Deny:
@@ -55,7 +55,7 @@ def parse(raw: str) -> RequestTarget | Deny:
         return _deny("its query is empty")
     if path != "/" and not all(map(_is_plain, path[1:].split("/"))):
         return _deny("it has an empty, dotted or undecodable segment")
-    policy = _policy(query)
+    policy = _policy_pairs(query)
     return policy if isinstance(policy, Deny) else RequestTarget(raw, path, policy)
 
 
@@ -68,7 +68,7 @@ def _is_plain(segment: str) -> bool:
     return all(part.partition(";")[0] not in {"", ".", ".."} for part in parts)
 
 
-def _policy(query: str) -> tuple[tuple[str, str], ...] | Deny:
+def _policy_pairs(query: str) -> tuple[tuple[str, str], ...] | Deny:
     policy: dict[str, str] = {}
     for pair in re.split("[&;]", query):
         key, _, value = pair.partition("=")

@@ -56,8 +56,8 @@ class PathMatch:
     """
 
     target: Target | None
-    policy: tuple[tuple[str, str], ...] = ()
-    other: str | None = None
+    policy_pairs: tuple[tuple[str, str], ...] = ()
+    other_ref: str | None = None
 
 
 Needs = Callable[[PathMatch], tuple[Need, ...]]
@@ -71,8 +71,8 @@ class Route:
     path: str
     derives: Needs | BodySpec | ReceivePack | SpecialRoute
     source: str
-    answer: ResponseKind = ResponseKind.API
-    policy: frozenset[str] = frozenset()  # the policy keys that the route accepts
+    response_kind: ResponseKind = ResponseKind.API
+    policy_keys: frozenset[str] = frozenset()  # the policy keys that the route accepts
 
 
 OWN = Target(None, None)
@@ -91,7 +91,7 @@ def on_account(action: Action) -> Needs:
 def needs_of_compare(match: PathMatch) -> tuple[Need, ...]:
     """Return the needs of a comparison: READ at both revisions."""
     target = match.target or OWN
-    return Need(Action.READ, target), Need(Action.READ, target.at(match.other or ""))
+    return Need(Action.READ, target), Need(Action.READ, target.at(match.other_ref or ""))
 
 
 def needs_of_lfs_upload(match: PathMatch) -> tuple[Need, ...]:
@@ -101,7 +101,7 @@ def needs_of_lfs_upload(match: PathMatch) -> tuple[Need, ...]:
 
 def needs_of_commit(match: PathMatch) -> tuple[Need, ...]:
     """Return the needs of a commit; a hot reload also patches the running Space, which runs code."""
-    return (*WRITE(match), *(RUN(match) if ("hot_reload", "1") in match.policy else ()))
+    return (*WRITE(match), *(RUN(match) if ("hot_reload", "1") in match.policy_pairs else ()))
 
 
 def needs_of_search(match: PathMatch) -> tuple[Need, ...]:
@@ -117,7 +117,7 @@ def needs_of_listing(match: PathMatch) -> tuple[Need, ...]:
 
 def needs_of_refs(match: PathMatch) -> tuple[Need, ...]:
     """Return the needs of git's ref advertisement: before a push, WRITE at any ref; before a fetch, READ."""
-    return needs_of_lfs_upload(match) if ("service", "git-receive-pack") in match.policy else READ(match)
+    return needs_of_lfs_upload(match) if ("service", "git-receive-pack") in match.policy_pairs else READ(match)
 
 
 READ, WRITE, DISCUSS, MERGE, DELETE, SETTINGS, SECRETS, RUN = map(
@@ -126,10 +126,10 @@ READ, WRITE, DISCUSS, MERGE, DELETE, SETTINGS, SECRETS, RUN = map(
 CREATE, JOBS, ENDPOINTS, WEBHOOKS, COLLECTIONS, PROFILE, BILLING, ORG = map(
     on_target, map(Action, "create jobs endpoints webhooks collections profile billing org".split())
 )
-PR = frozenset({"create_pr"})
+CREATE_PR = frozenset({"create_pr"})
 SERVICE = frozenset({"service"})
 FILE, EVENTS, LFS, GIT = ResponseKind.FILE, ResponseKind.EVENTS, ResponseKind.LFS, ResponseKind.GIT
-ANY = "GET HEAD POST PUT PATCH DELETE"
+ANY_METHOD = "GET HEAD POST PUT PATCH DELETE"
 
 ROUTES = (
     # Repositories: finding, describing, listing
@@ -165,12 +165,12 @@ ROUTES = (
     Route("GET HEAD", "/api/resolve-cache/{T}/{R}/{sha}/{path}", READ, "api", FILE),
     Route("GET", "/api/{T}/{R}/xet-read-token/{rev}", READ, "api"),
     # Writing to repositories
-    Route("POST", "/api/{T}/{R}/preupload/{rev}", WRITE, "api", policy=PR),
-    Route("POST", "/api/{T}/{R}/commit/{rev}", needs_of_commit, "api", policy=PR | {"hot_reload"}),
-    Route("GET", "/api/{T}/{R}/xet-write-token/{rev}", WRITE, "api", policy=PR),
-    Route("POST", "/api/{T}/{R}/lfs-files/duplicate", body_needs.DUPLICATE_FILES, "api"),
-    Route("POST", "/api/{T}/{R}/branch/{rev}", body_needs.BRANCH, "api"),
-    Route("POST", "/api/{T}/{R}/tag/{rev}", body_needs.TAG, "api"),
+    Route("POST", "/api/{T}/{R}/preupload/{rev}", WRITE, "api", policy_keys=CREATE_PR),
+    Route("POST", "/api/{T}/{R}/commit/{rev}", needs_of_commit, "api", policy_keys=CREATE_PR | {"hot_reload"}),
+    Route("GET", "/api/{T}/{R}/xet-write-token/{rev}", WRITE, "api", policy_keys=CREATE_PR),
+    Route("POST", "/api/{T}/{R}/lfs-files/duplicate", body_needs.DUPLICATE_FILES_BODY, "api"),
+    Route("POST", "/api/{T}/{R}/branch/{rev}", body_needs.BRANCH_BODY, "api"),
+    Route("POST", "/api/{T}/{R}/tag/{rev}", body_needs.TAG_BODY, "api"),
     Route("POST", "/api/{T}/{R}/sql-console/embed", WRITE, "api"),
     Route("PATCH DELETE", "/api/{T}/{R}/sql-console/embed/{id}", WRITE, "api"),
     # Operations that lose history
@@ -180,10 +180,10 @@ ROUTES = (
     Route("POST", "/api/{T}/{R}/lfs-files/batch", DELETE, "api"),
     Route("DELETE", "/api/{T}/{R}/lfs-files/{id}", DELETE, "api"),
     # Creating, moving and configuring repositories
-    Route("POST", "/api/repos/create", body_needs.CREATE, "api"),
-    Route("DELETE", "/api/repos/delete", body_needs.DELETE, "#delete-repo"),
-    Route("POST", "/api/repos/move", body_needs.MOVE, "api"),
-    Route("POST", "/api/{T}/{R}/duplicate", body_needs.DUPLICATE, "api"),
+    Route("POST", "/api/repos/create", body_needs.CREATE_BODY, "api"),
+    Route("DELETE", "/api/repos/delete", body_needs.DELETE_BODY, "#delete-repo"),
+    Route("POST", "/api/repos/move", body_needs.MOVE_BODY, "api"),
+    Route("POST", "/api/{T}/{R}/duplicate", body_needs.DUPLICATE_BODY, "api"),
     Route("PUT", "/api/{T}/{R}/settings", SETTINGS, "api"),
     Route("GET", "/api/{T}/{R}/resource-group", READ, "api"),
     Route("POST", "/api/{T}/{R}/resource-group", SETTINGS, "api"),
@@ -196,7 +196,7 @@ ROUTES = (
     Route("GET", "/{W}{R}{git}/info/refs", needs_of_refs, "git", GIT, SERVICE),
     Route("POST", "/{W}{R}{git}/git-upload-pack", READ, "git", GIT),
     Route("POST", "/{W}{R}{git}/git-receive-pack", ReceivePack.COMMANDS, "git", GIT),
-    Route("POST", "/{W}{R}{git}/info/lfs/objects/batch", body_needs.TRANSFER, "git", LFS),
+    Route("POST", "/{W}{R}{git}/info/lfs/objects/batch", body_needs.TRANSFER_BODY, "git", LFS),
     Route("POST", "/{W}{R}{git}/info/lfs/objects/verify", needs_of_lfs_upload, "#lfs", LFS),
     Route("GET", "/{W}{R}{git}/info/lfs/locks", READ, "git", LFS),
     Route("POST", "/{W}{R}{git}/info/lfs/locks/verify", READ, "git", LFS),  # lists the locks before a push
@@ -221,9 +221,9 @@ ROUTES = (
     # Spaces
     Route("GET", "/api/{S}/{R}/host", READ, "#repository-reads"),
     Route("GET", "/api/{S}/{R}/secrets", SECRETS, "api"),
-    Route("POST DELETE", "/api/{S}/{R}/secrets", body_needs.SETTING, "api"),
+    Route("POST DELETE", "/api/{S}/{R}/secrets", body_needs.SETTING_BODY, "api"),
     Route("GET", "/api/{S}/{R}/variables", READ, "api"),
-    Route("POST DELETE", "/api/{S}/{R}/variables", body_needs.SETTING, "api"),
+    Route("POST DELETE", "/api/{S}/{R}/variables", body_needs.SETTING_BODY, "api"),
     Route("GET", "/api/{S}/{R}/runtime", READ, "#spaces"),
     Route("GET", "/api/{S}/{R}/logs/{id}", READ, "api", EVENTS),
     Route("GET", "/api/{S}/{R}/events", READ, "api", EVENTS),
@@ -234,7 +234,7 @@ ROUTES = (
     Route("POST", "/api/{S}/{R}/sleeptime", RUN, "#spaces"),
     Route("POST", "/api/{S}/{R}/dev-mode", RUN, "#spaces"),
     Route("POST DELETE", "/api/{S}/{R}/storage", RUN, "#spaces"),  # huggingface_hub up to 1.33
-    Route("PUT", "/api/{S}/{R}/volumes", body_needs.MOUNT, "api"),
+    Route("PUT", "/api/{S}/{R}/volumes", body_needs.MOUNT_BODY, "api"),
     Route("DELETE", "/api/{S}/{R}/volumes", RUN, "api"),
     # Buckets
     Route("GET", "/api/{buckets}/{ns}", needs_of_listing, "api"),
@@ -247,8 +247,8 @@ ROUTES = (
     Route("GET", "/api/{B}/tree", READ, "#buckets"),
     Route("GET", "/api/{B}/tree/{coded}", READ, "api"),
     Route("POST", "/api/{B}/paths-info", READ, "api"),
-    Route("POST", "/api/{B}/batch", body_needs.BATCH, "api"),
-    Route("POST", "/api/{B}/lfs-files/duplicate", body_needs.DUPLICATE_FILES, "api"),
+    Route("POST", "/api/{B}/batch", body_needs.BATCH_BODY, "api"),
+    Route("POST", "/api/{B}/lfs-files/duplicate", body_needs.DUPLICATE_FILES_BODY, "api"),
     Route("GET", "/api/{B}/events", READ, "#buckets", EVENTS),
     Route("GET", "/api/{B}/xet-read-token", READ, "api"),
     Route("GET", "/api/{B}/xet-write-token", WRITE, "api"),
@@ -256,7 +256,7 @@ ROUTES = (
     # Jobs
     Route("GET", "/api/jobs/hardware", needs_of_search, "api"),
     Route("GET", "/api/jobs/{ns}", JOBS, "api"),
-    Route("POST", "/api/jobs/{ns}", body_needs.JOB, "api"),
+    Route("POST", "/api/jobs/{ns}", body_needs.JOB_BODY, "api"),
     Route("POST", "/api/jobs/{ns}/auth-check/{id}", JOBS, "api"),
     Route("GET", "/api/jobs/{ns}/{id}", JOBS, "api"),  # also matches `count`
     Route("POST", "/api/jobs/{ns}/{id}/auth-check/{id}", JOBS, "api"),
@@ -268,7 +268,7 @@ ROUTES = (
     Route("GET", "/api/jobs/{ns}/{id}/logs", JOBS, "api", EVENTS),
     Route("GET", "/api/jobs/{ns}/{id}/metrics", JOBS, "api", EVENTS),
     Route("GET", "/api/scheduled-jobs/{ns}", JOBS, "api"),
-    Route("POST", "/api/scheduled-jobs/{ns}", body_needs.SCHEDULE, "api"),
+    Route("POST", "/api/scheduled-jobs/{ns}", body_needs.SCHEDULE_BODY, "api"),
     Route("GET DELETE", "/api/scheduled-jobs/{ns}/{id}", JOBS, "api"),
     Route("PUT", "/api/scheduled-jobs/{ns}/{id}/labels", JOBS, "api"),
     Route("POST", "/api/scheduled-jobs/{ns}/{id}/resume", JOBS, "api"),
@@ -280,15 +280,15 @@ ROUTES = (
     Route("POST", "/api/inference-endpoints/{ns}/{id}/auth-check/{id}", ENDPOINTS, "api"),
     # Webhooks
     Route("GET", "/api/settings/webhooks", WEBHOOKS, "api"),
-    Route("POST", "/api/settings/webhooks", body_needs.WEBHOOK, "api"),
+    Route("POST", "/api/settings/webhooks", body_needs.WEBHOOK_BODY, "api"),
     Route("GET DELETE", "/api/settings/webhooks/{id}", WEBHOOKS, "api"),
-    Route("POST", "/api/settings/webhooks/{id}", body_needs.WEBHOOK, "api"),
+    Route("POST", "/api/settings/webhooks/{id}", body_needs.WEBHOOK_BODY, "api"),
     Route("POST", "/api/settings/webhooks/{id}/enable", WEBHOOKS, "api"),
     Route("POST", "/api/settings/webhooks/{id}/disable", WEBHOOKS, "api"),
     Route("POST", "/api/settings/webhooks/{id}/replay/{id}", WEBHOOKS, "api"),
     # Collections
     Route("GET", "/api/collections", needs_of_search, "api"),
-    Route("POST", "/api/collections", body_needs.COLLECTION, "api"),
+    Route("POST", "/api/collections", body_needs.COLLECTION_BODY, "api"),
     Route("GET PATCH DELETE", "/api/collections/{ns}/{id}", COLLECTIONS, "api"),
     Route("POST", "/api/collections/{ns}/{id}/items", COLLECTIONS, "api"),
     Route("POST", "/api/collections/{ns}/{id}/items/batch", COLLECTIONS, "api"),
@@ -377,10 +377,10 @@ ROUTES = (
     # tokens
     Route("GET HEAD POST", "/api/{T}/{R}/jwt", SpecialRoute.MINTING, "api"),
     Route("GET HEAD POST", "/api/registry/token", SpecialRoute.MINTING, "api"),
-    Route(ANY, "/oauth/{path}", SpecialRoute.MINTING, "api"),
+    Route(ANY_METHOD, "/oauth/{path}", SpecialRoute.MINTING, "api"),
     Route("POST", "/api/credentials/revoke", SpecialRoute.MINTING, "api"),
-    Route(ANY, "/api/organizations/{id}/service-accounts", SpecialRoute.MINTING, "api"),
-    Route(ANY, "/api/organizations/{id}/service-accounts/{path}", SpecialRoute.MINTING, "api"),
+    Route(ANY_METHOD, "/api/organizations/{id}/service-accounts", SpecialRoute.MINTING, "api"),
+    Route(ANY_METHOD, "/api/organizations/{id}/service-accounts/{path}", SpecialRoute.MINTING, "api"),
     Route("POST", "/api/organizations/{id}/settings/tokens/{path}", SpecialRoute.MINTING, "api"),
     Route("POST", "/api/agentic/provisioning/account_requests", SpecialRoute.MINTING, "api"),
     Route("POST", "/api/agentic/provisioning/deep_links", SpecialRoute.MINTING, "api"),

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from hfproxy.core.audit.report import Entry, TouchedPlace, touched_places
-from hfproxy.core.hub.whoami import PERMISSIONS, WRITES
+from hfproxy.core.hub.whoami import PERMISSIONS, WRITE_PERMISSIONS
 from hfproxy.core.policy.access import Action
 
 # Rights that the form offers globally, besides the rights in a namespace.
-GLOBAL = frozenset({"discussion.write"})
+GLOBAL_PERMISSIONS = frozenset({"discussion.write"})
 # Actions that correspond to no known right in the form.
 NOT_IN_FORM = frozenset({Action.PROFILE, Action.ORG})
 
@@ -50,7 +50,7 @@ def prefilled_form(origin: str, account: str, user: str, orgs: Iterable[str], en
         *(("ownUserPermissions", right) for right in _rights(own)),
         *(("orgs", org_names[name]) for name in sorted({place.namespace for place in of_orgs})),
         *(("orgPermissions", right) for right in _rights(of_orgs)),
-        *(("globalPermissions", right) for right in _rights(elsewhere) if right in GLOBAL),
+        *(("globalPermissions", right) for right in _rights(elsewhere) if right in GLOBAL_PERMISSIONS),
         *([("canReadGatedRepos", "true")] if any(place.action == Action.READ for place in elsewhere) else []),
     ]
     return TokenForm(
@@ -67,4 +67,4 @@ def _used_token_of(entry: Mapping[str, object], account: str) -> bool:
 
 def _rights(used: Iterable[TouchedPlace]) -> list[str]:
     actions = [Action(place.action) for place in used if place.action in set(Action) - NOT_IN_FORM]
-    return sorted({right for action in actions for right in PERMISSIONS.get(action, WRITES)})
+    return sorted({right for action in actions for right in PERMISSIONS.get(action, WRITE_PERMISSIONS)})

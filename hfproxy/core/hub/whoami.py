@@ -12,13 +12,13 @@ from hfproxy.core.policy.access import Action
 from hfproxy.core.policy.grant import Grant
 from hfproxy.core.policy.scope import Scope
 
-READS = ("repo.content.read",)
-WRITES = (*READS, "repo.write")
+READ_PERMISSIONS = ("repo.content.read",)
+WRITE_PERMISSIONS = (*READ_PERMISSIONS, "repo.write")
 # The Hub has no finer right than `repo.write` for most actions of hf-proxy (docs/hub-protocol.md#permissions).
 PERMISSIONS = {
-    Action.READ: READS,
+    Action.READ: READ_PERMISSIONS,
     Action.DISCUSS: ("discussion.write",),
-    Action.SETTINGS: (*WRITES, "repo.access.read"),
+    Action.SETTINGS: (*WRITE_PERMISSIONS, "repo.access.read"),
     Action.INFER: ("inference.serverless.write",),
     Action.ENDPOINTS: ("inference.endpoints.write",),
     Action.JOBS: ("job.write",),
@@ -94,7 +94,7 @@ def _scope_entry(scope: Scope, user: str) -> dict[str, object]:
     kind = ENTITIES.get(scope.type or "", "user") if scope.name else "user"
     # The Hub's ids are 24 hexadecimal digits; these only tell entities apart.
     entity = {"_id": hashlib.sha256(str(scope).encode()).hexdigest()[:24], "type": kind, "name": name}
-    return {"entity": entity, "permissions": list(PERMISSIONS.get(scope.action, WRITES))}
+    return {"entity": entity, "permissions": list(PERMISSIONS.get(scope.action, WRITE_PERMISSIONS))}
 
 
 def _time(at: int) -> str:

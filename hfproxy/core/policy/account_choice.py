@@ -37,7 +37,7 @@ class AccountRights:
     rights: tuple[str, ...] = ()
 
 
-def choose(access: Access, default: str, accounts: Mapping[str, AccountRights], rules: Mapping[str, str]) -> str:
+def choose(access: Access, default: str, accounts: Mapping[str, AccountRights], by_namespace: Mapping[str, str]) -> str:
     """Return the name of the account to take the token of.
 
     Args:
@@ -46,7 +46,7 @@ def choose(access: Access, default: str, accounts: Mapping[str, AccountRights], 
         accounts: The usable accounts, by name.
         rules: Namespace, in lower case → account.
     """
-    chosen = (_by_rule(access, rules) if rules else None) or default
+    chosen = (_by_rule(access, by_namespace) if by_namespace else None) or default
     if chosen not in accounts:
         return default
     if len(accounts) == 1:

@@ -39,7 +39,7 @@ MAX_ENDED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class NeedGrant:
+class GrantNotLoaded:
     """`verify` cannot say before this grant and its unloaded ancestors are loaded."""
 
     grant_id: str
@@ -212,7 +212,7 @@ class Broker:
 
     # --- deciding -----------------------------------------------------------------------------------------------------
 
-    def verify(self, bearer: str, at: int) -> Grant | Deny | NeedGrant:
+    def verify(self, bearer: str, at: int) -> Grant | Deny | GrantNotLoaded:
         """Return the grant that a credential stands for, or why there is none.
 
         The look-up is by SHA-256 digest, so its duration says nothing about the credential.
@@ -222,7 +222,7 @@ class Broker:
         if grant is None or not hmac.compare_digest(grant.digest, digest):
             grant_id = id_of(digest)
             if grant_id in self._unloaded:
-                return NeedGrant(grant_id)
+                return GrantNotLoaded(grant_id)
             return _ended_refusal(self._ended.get(digest, Refusal.UNKNOWN_CREDENTIAL))
         if at >= grant.expires_at:
             return _ended_refusal(Refusal.EXPIRED)

@@ -14,7 +14,7 @@ from hfproxy.core.policy.access import Access, Action, Need
 from hfproxy.core.policy.decision import Objection, Refusal
 from hfproxy.core.policy.scope import Scope, scope_for
 
-MINUTE = 60
+MINUTE_S = 60
 
 
 class Usage(NamedTuple):
@@ -114,7 +114,7 @@ class MaxRate:
     def prohibits(self, access: Access, usage: Usage) -> tuple[Objection, ...]:
         if usage.last_minute < self.per_minute:
             return ()
-        return (Objection(Refusal.LIMIT, f"the credential allows {self.per_minute} requests a minute", MINUTE),)
+        return (Objection(Refusal.LIMIT, f"the credential allows {self.per_minute} requests a minute", MINUTE_S),)
 
 
 @dataclass(frozen=True, slots=True)

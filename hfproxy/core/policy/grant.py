@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from hfproxy.core.policy.caveats import MINUTE, Caveat, MaxBytes, MaxRate, MaxUses, Usage
+from hfproxy.core.policy.caveats import MINUTE_S, Caveat, MaxBytes, MaxRate, MaxUses, Usage
 from hfproxy.core.policy.decision import Deny, Refusal
 from hfproxy.core.policy.scope import Scope
 from hfproxy.core.policy.unloaded_grants import GrantSummary
@@ -17,7 +17,7 @@ MatchingTrees = frozenset[str]
 WARN_BEFORE_S = 600
 
 # Caveats on something that can be used up: their counters are on disk before a request goes on.
-COUNTING = (MaxUses, MaxRate, MaxBytes)
+USAGE_CAVEATS = (MaxUses, MaxRate, MaxBytes)
 
 # No user has this uid (setreuid(2) takes -1 for "unchanged"), so a grant without an owner cannot be used.
 NO_UID = -1
@@ -106,7 +106,7 @@ class Grant:
     def __post_init__(self) -> None:
         self.is_rate_limited = any(isinstance(caveat, MaxRate) for caveat in self.caveats)
         self.trees = (self.id,) if self.terms.bind is Bind.TREE else ()
-        self.is_limited = any(isinstance(caveat, COUNTING) for caveat in self.caveats)
+        self.is_limited = any(isinstance(caveat, USAGE_CAVEATS) for caveat in self.caveats)
 
     def set_parent(self, parent: "Grant") -> None:
         """Link the grant to the living grant it was minted from. Called once, before its first use."""
@@ -116,7 +116,7 @@ class Grant:
 
     def usage_at(self, at: int, *, inside: bool) -> Usage:
         """Return the usage that the caveats decide on; `inside`: the connection is of this grant's process tree."""
-        while self._recent and self._recent[0] <= at - MINUTE:
+        while self._recent and self._recent[0] <= at - MINUTE_S:
             self._recent.popleft()
         return Usage(at, self.uses, len(self._recent), self.bytes_up, self.bytes_down, inside)
 

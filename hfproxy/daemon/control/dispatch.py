@@ -7,7 +7,7 @@ from hfproxy import wire
 from hfproxy.daemon.control import requests
 from hfproxy.daemon.control.caller import Caller
 
-R = TypeVar("R", bound=requests.Message)
+R = TypeVar("R", bound=requests.Request)
 Handler = Callable[[R, Caller], Awaitable[wire.Message]]
 StreamHandler = Callable[[R, Caller], AsyncIterator[wire.Message]]
 
@@ -28,7 +28,7 @@ class CommandTable:
         Raises:
             TypeError: no group handles some request of `requests.ControlRequest`.
         """
-        self._handlers: dict[type[requests.Message], StreamHandler[Any]] = {}
+        self._handlers: dict[type[requests.Request], StreamHandler[Any]] = {}
         for group in groups:
             group.register(self)
         missing = {*get_args(requests.ControlRequest)} - {*self._handlers, requests.StatusRequest}

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from hfproxy import wire
-from hfproxy.config import duration
+from hfproxy.config import parse_duration
 from hfproxy.daemon.control import requests
 from hfproxy.daemon.control.caller import Caller
 from hfproxy.daemon.control.dispatch import CommandTable
@@ -42,7 +42,7 @@ class JournalCommands:
 
 def _journal_query(request: requests.AuditRequest, caller: Caller) -> JournalQuery:
     return JournalQuery(
-        since=None if request.since is None else now() - duration(request.since),
+        since=None if request.since is None else now() - parse_duration(request.since),
         grant=request.grant,
         repo=request.repo,
         action=request.action,

@@ -26,13 +26,13 @@ from hfproxy.daemon.grants.registry import GrantRegistry
 from hfproxy.daemon.journal.writer import JournalWriter
 from hfproxy.daemon.runtime.clock import now
 from hfproxy.daemon.runtime.users import visible_uid
-from hfproxy.daemon.tokens.revocation import FILE as REVOCATIONS_FILE
+from hfproxy.daemon.tokens.revocation import PENDING_FILE as REVOCATIONS_FILE
 from hfproxy.daemon.tokens.revocation import PendingRevocations, RevocationOutcome, RevocationRequest
 from hfproxy.errors import HFProxyError, JournalError, RefusedError, StoreError, VaultError, VaultLockedError
 from hfproxy.secret import Secret
 
 log = structlog.get_logger()
-FILE: Final = "lockdown"
+MARKER_FILE: Final = "lockdown"
 # How long a lockdown waits for a vault that prompts an absent user. By then nothing can be used, but the reply is due.
 VAULT_TIMEOUT_S: Final = 10
 
@@ -67,7 +67,7 @@ class Lockdown:
     ) -> None:
         self._state_dir = state_dir
         self._accounts, self._grants, self._journal, self._revocations = accounts, grants, journal, revocations
-        self._active = {_owner(marker) for marker in state_dir.glob(f"{FILE}*")}
+        self._active = {_owner(marker) for marker in state_dir.glob(f"{MARKER_FILE}*")}
         # How often each owner has locked down: an unlock that was overtaken by a lockdown lifts nothing.
         self._generation: Counter[Owner] = Counter()
         self._marking = asyncio.Lock()
@@ -182,7 +182,7 @@ class Lockdown:
             raise RefusedError("this is locked down for everybody, which only root can lift: sudo hf-proxy unlock")
 
     def _marker(self, owner: Owner) -> Path:
-        return self._state_dir / (FILE if owner is None else f"{FILE}-{owner}")
+        return self._state_dir / (MARKER_FILE if owner is None else f"{MARKER_FILE}-{owner}")
 
     def _stop_tokens(self, owner: Owner) -> Mapping[AccountKey, AccountToken] | None:
         """Make tokens unusable at once; return all that were open if it is the tokens of all users."""
@@ -222,7 +222,7 @@ class Lockdown:
             async with self._marking:
                 await asyncio.to_thread(atomic_file.write, self._marker(owner), b"hf-proxy unlock\n")
         except OSError as error:
-            log.warning("not_written", file=FILE, reason=error.strerror)
+            log.warning("not_written", file=MARKER_FILE, reason=error.strerror)
             return False
         return True
 
@@ -281,7 +281,7 @@ class Lockdown:
 
 def _owner(marker: Path) -> Owner:
     """Return the owner that a marker file names; a name that cannot be read locks down everything."""
-    uid = marker.name.removeprefix(f"{FILE}-")
+    uid = marker.name.removeprefix(f"{MARKER_FILE}-")
     return int(uid) if uid.isdecimal() and uid.isascii() else None
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hfproxy import wire
-from hfproxy.config import Config, duration, size
+from hfproxy.config import Config, parse_duration, parse_size
 from hfproxy.core.policy.access import Action
 from hfproxy.core.policy.caveats import Caveat, Ceiling, InTree, MaxBytes, MaxRate, MaxUses
 from hfproxy.core.policy.grant import Bind, Grant, GrantTerms
@@ -141,7 +141,7 @@ class GrantIssuer:
     @property
     def max_ttl_s(self) -> int:
         """The longest life of a grant in seconds, renewals included."""
-        return duration(self._config.grants.max_ttl)
+        return parse_duration(self._config.grants.max_ttl)
 
     def ttl(self, text: str | None) -> int:
         """Return a lifetime in seconds; None gives the config's `default_ttl`.
@@ -150,7 +150,7 @@ class GrantIssuer:
             UsageError: the text is not a duration.
             RefusedError: it is longer than the config's `max_ttl`.
         """
-        ttl = duration(text or self._config.grants.default_ttl)
+        ttl = parse_duration(text or self._config.grants.default_ttl)
         if ttl > self.max_ttl_s:
             longest = self._config.grants.max_ttl
             raise RefusedError(f"--ttl {text} is longer than {longest}; raise max_ttl under [grants] in config.toml")
@@ -188,7 +188,7 @@ def _limits(request: requests.MintRequest) -> Iterator[Caveat]:
     if request.max_rate is not None:
         yield MaxRate(request.max_rate)
     if request.max_up is not None or request.max_down is not None:
-        yield MaxBytes(*(None if text is None else size(text) for text in (request.max_up, request.max_down)))
+        yield MaxBytes(*(None if text is None else parse_size(text) for text in (request.max_up, request.max_down)))
 
 
 def _bound_pid(request: requests.MintRequest, caller: Caller) -> int | None:

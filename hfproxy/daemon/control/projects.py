@@ -22,7 +22,7 @@ from hfproxy.daemon.journal.writer import JournalWriter
 from hfproxy.daemon.runtime.clock import now
 from hfproxy.errors import AccountError, RefusedError
 
-DIRECTORY: Final = "allowed"
+NOTES_DIRECTORY: Final = "allowed"
 
 
 class _Note(msgspec.Struct, frozen=True):
@@ -35,7 +35,7 @@ class ProjectTrust:
     """The project files that users trust."""
 
     def __init__(self, state_dir: Path, accounts: AccountRegistry, journal: JournalWriter) -> None:
-        self._directory = state_dir / DIRECTORY
+        self._directory = state_dir / NOTES_DIRECTORY
         self._accounts, self._journal = accounts, journal
 
     async def trusted_scopes(self, file: ProjectFile, uid: int) -> tuple[str, ...]:
@@ -52,7 +52,7 @@ class ProjectTrust:
                 f"{file.path} asks for scopes and is not allowed, or was changed since;"
                 " read it, then: hf-proxy allow (or name what is needed: --scope)"
             )
-        return config.project(file.content, file.path).scopes
+        return config.parse_project(file.content, file.path).scopes
 
     async def trust(self, file: ProjectFile, uid: int, *, dry: bool) -> wire.Message:
         """Trust a file with its present content; with `dry`, only return its scopes. May wait for a keyring prompt.
@@ -63,7 +63,7 @@ class ProjectTrust:
             RefusedError: the note could not be written.
             VaultError: the vault is locked, absent or damaged.
         """
-        scopes = list(config.project(file.content, file.path).scopes)
+        scopes = list(config.parse_project(file.content, file.path).scopes)
         digest, key = _digest(file, uid), await self._key(uid)
         if not dry:
             await self._journal.append_durably(

@@ -11,30 +11,30 @@ import msgspec
 from hfproxy.errors import UsageError
 
 
-class Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", kw_only=True):
+class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do", kw_only=True):
     """A request: one JSON object, whose member `do` is the tag of its class."""
 
 
-class StatusRequest(Message, frozen=True, tag="status"):
+class StatusRequest(Request, frozen=True, tag="status"):
     """The state of the daemon."""
 
 
-class MetricsRequest(Message, frozen=True, tag="metrics"):
+class MetricsRequest(Request, frozen=True, tag="metrics"):
     """The counters and gauges, in Prometheus's text format."""
 
 
-class DoctorRequest(Message, frozen=True, tag="doctor"):
+class DoctorRequest(Request, frozen=True, tag="doctor"):
     """The checks that only the daemon can make: the Hub, and the tokens at the Hub."""
 
 
-class LoginRequest(Message, frozen=True, tag="login"):
+class LoginRequest(Request, frozen=True, tag="login"):
     """Store a token under an account name, after asking the Hub for its owner."""
 
     account: str
     token: str
 
 
-class ImportTokenRequest(Message, frozen=True, tag="adopt"):
+class ImportTokenRequest(Request, frozen=True, tag="adopt"):
     """Store a plaintext token that was found on disk, under a free account name, unless the vault holds it already.
 
     Attributes:
@@ -47,17 +47,17 @@ class ImportTokenRequest(Message, frozen=True, tag="adopt"):
     dry: bool = False
 
 
-class AccountsRequest(Message, frozen=True, tag="accounts"):
+class AccountsRequest(Request, frozen=True, tag="accounts"):
     """List the caller's accounts."""
 
 
-class LogoutRequest(Message, frozen=True, tag="logout"):
+class LogoutRequest(Request, frozen=True, tag="logout"):
     """Remove an account and its token; without a name, `default` or the only one."""
 
     account: str | None = None
 
 
-class UnlockRequest(Message, frozen=True, tag="unlock"):
+class UnlockRequest(Request, frozen=True, tag="unlock"):
     """Open the vault and lift a lockdown.
 
     Attributes:
@@ -69,18 +69,18 @@ class UnlockRequest(Message, frozen=True, tag="unlock"):
     keep: str | None = None
 
 
-class SealRequest(Message, frozen=True, tag="seal"):
+class SealRequest(Request, frozen=True, tag="seal"):
     """Encrypt the vault under a passphrase; with `undo`, store it as plaintext in the keyring again."""
 
     passphrase: str
     undo: bool = False
 
 
-class LockRequest(Message, frozen=True, tag="lock"):
+class LockRequest(Request, frozen=True, tag="lock"):
     """Close the vault until `unlock`."""
 
 
-class LockdownRequest(Message, frozen=True, tag="lockdown"):
+class LockdownRequest(Request, frozen=True, tag="lockdown"):
     """End all grants and close the vault until `unlock`.
 
     Attributes:
@@ -94,7 +94,7 @@ class LockdownRequest(Message, frozen=True, tag="lockdown"):
     dry: bool = False
 
 
-class RotateRequest(Message, frozen=True, tag="rotate"):
+class RotateRequest(Request, frozen=True, tag="rotate"):
     """Replace an account's token; without a name, that of `default` or of the only account."""
 
     token: str
@@ -108,7 +108,7 @@ class ProjectFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     content: str
 
 
-class MintRequest(Message, frozen=True, tag="mint"):
+class MintRequest(Request, frozen=True, tag="mint"):
     """Mint a grant. Durations, sizes and scopes are sent as the user typed them.
 
     Attributes:
@@ -138,38 +138,38 @@ class MintRequest(Message, frozen=True, tag="mint"):
     found: tuple[str, ...] = ()
 
 
-class TrustProjectRequest(Message, frozen=True, tag="allow"):
+class TrustProjectRequest(Request, frozen=True, tag="allow"):
     """Trust a project file with its present content; with `dry`, only report its scopes."""
 
     project: ProjectFile
     dry: bool = False
 
 
-class UntrustProjectRequest(Message, frozen=True, tag="forget"):
+class UntrustProjectRequest(Request, frozen=True, tag="forget"):
     """Remove the trust in a project file's path, whatever its content."""
 
     path: str
 
 
-class GrantsRequest(Message, frozen=True, tag="grants"):
+class GrantsRequest(Request, frozen=True, tag="grants"):
     """List the living grants that the caller reaches."""
 
 
-class RenewRequest(Message, frozen=True, tag="renew"):
+class RenewRequest(Request, frozen=True, tag="renew"):
     """Extend a grant in place."""
 
     id: str
     ttl: str
 
 
-class RevokeRequest(Message, frozen=True, tag="revoke"):
+class RevokeRequest(Request, frozen=True, tag="revoke"):
     """Revoke the named grants, or all that the caller reaches."""
 
     ids: tuple[str, ...] = ()
     all: bool = False
 
 
-class AuditRequest(Message, frozen=True, tag="audit"):
+class AuditRequest(Request, frozen=True, tag="audit"):
     """Read the matching journal entries; with `follow`, also those that are still to come."""
 
     since: str | None = None
@@ -180,7 +180,7 @@ class AuditRequest(Message, frozen=True, tag="audit"):
     follow: bool = False
 
 
-class AnchorRequest(Message, frozen=True, tag="anchor"):
+class AnchorRequest(Request, frozen=True, tag="anchor"):
     """The number and the hash of the journal's last line."""
 
 
@@ -188,7 +188,7 @@ Digest = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Mac = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{16}:[0-9a-f]{64}\Z")]
 
 
-class CheckMacsRequest(Message, frozen=True, tag="vouch"):
+class CheckMacsRequest(Request, frozen=True, tag="vouch"):
     """Check MACs of journal lines against the journal's key.
 
     Attributes:

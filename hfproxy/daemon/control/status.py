@@ -77,4 +77,6 @@ class StatusReport:
         yield gauge(
             "journal_failed", "Whether the journal cannot be written, so that nothing is served", self.journal.failed
         )
-        yield gauge("journal_waiting_lines", "Lines of the journal that are not written yet", self.journal.waiting)
+        yield gauge(
+            "journal_waiting_lines", "Lines of the journal that are not written yet", self.journal.unwritten_lines
+        )

@@ -7,7 +7,7 @@ root or the daemon's own user may seal it.
 from dataclasses import dataclass
 
 from hfproxy import wire
-from hfproxy.config import duration
+from hfproxy.config import parse_duration
 from hfproxy.core.audit.chain import EventKind
 from hfproxy.daemon.accounts.opener import VaultOpener
 from hfproxy.daemon.accounts.registry import AccountRegistry
@@ -47,7 +47,7 @@ class VaultCommands:
         if there is neither, the reply says that a passphrase is needed.
         """
         vault = self.accounts.vault
-        cache_s = None if request.keep is None else duration(request.keep)
+        cache_s = None if request.keep is None else parse_duration(request.keep)
         passphrase = None if request.passphrase is None else Secret(request.passphrase)
         needs_passphrase: wire.Message = {"locked": True, "exists": vault.exists}
         if passphrase is None and vault.locked and (passphrase := self.opener.passphrase()) is None:

@@ -17,7 +17,7 @@ Two answers to a read that fails:
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from hfproxy.core.policy.broker import Broker, NeedGrant
+from hfproxy.core.policy.broker import Broker, GrantNotLoaded
 from hfproxy.core.policy.decision import Deny
 from hfproxy.core.policy.grant import Grant, GrantTerms
 from hfproxy.errors import StoreError
@@ -38,10 +38,10 @@ class LazyBroker:
             StoreError: its record cannot be read.
         """
         verdict = self._broker.verify(bearer, at)
-        if isinstance(verdict, NeedGrant):
+        if isinstance(verdict, GrantNotLoaded):
             self._load([verdict.grant_id])
             verdict = self._broker.verify(bearer, at)
-            assert not isinstance(verdict, NeedGrant)
+            assert not isinstance(verdict, GrantNotLoaded)
         return verdict
 
     def find(self, grant_id: str) -> Grant | None:

@@ -33,8 +33,8 @@ import structlog
 
 from hfproxy.core.audit.chain import EventKind
 from hfproxy.core.policy import credential
-from hfproxy.core.policy.broker import Broker, NeedGrant
-from hfproxy.core.policy.caveats import MINUTE, Expires
+from hfproxy.core.policy.broker import Broker, GrantNotLoaded
+from hfproxy.core.policy.caveats import MINUTE_S, Expires
 from hfproxy.core.policy.decision import Deny, Refusal
 from hfproxy.core.policy.grant import Grant, GrantTerms
 from hfproxy.core.policy.unloaded_grants import GrantSummary
@@ -222,7 +222,7 @@ class GrantRegistry:
             StoreError: the grant cannot be read, or an end cannot be recorded.
             JournalError: an end cannot be recorded.
         """
-        verdict: Grant | Deny | NeedGrant = self.broker.verify(presented, at)
+        verdict: Grant | Deny | GrantNotLoaded = self.broker.verify(presented, at)
         if isinstance(verdict, Grant):  # nearly every request: nothing to load, nothing due
             return verdict
         verdict = self._grants.verify(presented, at)
@@ -349,7 +349,7 @@ class GrantRegistry:
         """Write changed counters; if there are none, once a minute the time, which the next daemon compares its clock
         with."""
         dirty, self._dirty = self._dirty, set()
-        is_due = now() >= self._last_save_at + MINUTE and bool(self.broker.count())
+        is_due = now() >= self._last_save_at + MINUTE_S and bool(self.broker.count())
         if dirty or is_due or self._store.has_unsaved:
             self._last_save_at = now()
             await self._store.save([grant for one in dirty if (grant := self.broker.find(one))], now())

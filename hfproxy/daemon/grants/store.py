@@ -37,10 +37,10 @@ from hfproxy.errors import StartError, StoreError
 
 log = structlog.get_logger()
 # A directory, since the write-ahead log belongs to the file beside it: neither may be moved without the other.
-DIRECTORY: Final = "grants"
-FILE: Final = "grants.sqlite"
+STORE_DIRECTORY: Final = "grants"
+DATABASE_FILE: Final = "grants.sqlite"
 # A grant's summary, read from its JSON.
-SUMMARY: Final = ", ".join(
+SUMMARY_COLUMNS: Final = ", ".join(
     f"json_extract(spelled, '$.{place}')" for place in ("expires_at", "order.parent", "order.uid", "order.pid")
 )
 # What each version of the schema added to the one before. Version 3 gave a grant its owner; until then all were the
@@ -61,14 +61,14 @@ CREATE TABLE IF NOT EXISTS briefs (id TEXT PRIMARY KEY, expires_at INTEGER, pare
 DROP TABLE briefs;
 CREATE TABLE briefs
     (number INTEGER PRIMARY KEY, id TEXT, expires_at INTEGER, parent TEXT, uid INTEGER, pid INTEGER);
-INSERT INTO briefs SELECT rowid, id, {SUMMARY} FROM grants;
+INSERT INTO briefs SELECT rowid, id, {SUMMARY_COLUMNS} FROM grants;
 """,  # noqa: S608  (a constant)
 )
 # Counts the rows that this program did not write (JSON functions of SQLite raise an error for malformed JSON). The
 # rest of a grant's JSON is checked when it is read.
 CONTRADICTIONS: Final = f"""
 SELECT count(*) FROM grants LEFT JOIN briefs ON number = grants.rowid WHERE
-    (grants.id, substr(json_extract(spelled, '$.digest'), 1, 16), {SUMMARY},
+    (grants.id, substr(json_extract(spelled, '$.digest'), 1, 16), {SUMMARY_COLUMNS},
         json_extract(spelled, '$.caveats[0][1].at'))
     IS NOT (briefs.id, briefs.id, expires_at, parent, uid, pid, expires_at)
 """  # noqa: S608  (a constant)
@@ -124,7 +124,7 @@ class GrantStore:
         Raises:
             StartError: it is damaged, or a newer version wrote it.
         """
-        self._directory = directory / DIRECTORY
+        self._directory = directory / STORE_DIRECTORY
         # Ends that are not on disk yet: every later write includes them, until one succeeds.
         self._ended: list[_EndedRow] = []
         self._survivors: list[Process] = []
@@ -132,11 +132,13 @@ class GrantStore:
         try:
             self._directory.mkdir(mode=0o700, exist_ok=True)
             self._file = sqlite3.connect(
-                self._directory / FILE, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
+                self._directory / DATABASE_FILE, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None
             )
             self._prepare()
             # In write-ahead mode a reader neither waits for the writer nor sees half of a transaction.
-            self._reading = sqlite3.connect(self._directory / FILE, timeout=BUSY_SECONDS, check_same_thread=False)
+            self._reading = sqlite3.connect(
+                self._directory / DATABASE_FILE, timeout=BUSY_SECONDS, check_same_thread=False
+            )
         except (OSError, sqlite3.Error) as error:
             raise self._damaged(str(error)) from None
 

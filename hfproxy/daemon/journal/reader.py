@@ -23,7 +23,7 @@ FOLLOW_SECONDS: Final = 0.2
 # After so many entries the event loop gets a turn. A journal of a year takes seconds to read, and a request needs
 # several turns of the loop.
 YIELD_EVERY: Final = 20
-CHAIN: Final = ("prev", "mac", "hash")
+CHAIN_FIELDS: Final = ("prev", "mac", "hash")
 _decoder: Final = msgspec.json.Decoder(wire.Message)
 
 
@@ -146,7 +146,7 @@ def _entry(path: Path, line: bytes) -> wire.Message:
         entry = _decoder.decode(line)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise _damaged(path) from None
-    for name in CHAIN:
+    for name in CHAIN_FIELDS:
         entry.pop(name, None)
     return entry
 

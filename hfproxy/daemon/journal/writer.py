@@ -42,11 +42,11 @@ from hfproxy.errors import JournalError, RefusedError
 from hfproxy.secret import Secret
 
 log = structlog.get_logger()
-NAMES: Final = "[0-9]" * 8 + ".jsonl"
-FIRST: Final = "00000001.jsonl"
+FILE_PATTERN: Final = "[0-9]" * 8 + ".jsonl"
+FIRST_FILE: Final = "00000001.jsonl"
 # A file of this size or more is full. The check is made before a write, so a file is longer by up to one write.
 FULL_BYTES: Final = 64 * 1024 * 1024
-FLAGS: Final = os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+OPEN_FLAGS: Final = os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 # The end of the last whole line is looked for in so many bytes from the end of the file; a line has a few KiB.
 TAIL_BYTES: Final = 1024 * 1024
 # How long lines are gathered for one batch, if no caller waits.
@@ -96,7 +96,7 @@ class JournalWriter:
         return self._failed
 
     @property
-    def waiting(self) -> int:
+    def unwritten_lines(self) -> int:
         """How many lines are not written yet."""
         return self.head.seq + len(self._pending) - self._written_seq
 
@@ -245,7 +245,7 @@ class JournalWriter:
         os.fdatasync(self._file)
         full = self._file
         self._path = self.directory / f"{int(self._path.stem) + 1:08}.jsonl"
-        self._file = os.open(self._path, FLAGS | os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        self._file = os.open(self._path, OPEN_FLAGS | os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         self._size = 0
         os.close(full)
         atomic_file.sync_directory(self.directory)
@@ -273,7 +273,7 @@ def _resolve(done: asyncio.Future[None], error: JournalError | None) -> None:
 
 
 def _files(directory: Path) -> list[Path]:
-    return sorted(directory.glob(NAMES))
+    return sorted(directory.glob(FILE_PATTERN))
 
 
 def _open(directory: Path) -> tuple[Path, int, ChainHead]:
@@ -281,8 +281,8 @@ def _open(directory: Path) -> tuple[Path, int, ChainHead]:
     line in it."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        *older, newest = _files(directory) or [directory / FIRST]
-        file = os.open(newest, FLAGS | os.O_RDWR | os.O_CREAT, 0o600)
+        *older, newest = _files(directory) or [directory / FIRST_FILE]
+        file = os.open(newest, OPEN_FLAGS | os.O_RDWR | os.O_CREAT, 0o600)
         head = _head(file, newest)
         while head == ChainHead() and older:
             head = _full_file_head(older.pop())
@@ -310,7 +310,7 @@ def _head(file: int, path: Path) -> ChainHead:
 def _full_file_head(path: Path) -> ChainHead:
     """The head of the chain after the last line of a full file. It was synced before the next file was created, so a
     torn line in it is damage."""
-    file = os.open(path, FLAGS | os.O_RDONLY)
+    file = os.open(path, OPEN_FLAGS | os.O_RDONLY)
     try:
         last, torn = _last_line(file, path)
     finally:

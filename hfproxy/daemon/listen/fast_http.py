@@ -18,7 +18,7 @@ from hfproxy.daemon.aiohttp_internals import HttpProcessingError, make_request_p
 from hfproxy.daemon.listen.interface import Connection, ResponseHead
 
 REQUEST_LINE: Final = re.compile(rb"(GET|HEAD) (/[!-~]*) HTTP/1\.1")
-END: Final = b"\r\n\r\n"
+HEAD_END: Final = b"\r\n\r\n"
 # Header blocks that are cached. A client repeats a handful, or sends another one each time.
 CACHE_SIZE: Final = 256
 # Longer blocks are not cached: foreign users send some too.
@@ -48,7 +48,7 @@ class HeaderBlockCache:
         """Return the plain request that these bytes are; None if they are anything else, more, or less than one."""
         line, _, block = data.partition(b"\r\n")
         match = REQUEST_LINE.fullmatch(line)
-        if match is None or block.find(END) != len(block) - len(END) or len(data) > MAX_HEADER_BYTES:
+        if match is None or block.find(HEAD_END) != len(block) - len(HEAD_END) or len(data) > MAX_HEADER_BYTES:
             return None
         fields = self._cache.get(block) or self._parse_and_cache(block, data)
         if fields is None:

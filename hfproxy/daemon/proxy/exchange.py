@@ -159,7 +159,7 @@ def refuse(
     known = access or operation.access
     facts = None if identified.grant is None else facts_of(identified, known, account)
     reads = known is not None and known.is_read_only
-    return Refused(deny, identified.uid, facts, operation.route.answer, reads, operation.push)
+    return Refused(deny, identified.uid, facts, operation.route.response_kind, reads, operation.push)
 
 
 def facts_of(identified: Identified | Unidentified, access: Access | None, account: str | None) -> RequestFacts:

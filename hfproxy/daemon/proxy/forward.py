@@ -58,7 +58,7 @@ class Forwarder:
 
     async def _send_and_relay(self, decided: Decided, relay: ResponseRelay) -> OutgoingResponse | Deny:
         """Step 8; the token is attached by `UpstreamClient.send`, and only if the decision is Allow."""
-        request, kind = decided.identified.admitted.request, decided.operation.route.answer
+        request, kind = decided.identified.admitted.request, decided.operation.route.response_kind
         headers = request.upstream_headers
         if relay_plan.needs_identity_encoding(kind, request.headers.accept):
             headers = headers.uncompressed

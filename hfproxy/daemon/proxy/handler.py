@@ -13,7 +13,7 @@ from aiohttp import web
 from msgspec.structs import replace
 
 from hfproxy.core.hub import classify, request_target, whoami
-from hfproxy.core.hub.classify import Classification, Classified, NeedBody, NeedRefUpdates
+from hfproxy.core.hub.classify import BodyRequired, Classification, Classified, RefUpdatesRequired
 from hfproxy.core.hub.rewrite import UrlMap
 from hfproxy.core.hub.route_table import SpecialRoute
 from hfproxy.core.policy import account_choice, admission
@@ -61,7 +61,7 @@ class ProxyHandler:
         grants: GrantRegistry,
         recorder: RequestRecorder,
         health: TokenHealth,
-        rules: Mapping[str, str],
+        account_by_namespace: Mapping[str, str],
     ) -> None:
         """Serve a listener.
 
@@ -75,7 +75,7 @@ class ProxyHandler:
             health: Told of every token that the Hub rejects.
             rules: The config's `[rules]`: namespace in lower case → account.
         """
-        self._listener, self._state, self._rules = listener, state, rules
+        self._listener, self._state, self._account_by_namespace = listener, state, account_by_namespace
         self._accounts, self._grants, self._recorder = accounts, grants, recorder
         self._urls = UrlMap(upstream.origin.url, listener.endpoint)
         self._forwarder = Forwarder(upstream, self._urls, grants.broker, recorder, health)
@@ -213,7 +213,7 @@ class ProxyHandler:
         peer = admitted.peer
         route = classification.route.derives if isinstance(classification, Classified) else None
         grant = None
-        if peer is not None and route not in KEYLESS and not admitted.request.headers.has_browser_headers:
+        if peer is not None and route not in WITHOUT_CREDENTIAL and not admitted.request.headers.has_browser_headers:
             grant = await self._grants.membership.ambient_grant(peer.inode)
         uid = None if peer is None else peer.uid
         if grant is None:
@@ -221,16 +221,16 @@ class ProxyHandler:
         return Identified(admitted, uid, grant, "")
 
     async def _read_operation(
-        self, identified: Identified, classification: NeedBody | NeedRefUpdates | Deny
+        self, identified: Identified, classification: BodyRequired | RefUpdatesRequired | Deny
     ) -> Operation | Refused:
         """Step 4, where the head of the request does not tell the needs."""
         if isinstance(classification, Deny):
             return refuse(identified, classification, None)
-        if isinstance(classification, NeedBody):
+        if isinstance(classification, BodyRequired):
             return await self._classify_body(identified, classification)
         return await self._classify_push(identified, classification)
 
-    async def _classify_body(self, identified: Identified, need: NeedBody) -> Operation | Refused:
+    async def _classify_body(self, identified: Identified, need: BodyRequired) -> Operation | Refused:
         """Step 4, where the needs are in a JSON body, which is forwarded as its original bytes."""
         request = identified.admitted.request
         body = await read_body(request, need.limit)
@@ -244,7 +244,7 @@ class ProxyHandler:
             return refuse(identified, found, Operation(need.route))
         return Operation(found.route, found.access, body)
 
-    async def _classify_push(self, identified: Identified, need: NeedRefUpdates) -> Operation | Refused:
+    async def _classify_push(self, identified: Identified, need: RefUpdatesRequired) -> Operation | Refused:
         """Step 4, where the needs are in the ref updates at the head of a git push."""
         request = identified.admitted.request
         if request.headers.one("content-encoding"):
@@ -326,7 +326,7 @@ class ProxyHandler:
         if grant.terms.named:
             return default
         uid = grant.terms.uid
-        name = account_choice.choose(access, grant.terms.account, self._accounts.usable(uid), self._rules)
+        name = account_choice.choose(access, grant.terms.account, self._accounts.usable(uid), self._account_by_namespace)
         if name == default.account.name:
             return default
         return self._accounts.get(AccountKey(uid, name)) or default
@@ -343,7 +343,7 @@ class ProxyHandler:
             return outcome
         operation, access = decided.operation, decided.access
         reads = access is not None and access.is_read_only
-        return await _respond(Refused(outcome, None, None, operation.route.answer, reads, operation.push))
+        return await _respond(Refused(outcome, None, None, operation.route.response_kind, reads, operation.push))
 
     async def _record_and_forward(self, decided: Decided) -> Response | Deny:
         """Step 7: on disk before the first byte goes upstream. Then 8 to 10, unless the response is made here.
@@ -391,7 +391,7 @@ NO_TREES: MatchingTrees = frozenset()
 # Of whoami, any scope's objection is dropped; the need is there for the caveats that object to every request.
 WHOAMI_ACCESS = Access((Need(Action.READ, Target(None, None)),))
 # Clients call them without a credential, so none is looked for in the process tree.
-KEYLESS = frozenset({SpecialRoute.UNAUTHENTICATED, SpecialRoute.TELEMETRY})
+WITHOUT_CREDENTIAL = frozenset({SpecialRoute.UNAUTHENTICATED, SpecialRoute.TELEMETRY})
 COMPRESSED_PUSH = Deny(Refusal.BAD_BODY, f"this push is refused: it must not be compressed as a whole{SEE_AUDIT}")
 LOCKED = Deny(Refusal.LOCKED, VAULT_LOCKED)
 MEANINGLESS = Deny(Refusal.UNKNOWN_ROUTE, f"this operation has no meaning that a scope could allow{SEE_AUDIT}")

@@ -23,7 +23,7 @@ from hfproxy.daemon.runtime.logs import redact
 from hfproxy.errors import JournalError
 
 log = structlog.get_logger()
-MINUTE: Final = 60
+MINUTE_S: Final = 60
 DECIDED: Final = f'"kind":"{EventKind.DECIDED.value}"'
 COMPLETED: Final = f'"kind":"{EventKind.COMPLETED.value}"'
 # Characters of a path that are recorded.

@@ -61,7 +61,7 @@ class ResponseRelay:
         head = ResponseHead(status, pairs + self.extra_headers)
         self._refuse_token_echo(head.wire)
         account = None if decided.account is None else decided.account.account.name
-        kind, accept = decided.operation.route.answer, request.headers.accept
+        kind, accept = decided.operation.route.response_kind, request.headers.accept
         plan = relay_plan.plan(request.method, kind, accept, decided.decision, account, status, upstream.fields)
         if isinstance(plan, BufferBody):
             return await self._buffer(request, upstream, head, plan)

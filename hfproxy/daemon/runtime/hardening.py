@@ -17,7 +17,7 @@ from hfproxy.errors import StartError
 # SSLKEYLOGFILE makes OpenSSL write session keys; KEYRING_PROPERTY_* tells keyring in which collection to store; the
 # next choose certificates or code (docs/threat-model.md#t6); the last hold tokens, which a session hands to all its
 # programs.
-DROPPED: Final = (
+DROPPED_VARIABLES: Final = (
     *("SSLKEYLOGFILE", "SSL_CERT_", "LD_", "PYTHON", "DYLD_", "OPENSSL_", "KEYRING_"),
     *("HF_TOKEN", "HF_ACCESS_TOKEN", "HF_API_", "HF_OIDC_", "HUGGING"),
 )
@@ -28,7 +28,7 @@ OLDEST_AIOHTTP: Final = (3, 14, 4)
 
 def scrubbed_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment without the variables that could redirect or record a secret (`DROPPED`)."""
-    return {name: value for name, value in environ.items() if not name.startswith(DROPPED)}
+    return {name: value for name, value in environ.items() if not name.startswith(DROPPED_VARIABLES)}
 
 
 def restart_isolated(arguments: list[str]) -> None:

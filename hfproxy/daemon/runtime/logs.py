@@ -15,7 +15,7 @@ import structlog
 
 # Tokens, OAuth and repository JWTs, our credentials (docs/hub-protocol.md#token-shapes), and what follows an
 # authorization scheme.
-SECRETS = re.compile(
+REDACTED_SHAPES = re.compile(
     r"(?:hf_|api_org_)[A-Za-z0-9._-]{8,}|(?i:\b(?:bearer|basic)\s+)[A-Za-z0-9+/=._~-]{8,}",
 )
 REDACTED = "<hidden>"
@@ -76,4 +76,4 @@ def _safe(value: object) -> object:
 
 def redact(text: str) -> str:
     """Return the text with everything that has the shape of a token or credential replaced by `REDACTED`."""
-    return SECRETS.sub(REDACTED, text)
+    return REDACTED_SHAPES.sub(REDACTED, text)

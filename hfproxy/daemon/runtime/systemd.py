@@ -58,20 +58,20 @@ def inherited_sockets() -> dict[str, socket.socket]:
     return passed
 
 
-def interval_s() -> float | None:
+def watchdog_interval_s() -> float | None:
     """Return the watchdog's time limit in seconds (sd_watchdog_enabled(3)); None: there is no watchdog."""
     text = os.environ.get("WATCHDOG_USEC", "")
     is_for_this_process = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
     return int(text) / 1_000_000 if is_for_this_process and text.isdecimal() and int(text) else None
 
 
-async def feed(last_round: Callable[[], float]) -> None:
+async def feed_watchdog(last_round: Callable[[], float]) -> None:
     """Feed the watchdog, twice within its limit, for as long as the daemon works; otherwise it is restarted.
 
     The daemon works if the event loop runs this coroutine, and the periodic work finished a round within the limit.
     `last_round` returns when it last did, by the monotonic clock. Returns at once if there is no watchdog.
     """
-    limit = interval_s()
+    limit = watchdog_interval_s()
     while limit is not None:
         if time.monotonic() - last_round() < limit:
             sd_notify("WATCHDOG=1")

@@ -10,7 +10,7 @@ import pwd
 import time
 from typing import Final
 
-ROOT: Final = 0
+ROOT_UID: Final = 0
 # How long a membership is cached: a look-up may ask another machine (nsswitch.conf(5)). A user who is removed from the
 # group is served for so long.
 CACHE_SECONDS: Final = 10
@@ -28,7 +28,7 @@ class AllowedUsers:
         """Return whether a user is served. May block for a look-up in the user database."""
         if uid == os.getuid():
             return True
-        return self.group is not None and (uid == ROOT or self._is_member(uid, self.group))
+        return self.group is not None and (uid == ROOT_UID or self._is_member(uid, self.group))
 
     def _is_member(self, uid: int, group: int) -> bool:
         looked_up_at, is_member = self._memberships.get(uid, (-CACHE_SECONDS, False))
@@ -43,7 +43,7 @@ def visible_uid(uid: int) -> int | None:
 
     Every user's are visible to the daemon's own user and to root, who could read them from the disk as well.
     """
-    return None if uid in {ROOT, os.getuid()} else uid
+    return None if uid in {ROOT_UID, os.getuid()} else uid
 
 
 def _groups(uid: int) -> list[int]:

@@ -20,7 +20,7 @@ from hfproxy.daemon.upstream.hub_api import HubApi
 from hfproxy.errors import AccountError, StartError, UpstreamError
 
 log = structlog.get_logger()
-FILE: Final = "to-revoke.json"
+PENDING_FILE: Final = "to-revoke.json"
 
 
 class RevocationRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,7 +62,7 @@ class PendingRevocations:
         Raises:
             StartError: the file is damaged. It is not dropped: it may name a token that is still to be revoked.
         """
-        self._path, self._hub = state_dir / FILE, hub
+        self._path, self._hub = state_dir / PENDING_FILE, hub
         self.requests = _read(self._path)
         self._sending = asyncio.Lock()
 
@@ -86,7 +86,7 @@ class PendingRevocations:
             try:
                 await self._save([*pending, *added_meanwhile])
             except OSError as error:  # a daemon that restarts asks once more for tokens that are dead
-                log.warning("not_written", file=FILE, reason=error.strerror)
+                log.warning("not_written", file=PENDING_FILE, reason=error.strerror)
             return outcomes
 
     async def _send(self, request: RevocationRequest, account_token: AccountToken | None) -> RevocationOutcome:

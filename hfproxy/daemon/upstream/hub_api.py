@@ -18,9 +18,9 @@ from hfproxy.errors import UpstreamError
 
 # From the first byte of the request to the last byte of the answer's body.
 TIMEOUT_S: Final = 15
-WHOAMI: Final = "/api/whoami-v2"
+WHOAMI_PATH: Final = "/api/whoami-v2"
 # Takes the token itself as the only proof (docs/hub-protocol.md#minting).
-REVOKE: Final = "/api/credentials/revoke"
+REVOKE_PATH: Final = "/api/credentials/revoke"
 HEADERS: Final = UpstreamHeaders(
     (
         ("Accept", "application/json"),
@@ -59,7 +59,7 @@ class HubApi:
             AccountError: the account was logged in for another origin.
             UpstreamError: the Hub cannot be reached, or does not answer within TIMEOUT_S seconds.
         """
-        answer, body = await self._read(self._client.send("GET", WHOAMI, HEADERS, None, token))
+        answer, body = await self._read(self._client.send("GET", WHOAMI_PATH, HEADERS, None, token))
         return WhoamiReply(answer.status, answer.field("date"), body)
 
     async def revoke(self, token: AccountToken) -> int:
@@ -69,7 +69,7 @@ class HubApi:
             AccountError: the account was logged in for another origin.
             UpstreamError: the Hub cannot be reached, or does not answer within TIMEOUT_S seconds.
         """
-        answer, _ = await self._read(self._client.post_token(REVOKE, HEADERS, token))
+        answer, _ = await self._read(self._client.post_token(REVOKE_PATH, HEADERS, token))
         return answer.status
 
     async def _read(self, sending: Awaitable[UpstreamResponse]) -> tuple[UpstreamResponse, bytes]:

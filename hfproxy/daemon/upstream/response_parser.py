@@ -12,7 +12,7 @@ from hfproxy.core.http.headers import WIRE_CODEC, may_come_down
 from hfproxy.core.http.limits import MAX_HEADER_BYTES
 from hfproxy.daemon.upstream.response import READ_FIELDS, UpstreamResponse
 
-END: Final = b"\r\n\r\n"
+HEAD_END: Final = b"\r\n\r\n"
 VALUE: Final = r"[\t -~\x80-\U0010ffff]*"  # all but control characters
 # Final statuses without 204 and 304, which have no body whatever their headers claim (RFC 9110 §6.4.1).
 STATUS: Final = re.compile(rf"HTTP/1\.1 ((?!204|304)[2-5][0-9][0-9]) {VALUE}")
@@ -58,7 +58,7 @@ def parse_buffered_response(data: bytes, *, bodiless: bool) -> UpstreamResponse 
     Returns:
         None if the data is not of the form that this parser accepts.
     """
-    end = data.find(END)
+    end = data.find(HEAD_END)
     if not 0 < end <= MAX_HEADER_BYTES:
         return None
     first, *lines = data[:end].decode(*WIRE_CODEC).split("\r\n")
@@ -76,7 +76,7 @@ def parse_buffered_response(data: bytes, *, bodiless: bool) -> UpstreamResponse 
             client_headers.append(pair)
         if name is not None:
             fields[name] = f"{fields[name]}, {value}" if name in fields else value
-    body = data[end + len(END) :]
+    body = data[end + len(HEAD_END) :]
     if not _has_complete_body(body, fields.get("content-length", ""), bodiless=bodiless):
         return None
     return UpstreamResponse(status, tuple(client_headers), fields, body)

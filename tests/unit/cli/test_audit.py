@@ -11,7 +11,7 @@ import pytest
 from outcome import HfProxy, done, failed
 from scripted_daemon import ScriptedDaemon
 
-from hfproxy.core.audit.chain import START, ChainHead, mac_matches, key_id, append_link
+from hfproxy.core.audit.chain import FIRST_PREV, ChainHead, mac_matches, key_id, append_link
 
 ENTRIES = [
     {"seq": 1, "at": 1_790_000_000, "kind": "minted", "grant": "g1", "scopes": ["read"], "program": "sh"},
@@ -102,7 +102,7 @@ def test_one_file_verifies_by_itself_if_it_is_the_first(hf_proxy: HfProxy, journ
 
 
 def test_every_entry_is_an_anchor_and_nothing_else(hf_proxy: HfProxy, journal: list[Path]) -> None:
-    for anchor in (hashes(journal)[0], hashes(journal)[6].upper(), START):
+    for anchor in (hashes(journal)[0], hashes(journal)[6].upper(), FIRST_PREV):
         done(hf_proxy("audit", "verify", "--anchor", anchor))
     assert "no entry has the hash" in failed(hf_proxy("audit", "verify", "--anchor", "ab" * 32), 1)
     anchored = hf_proxy("audit", "verify", str(journal[0]), "--anchor", hashes(journal)[6])
@@ -182,8 +182,8 @@ def test_no_journal_and_no_file_are_said(hf_proxy: HfProxy) -> None:
 def test_an_empty_journal_is_whole(hf_proxy: HfProxy, tmp_path: Path, daemon: ScriptedDaemon) -> None:
     (tmp_path / "state" / "journal").mkdir()
     (tmp_path / "state" / "journal" / "00000001.jsonl").touch()
-    daemon.answers["anchor"] = {"seq": 0, "hash": START}
-    assert f"entries: 0\nhead: {START}\n" in done(hf_proxy("audit", "verify"))
+    daemon.answers["anchor"] = {"seq": 0, "hash": FIRST_PREV}
+    assert f"entries: 0\nhead: {FIRST_PREV}\n" in done(hf_proxy("audit", "verify"))
 
 
 # --- who wrote it --------------------------------------------------------------------------------------------------

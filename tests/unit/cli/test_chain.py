@@ -11,7 +11,7 @@ from journals import follow
 from strategies import law
 
 from hfproxy.cli.journal import chain
-from hfproxy.cli.journal.chain import BEGINNING, CLOCK_TOLERANCE_S
+from hfproxy.cli.journal.chain import FIRST_PREV, CLOCK_TOLERANCE_S
 from hfproxy.core.audit.chain import ChainHead, append_link, head_after, mac_matches
 from hfproxy.errors import JournalError
 
@@ -55,7 +55,7 @@ def instead(number: int, changed: bytes) -> list[bytes]:
 def test_what_was_written_is_followed_to_its_end() -> None:
     followed = follow(LINES)
     assert (followed.seq, followed.hash) == (END.seq, END.hash)
-    assert (follow([]).seq, follow([]).hash) == (0, BEGINNING)
+    assert (follow([]).seq, follow([]).hash) == (0, FIRST_PREV)
 
 
 def test_where_one_file_ends_and_the_next_begins_does_not_matter() -> None:

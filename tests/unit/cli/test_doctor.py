@@ -17,7 +17,7 @@ from scripted_daemon import ENDPOINT, ScriptedDaemon
 
 import hfproxy
 from hfproxy.cli.doctor import isolation
-from hfproxy.cli.doctor.report import Attempt, AttackOutcome, Mode, Severity
+from hfproxy.cli.doctor.report import AttackResult, AttackOutcome, Mode, Severity
 
 REAL = made_up()
 DAY = 86400
@@ -363,8 +363,8 @@ def test_a_path_on_which_nobody_can_put_anything(
 def test_what_was_not_measured_is_not_called_good() -> None:
     """As on a system where nothing of this can be tried."""
     attacks = ("keyring", "environ", "mem", "ptrace", "core", "socket", "config", "path")
-    attempts = [Attempt(attack, AttackOutcome.UNKNOWN, "not measured here") for attack in attacks]
-    found = isolation.findings(attempts, Mode.USER)
+    attempts = [AttackResult(attack, AttackOutcome.UNKNOWN, "not measured here") for attack in attacks]
+    found = isolation.attack_results(attempts, Mode.USER)
     assert {one.severity for one in found} == {Severity.INFO}
     assert {one.measured for one in found} == {"not measured here"}
 

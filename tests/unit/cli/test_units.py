@@ -18,7 +18,7 @@ ADDRESS = "127.0.0.1:4880"
 
 
 def texts(directory: Path) -> dict[str, str]:
-    return {target.name: text for target, text in units.texts(directory, PLACES, ADDRESS)}
+    return {target.name: text for target, text in units.render_files(directory, PLACES, ADDRESS)}
 
 
 @pytest.fixture(params=["user", "system"])
@@ -79,21 +79,21 @@ def test_a_path_that_systemd_has_no_way_to_write_is_refused(path: str) -> None:
 
 class TestState:
     def test_what_was_written_is_known_again_until_one_byte_changes(self, tmp_path: Path) -> None:
-        for target, text in units.texts(tmp_path, PLACES, ADDRESS):
-            assert units.state(target) is UnitState.ABSENT
+        for target, text in units.render_files(tmp_path, PLACES, ADDRESS):
+            assert units.unit_state(target) is UnitState.ABSENT
             target.write_text(text)
-            assert units.state(target) is UnitState.OURS
+            assert units.unit_state(target) is UnitState.OURS
             for changed in (text + "#", text[:-1], text.replace("hf-proxy", "hf_proxy", 1), text.split("\n", 1)[1], ""):
                 target.write_text(changed)
-                assert units.state(target) is UnitState.FOREIGN
+                assert units.unit_state(target) is UnitState.FOREIGN
 
     def test_a_link_is_never_ours(self, tmp_path: Path) -> None:
         """A mask, and one that leads to a file of ours."""
-        for target, text in units.texts(tmp_path, PLACES, ADDRESS):
+        for target, text in units.render_files(tmp_path, PLACES, ADDRESS):
             (tmp_path / "elsewhere").write_text(text)
             for leads_to in ("/dev/null", tmp_path / "elsewhere", tmp_path / "nowhere"):
                 target.symlink_to(leads_to)
-                assert units.state(target) is UnitState.FOREIGN
+                assert units.unit_state(target) is UnitState.FOREIGN
                 target.unlink()
 
     def test_the_address_is_found_again(self, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ def test_it_is_none_as_a_part_of(text: str) -> None:
 )
 def test_each_shape_is_told_apart(token: str, shape: TokenKind) -> None:
     (hit,) = patterns.find_plain(f"see {token}.".encode())
-    assert (hit.token.reveal(), hit.shape, hit.start, hit.end) == (token, shape, 4, 4 + len(token))
+    assert (hit.token.reveal(), hit.kind, hit.start, hit.end) == (token, shape, 4, 4 + len(token))
 
 
 def test_a_token_in_base64_is_found_at_each_alignment() -> None:
@@ -58,7 +58,7 @@ def test_a_token_in_base64_is_found_at_each_alignment() -> None:
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             run = encode(b":" * padding + TOKEN.encode() + b"\xff" * padding)
             (hit,) = patterns.find_encoded(b'"' + run + b'"')
-            assert (hit.token.reveal(), hit.form, hit.start, hit.end) == (TOKEN, Encoding.BASE64, 1, 1 + len(run))
+            assert (hit.token.reveal(), hit.encoding, hit.start, hit.end) == (TOKEN, Encoding.BASE64, 1, 1 + len(run))
 
 
 def test_the_same_token_has_the_same_eight_digits_and_no_other_has() -> None:

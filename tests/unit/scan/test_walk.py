@@ -140,7 +140,9 @@ def test_tokens_across_the_seams_of_a_large_file_are_found_once_each(tmp_path: P
     data = bytearray(b"some text\n" * 5_000_000)
     seams = [walk.PIECE_BYTES * number + walk.find.HEAD_BYTES for number in (1, 2)]
     places = [
-        seam + shift for seam in seams for shift in (-patterns.LONGEST - 100, -patterns.LONGEST, -200, -120, -45, 0, 60)
+        seam + shift
+        for seam in seams
+        for shift in (-patterns.MAX_TOKEN_BYTES - 100, -patterns.MAX_TOKEN_BYTES, -200, -120, -45, 0, 60)
     ]
     expected = []
     for place in sorted(places):

@@ -92,7 +92,7 @@ def test_it_ends_by_itself_and_is_closed_to_other_users(place: KernelKeyCache, t
 def test_another_user_does_not_find_it(place: KernelKeyCache, tmp_path: Path) -> None:
     code = "import os; os.setgroups([]); os.setgid(12345); os.setuid(12345)\n"
     serial = place._serial()
-    look = f"{code}from hfproxy.vault import kernel_key_cache as cache\nimport ctypes\ntry:\n cache._keyctl({kernel_key_cache.READ}, {serial}, None, 0)\n print('read')\nexcept OSError as e:\n print(e.errno)\n"
+    look = f"{code}from hfproxy.vault import kernel_key_cache as cache\nimport ctypes\ntry:\n cache._keyctl({kernel_key_cache.KEYCTL_READ}, {serial}, None, 0)\n print('read')\nexcept OSError as e:\n print(e.errno)\n"
     env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     preloaded = f"import hfproxy.vault.kernel_key_cache, platform; platform.machine()\n{look}"
     done = subprocess.run([sys.executable, "-c", preloaded], env=env, capture_output=True, text=True, timeout=60)

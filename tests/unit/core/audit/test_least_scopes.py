@@ -97,7 +97,7 @@ def test_a_search_is_told_and_not_granted() -> None:
 
 def test_what_no_scope_allows_is_told_once() -> None:
     refused = {"kind": "decided", "decision": "deny", "method": "POST", "target": "/jwt", "refusal": "minting"}
-    assert from_entries([refused, refused]).beyond == ("POST /jwt (minting)",)
+    assert from_entries([refused, refused]).not_grantable == ("POST /jwt (minting)",)
 
 
 def test_what_the_journal_had_no_room_for_is_counted() -> None:

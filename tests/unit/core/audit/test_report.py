@@ -27,7 +27,7 @@ def completed(grant: str = "g", at: int = T, **more: object) -> dict[str, object
 
 def counted(report: JournalReport, grant: str = "g") -> dict[str, dict[str, int]]:
     names = ("read", "changed", "secrets_set", "anonymous", "refused", "failed")
-    places = report.grants[grant].did.places
+    places = report.grants[grant].activity.places
     return {place: {name: n for name in names if (n := getattr(tally, name))} for place, tally in places.items()}
 
 
@@ -60,7 +60,7 @@ def test_a_request_that_needed_several_things_counts_at_each() -> None:
         "models/acme/b": {"changed": 1},
         "datasets/me/c": {"read": 1},
     }
-    assert report.grants["g"].did.total.changed == 1
+    assert report.grants["g"].activity.total.changed == 1
 
 
 def test_what_touched_no_repository_is_counted_under_its_action() -> None:
@@ -74,7 +74,7 @@ def test_bytes_are_of_what_was_completed_and_a_no_of_the_hub_is_a_failure() -> N
     report = summarize(
         [decided(), completed(bytes_up=3, bytes_down=5), decided(), completed(bytes_down=7, status=404), completed(status=0)]
     )  # fmt: skip
-    total = report.grants["g"].did.total
+    total = report.grants["g"].activity.total
     assert (total.bytes_up, total.bytes_down, total.failed, total.read) == (3, 12, 2, 2)
     assert report.accounts["default"].total == total
 
@@ -129,7 +129,7 @@ def test_what_happened_to_accounts_and_who_was_turned_away_is_in_it() -> None:
         ]
     )
     assert report.events == [(T, "login", "default"), (T + 2, "lockdown", "")]
-    assert report.strangers == {"peer": 6}
+    assert report.unidentified == {"peer": 6}
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_whatever_a_line_of_the_journal_holds_it_is_summed_up(
     lines: list[tuple[str, dict[str, object]]], since: int | None
 ) -> None:
     report = summarize([{"kind": kind, **more} for kind, more in lines], since)
-    for holder in (grant.did for grant in report.grants.values()):
+    for holder in (grant.activity for grant in report.grants.values()):
         assert sum(holder.minutes.values()) <= len(lines)
 
 
@@ -185,7 +185,9 @@ def test_whatever_a_line_of_the_journal_holds_it_is_summed_up(
 def test_every_decision_is_counted_once(decisions: list[str]) -> None:
     clock = count(T)
     total = (
-        summarize([minted("g"), *(decided(decision=one, at=next(clock)) for one in decisions)]).grants["g"].did.total
+        summarize([minted("g"), *(decided(decision=one, at=next(clock)) for one in decisions)])
+        .grants["g"]
+        .activity.total
     )
     expected = tuple(decisions.count(one) for one in ("allow", "anonymous", "deny"))
     assert (total.read, total.anonymous, total.refused) == expected

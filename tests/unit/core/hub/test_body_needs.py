@@ -13,7 +13,7 @@ from vectors.mutated import OF_ROUTES
 from hfproxy.core.hub import body_needs, classify
 from hfproxy.core.policy.decision import Deny, Refusal
 from hfproxy.core.hub.strict_json import JSON, BodyError
-from hfproxy.core.hub.classify import NeedBody
+from hfproxy.core.hub.classify import BodyRequired
 
 CREATE = {"method": "POST", "target": "/api/repos/create"}
 VOLUMES = {"method": "PUT", "target": "/api/spaces/me/a/volumes"}
@@ -190,7 +190,7 @@ objects = st.dictionaries(st.sampled_from(KEYS), values, max_size=6)
 @law(1500)
 def test_no_object_makes_the_reading_of_a_body_raise(vector: Vector, data: st.DataObject) -> None:
     need = classify.classify(vector["method"], vector["target"])
-    assert isinstance(need, NeedBody)
+    assert isinstance(need, BodyRequired)
     whole = data.draw(objects)
     if isinstance(right := vector.get("body"), dict):
         # A right body with a few fields changed gets further than one that is all made up.

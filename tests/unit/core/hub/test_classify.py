@@ -17,7 +17,7 @@ from hfproxy.core.policy.decision import Deny, Refusal
 from hfproxy.core.hub.strict_json import BodySpec
 from hfproxy.core.policy.decision import decide
 from hfproxy.core.policy.caveats import InScopes, Usage
-from hfproxy.core.hub.classify import Classified, NeedBody, NeedRefUpdates
+from hfproxy.core.hub.classify import Classified, BodyRequired, RefUpdatesRequired
 from hfproxy.core.policy.scope import parse, scope_for
 from hfproxy.core.hub.route_table import ReceivePack, SpecialRoute
 
@@ -126,10 +126,10 @@ def assert_decided(method: str, raw: str, bill_to: str | None = None) -> None:
         case Deny():
             assert found.refusal in {Refusal.BAD_TARGET, Refusal.UNKNOWN_ROUTE}
             assert found.why.isascii()
-        case NeedBody():
+        case BodyRequired():
             assert isinstance(found.route.derives, BodySpec)
             assert 0 < found.limit <= 16 * 1024 * 1024
-        case NeedRefUpdates():
+        case RefUpdatesRequired():
             assert found.route.derives is ReceivePack.COMMANDS
         case Classified(access=None):
             assert isinstance(found.route.derives, SpecialRoute)
@@ -219,7 +219,7 @@ def test_a_payer_that_is_no_name_is_refused(payer: str) -> None:
 
 def test_the_payer_of_a_body_named_access_counts_too() -> None:
     need = classify.classify("POST", "/api/repos/create", "acme")
-    assert isinstance(need, NeedBody)
+    assert isinstance(need, BodyRequired)
     found = classify.classify_body(need, b'{"name":"demo"}', "application/json", "", "acme")
     assert isinstance(found, Classified)
     assert found.access is not None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from hfproxy.core.hub import relay_plan
 from hfproxy.core.hub.relay_plan import (
-    REJECTED,
+    INVALID_CREDENTIALS,
     XET_INFO,
     BodyRewrite,
     BufferBody,
@@ -116,16 +116,16 @@ ROWS = [
     Row(BufferBody(), API, 404, decision=SILENT, code="RepoNotFound", account=None),
     Row(BufferBody(), API, 404, code="RepoNotFound"),
     Row(BufferBody(), API, 399, decision=ANONYMOUS, code="RepoNotFound"),
-    Row(BufferBody(), API, 401, decision=ANONYMOUS, message=REJECTED),
+    Row(BufferBody(), API, 401, decision=ANONYMOUS, message=INVALID_CREDENTIALS),
     # with the token, one message means that it is dead
-    Row(BufferBody(explanation=DEAD), API, 401, message=REJECTED),
-    Row(BufferBody(explanation=DEAD), API, 401, message=f"{REJECTED}, or expired"),
-    Row(SendHead(DEAD), FILE, 401, method="HEAD", message=REJECTED),
-    Row(StreamBody(DEAD), API, 401, BINARY, message=REJECTED),
-    Row(BufferBody(), API, 401, message=f"no: {REJECTED}"),
-    Row(BufferBody(), API, 403, message=REJECTED),
+    Row(BufferBody(explanation=DEAD), API, 401, message=INVALID_CREDENTIALS),
+    Row(BufferBody(explanation=DEAD), API, 401, message=f"{INVALID_CREDENTIALS}, or expired"),
+    Row(SendHead(DEAD), FILE, 401, method="HEAD", message=INVALID_CREDENTIALS),
+    Row(StreamBody(DEAD), API, 401, BINARY, message=INVALID_CREDENTIALS),
+    Row(BufferBody(), API, 401, message=f"no: {INVALID_CREDENTIALS}"),
+    Row(BufferBody(), API, 403, message=INVALID_CREDENTIALS),
     Row(BufferBody(), API, 401),
-    Row(BufferBody(), API, 401, message=REJECTED, account=None),
+    Row(BufferBody(), API, 401, message=INVALID_CREDENTIALS, account=None),
 ]
 
 

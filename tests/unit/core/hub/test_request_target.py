@@ -72,7 +72,7 @@ def test_control_characters_and_the_backslash_pass_nowhere_not_even_encoded(code
 def test_the_query_keys_that_decide_are_found(query: str, policy: dict[str, str]) -> None:
     found = request_target.parse(f"/api?{query}")
     assert not isinstance(found, Deny)
-    assert dict(found.policy) == policy
+    assert dict(found.policy_pairs) == policy
 
 
 @pytest.mark.parametrize("key", ["create_pr", "hot_reload", "service", "_method"])

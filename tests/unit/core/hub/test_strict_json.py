@@ -15,7 +15,7 @@ from hfproxy.core.policy import credential
 from hfproxy.core.hub import classify
 from hfproxy.core.policy.decision import Deny, Refusal
 from hfproxy.core.hub.strict_json import JSON, LFS_JSON, NDJSON, BodySpec
-from hfproxy.core.hub.classify import Classified, NeedBody
+from hfproxy.core.hub.classify import Classified, BodyRequired
 from hfproxy.core.hub.route_table import ROUTES
 
 CREATE = "/api/repos/create"
@@ -29,7 +29,7 @@ READING = [route for route in ROUTES if isinstance(route.derives, BodySpec)]
 def asked(vector: Vector, raw: bytes, content_type: str | None = None, encoding: str = "") -> list[str] | str:
     """What a vector's request would need with another body, or the refusal."""
     need = classify.classify(vector["method"], vector["target"])
-    assert isinstance(need, NeedBody)
+    assert isinstance(need, BodyRequired)
     content_type = vector.get("type", JSON) if content_type is None else content_type
     found = classify.classify_body(need, raw, content_type, encoding)
     if isinstance(found, Deny):
@@ -78,7 +78,7 @@ def changed(value: object, change: object) -> Iterator[str]:
 
 def test_every_row_that_reads_a_body_has_one_among_the_vectors() -> None:
     read = [classify.classify(one["method"], one["target"]) for one in BODIES]
-    assert {id(need.route) for need in read if isinstance(need, NeedBody)} == set(map(id, READING))
+    assert {id(need.route) for need in read if isinstance(need, BodyRequired)} == set(map(id, READING))
 
 
 @pytest.mark.parametrize("vector", vectors.cases(BODIES))
@@ -111,7 +111,7 @@ def test_no_body_is_read_under_another_type_or_compressed(vector: Vector) -> Non
 @pytest.mark.parametrize("vector", vectors.cases(BODIES))
 def test_a_body_that_holds_our_own_credential_is_refused_with_advice(vector: Vector) -> None:
     need = classify.classify(vector["method"], vector["target"])
-    assert isinstance(need, NeedBody)
+    assert isinstance(need, BodyRequired)
     for raw in rewritten(vector, lambda found: json.dumps({**found, "x": f"Bearer {OWN}"})):
         found = classify.classify_body(need, raw, vector.get("type", JSON), "")
         assert isinstance(found, Deny)
@@ -137,7 +137,7 @@ UNKNOWN_REFUSED = {
 @pytest.mark.parametrize("vector", vectors.cases(BODIES))
 def test_an_unknown_field_is_refused_where_it_could_name_a_repository_or_run_something(vector: Vector) -> None:
     need = classify.classify(vector["method"], vector["target"])
-    assert isinstance(need, NeedBody)
+    assert isinstance(need, BodyRequired)
     first, *_ = rewritten(vector, lambda found: json.dumps({**found, "unheard": 1}))
     refused = need.route.path in UNKNOWN_REFUSED
     assert asked(vector, first) == ("bad_body" if refused else vectors.expected(vector))

@@ -6,7 +6,7 @@ from deciding import authorize
 
 from hfproxy.core.policy import grant_codec
 from hfproxy.core.policy.access import Access, Action, Need, RepoType, Target
-from hfproxy.core.policy.broker import Broker, NeedGrant
+from hfproxy.core.policy.broker import Broker, GrantNotLoaded
 from hfproxy.core.policy.caveats import MaxUses
 from hfproxy.core.policy.decision import Allow, Deny, Refusal
 from hfproxy.core.policy.grant import Grant, GrantTerms
@@ -49,7 +49,7 @@ def refusal(verdict: object) -> Refusal:
 def test_before_it_is_loaded_nothing_passes_for_an_answer_about_a_grant() -> None:
     broker, (grant, other), (bearer, _) = filled(order(), order())
     load(broker, other)
-    assert broker.verify(bearer, 1) == NeedGrant(grant.id)
+    assert broker.verify(bearer, 1) == GrantNotLoaded(grant.id)
     for ask in (
         lambda: broker.find(grant.id),
         lambda: broker.grant(grant.id),

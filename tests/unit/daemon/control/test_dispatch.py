@@ -16,7 +16,7 @@ CALLER = Caller(1, 2, None)
 class Everything:
     """Answers all requests but `left_out`."""
 
-    def __init__(self, left_out: type[requests.Message] = requests.StatusRequest) -> None:
+    def __init__(self, left_out: type[requests.Request] = requests.StatusRequest) -> None:
         self.left_out = left_out
 
     def register(self, table: CommandTable) -> None:
@@ -25,7 +25,7 @@ class Everything:
         if self.left_out is not requests.GrantsRequest:
             table.add_stream(requests.GrantsRequest, self.stream)
 
-    async def answer(self, request: requests.Message, caller: Caller) -> wire.Message:
+    async def answer(self, request: requests.Request, caller: Caller) -> wire.Message:
         return {"to": type(request).__name__, "pid": caller.pid}
 
     async def stream(self, request: requests.GrantsRequest, caller: Caller) -> AsyncIterator[wire.Message]:
@@ -40,6 +40,6 @@ async def test_a_request_is_answered_by_its_own_handler() -> None:
 
 
 @pytest.mark.parametrize("left_out", [requests.LockRequest, requests.GrantsRequest])
-def test_a_request_without_a_handler_is_found_at_the_start(left_out: type[requests.Message]) -> None:
+def test_a_request_without_a_handler_is_found_at_the_start(left_out: type[requests.Request]) -> None:
     with pytest.raises(TypeError, match=f"no handler for {left_out.__name__}$"):
         CommandTable(Everything(left_out))

@@ -20,7 +20,7 @@ from hfproxy.daemon.grants.registry import GrantRegistry
 from hfproxy.daemon.journal.writer import JournalWriter
 from hfproxy.daemon.control.lockdown import Lockdown
 from hfproxy.daemon.tokens.revocation import PendingRevocations, RevocationRequest
-from hfproxy.daemon.grants.store import DIRECTORY, FILE, GrantStore
+from hfproxy.daemon.grants.store import STORE_DIRECTORY, DATABASE_FILE, GrantStore
 from hfproxy.daemon.upstream.client import UpstreamClient
 from hfproxy.daemon.upstream.hub_api import HubApi
 from hfproxy.daemon.runtime.clock import now
@@ -261,7 +261,7 @@ async def test_a_grant_that_cannot_be_read_keeps_no_other_from_ending(rig: Rig) 
     """As on a bad disk; and nothing is given out again before another daemon has looked."""
     asleep, _ = await rig.grants.mint(ORDER)
     awake, bearer = await rig.grants.mint(ORDER)
-    file = sqlite3.connect(rig.state / DIRECTORY / FILE, isolation_level=None)
+    file = sqlite3.connect(rig.state / STORE_DIRECTORY / DATABASE_FILE, isolation_level=None)
     found = rig.grants._store.load()
     rig.grants.broker.__init__()  # type: ignore[misc]  # as after a start: only the one that is asked for is read
     rig.grants.broker.restore(found.summaries)

@@ -14,7 +14,7 @@ from hfproxy.core.policy.decision import Refusal
 from hfproxy.core.policy.grant import NO_UID, Grant, GrantTerms
 from hfproxy.core.policy.broker import Broker
 from hfproxy.core.policy.scope import parse
-from hfproxy.daemon.grants.store import DIRECTORY, FILE, VERSION, GrantStore
+from hfproxy.daemon.grants.store import STORE_DIRECTORY, DATABASE_FILE, VERSION, GrantStore
 from hfproxy.errors import StartError, StoreError
 
 SCOPES = (parse("read:me/*"),)
@@ -72,7 +72,7 @@ async def test_ended_credentials_are_remembered_up_to_a_number(tmp_path: Path, m
 
 def test_it_is_for_nobody_else(tmp_path: Path) -> None:
     GrantStore(tmp_path).close()
-    assert (tmp_path / DIRECTORY).stat().st_mode & 0o077 == 0
+    assert (tmp_path / STORE_DIRECTORY).stat().st_mode & 0o077 == 0
 
 
 def damage(file: Path, change: Callable[[bytearray], None]) -> None:
@@ -95,7 +95,7 @@ async def test_a_damaged_file_is_refused_and_the_message_names_the_way_out(
     tmp_path: Path, change: Callable[[bytearray], None]
 ) -> None:
     await filled(tmp_path, 50)
-    damage(tmp_path / DIRECTORY / FILE, change)
+    damage(tmp_path / STORE_DIRECTORY / DATABASE_FILE, change)
     with pytest.raises(StartError, match=r"cannot be used .*; to start without them: mv .*grants .*grants\.bad"):
         store = GrantStore(tmp_path)
         try:
@@ -117,7 +117,7 @@ async def test_a_damaged_file_is_refused_and_the_message_names_the_way_out(
 )
 async def test_what_this_version_did_not_write_is_refused(tmp_path: Path, statement: str) -> None:
     await filled(tmp_path)
-    file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
+    file = sqlite3.connect(tmp_path / STORE_DIRECTORY / DATABASE_FILE)
     file.executescript(statement)
     file.close()
     with pytest.raises(StartError):
@@ -130,7 +130,7 @@ async def test_what_this_version_did_not_write_is_refused(tmp_path: Path, statem
 
 async def test_grants_of_a_version_that_knew_one_user_are_the_daemon_s_own_user_s(tmp_path: Path) -> None:
     await filled(tmp_path)
-    file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
+    file = sqlite3.connect(tmp_path / STORE_DIRECTORY / DATABASE_FILE)
     file.executescript("UPDATE grants SET spelled = json_remove(spelled, '$.order.uid'); PRAGMA user_version = 2")
     file.close()
     for _ in range(2):
@@ -145,7 +145,7 @@ async def test_grants_of_a_version_that_knew_one_user_are_the_daemon_s_own_user_
 
 async def test_a_file_of_a_version_that_read_all_grants_at_the_start_says_the_same(tmp_path: Path) -> None:
     grants = await filled(tmp_path)
-    file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
+    file = sqlite3.connect(tmp_path / STORE_DIRECTORY / DATABASE_FILE)
     file.executescript("DROP TABLE briefs; PRAGMA user_version = 3")
     file.close()
     store = GrantStore(tmp_path)
@@ -158,7 +158,7 @@ async def test_a_file_of_a_version_that_read_all_grants_at_the_start_says_the_sa
 
 async def test_a_file_whose_briefs_were_found_by_their_ids_says_the_same(tmp_path: Path) -> None:
     grants = await filled(tmp_path)
-    file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
+    file = sqlite3.connect(tmp_path / STORE_DIRECTORY / DATABASE_FILE)
     file.executescript(
         "CREATE TABLE before (id TEXT PRIMARY KEY, expires_at INTEGER, parent TEXT, uid INTEGER, pid INTEGER);"
         "INSERT INTO before SELECT id, expires_at, parent, uid, pid FROM briefs;"
@@ -186,7 +186,7 @@ async def test_what_is_known_of_a_grant_before_it_is_read_has_to_be_what_is_writ
     tmp_path: Path, statement: str
 ) -> None:
     await filled(tmp_path)
-    file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
+    file = sqlite3.connect(tmp_path / STORE_DIRECTORY / DATABASE_FILE)
     file.executescript(statement)
     file.close()
     store = GrantStore(tmp_path)
@@ -199,7 +199,7 @@ async def test_a_grant_that_is_not_understood_when_it_is_read_is_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grants = await filled(tmp_path)
-    file = sqlite3.connect(tmp_path / DIRECTORY / FILE)
+    file = sqlite3.connect(tmp_path / STORE_DIRECTORY / DATABASE_FILE)
     file.executescript("UPDATE grants SET spelled = replace(spelled, 'read:me', 'own:me') WHERE rowid = 2")
     file.close()
     store = GrantStore(tmp_path)
@@ -213,7 +213,7 @@ async def test_a_grant_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     """Unlike one that is not understood: it may be there the next time."""
     grants = await filled(tmp_path)
     store = GrantStore(tmp_path)
-    other = sqlite3.connect(tmp_path / DIRECTORY / FILE, isolation_level=None)
+    other = sqlite3.connect(tmp_path / STORE_DIRECTORY / DATABASE_FILE, isolation_level=None)
     other.execute("ALTER TABLE grants RENAME TO elsewhere")
     with pytest.raises(StoreError, match="cannot be read"):
         store.grant(grants[0].id)
@@ -225,7 +225,7 @@ async def test_a_grant_that_cannot_be_read_is_said(tmp_path: Path) -> None:
 
 async def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
     store = GrantStore(tmp_path)
-    other = sqlite3.connect(tmp_path / DIRECTORY / FILE, isolation_level=None)
+    other = sqlite3.connect(tmp_path / STORE_DIRECTORY / DATABASE_FILE, isolation_level=None)
     other.execute("DROP TABLE grants")
     other.close()
     with pytest.raises(StoreError, match="cannot be written"):

@@ -13,7 +13,7 @@ from journals import follow_directory, lines
 
 from hfproxy.cli.journal import chain
 from hfproxy.core.audit.chain import ChainHead, EventKind, mac_matches, key_id
-from hfproxy.daemon.journal.writer import FIRST, JournalWriter
+from hfproxy.daemon.journal.writer import FIRST_FILE, JournalWriter
 from hfproxy.errors import JournalError, RefusedError
 from hfproxy.secret import Secret
 
@@ -30,7 +30,7 @@ def event(number: int) -> dict[str, object]:
 async def test_what_was_recorded_is_in_the_file_when_record_returns(directory: Path) -> None:
     journal = JournalWriter(directory)
     await journal.append_durably(event(1))
-    assert json.loads(lines(directory / FIRST)[0])["target"] == "/api/models/me/1"
+    assert json.loads(lines(directory / FIRST_FILE)[0])["target"] == "/api/models/me/1"
     journal.close()
 
 
@@ -38,7 +38,7 @@ async def test_many_at_once_keep_their_order_and_their_chain(directory: Path) ->
     journal = JournalWriter(directory)
     await asyncio.gather(*(journal.append_durably(event(number)) for number in range(300)))
     head = await journal.flush()
-    written = lines(directory / FIRST)
+    written = lines(directory / FIRST_FILE)
     assert [json.loads(line)["at"] for line in written] == [event(number)["at"] for number in range(300)]
     followed = follow_directory(directory)
     assert ChainHead(followed.seq, followed.hash) == head == journal.head
@@ -60,7 +60,7 @@ async def test_a_line_torn_by_a_crash_is_cut_off_and_the_rest_kept(directory: Pa
     journal = JournalWriter(directory)
     await journal.append_durably(event(1))
     journal.close()
-    with (directory / FIRST).open("ab") as file:
+    with (directory / FIRST_FILE).open("ab") as file:
         file.write(b'{"seq":2,"at":18000')
     again = JournalWriter(directory)
     await again.append_durably(event(2))
@@ -70,7 +70,7 @@ async def test_a_line_torn_by_a_crash_is_cut_off_and_the_rest_kept(directory: Pa
 
 async def test_a_journal_that_is_one_torn_line_starts_anew(directory: Path) -> None:
     directory.mkdir()
-    (directory / FIRST).write_bytes(b'{"seq":1')
+    (directory / FIRST_FILE).write_bytes(b'{"seq":1')
     journal = JournalWriter(directory)
     await journal.append_durably(event(1))
     journal.close()
@@ -80,15 +80,15 @@ async def test_a_journal_that_is_one_torn_line_starts_anew(directory: Path) -> N
 @pytest.mark.parametrize("last", [b"not a line\n", b'{"seq":1}\n', b"\n", b'{"seq":1,"hash":"' + b"0" * 64 + b'"}\n'])
 def test_nothing_is_appended_to_a_damaged_journal(directory: Path, last: bytes) -> None:
     directory.mkdir()
-    (directory / FIRST).write_bytes(last)
+    (directory / FIRST_FILE).write_bytes(last)
     with pytest.raises(JournalError, match="damaged"):
         JournalWriter(directory)
-    assert (directory / FIRST).read_bytes() == last
+    assert (directory / FIRST_FILE).read_bytes() == last
 
 
 def test_a_link_in_place_of_the_journal_is_not_followed(directory: Path, tmp_path: Path) -> None:
     directory.mkdir()
-    (directory / FIRST).symlink_to(tmp_path / "elsewhere")
+    (directory / FIRST_FILE).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(JournalError, match="cannot be opened"):
         JournalWriter(directory)
 
@@ -98,7 +98,7 @@ async def test_after_a_failed_write_every_further_event_is_refused(directory: Pa
     await journal.append_durably(event(1))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, ((directory / FIRST).stat().st_size + 10, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((directory / FIRST_FILE).stat().st_size + 10, before[1]))
     try:
         with pytest.raises(JournalError, match="cannot be written"):
             await journal.append_durably(event(2))
@@ -164,7 +164,7 @@ class TestFiles:
 
     async def test_a_file_that_was_complete_and_is_not_any_more_is_refused(self, directory: Path) -> None:
         await self.fill(directory, 2)
-        first = directory / FIRST
+        first = directory / FIRST_FILE
         first.write_bytes(first.read_bytes()[:-1])
         (directory / "00000002.jsonl").touch()
         with pytest.raises(JournalError, match="00000001.jsonl is damaged"):
@@ -186,7 +186,7 @@ class TestFiles:
         for name in ("00000009.jsonl.bak", "9-copy.jsonl", "000000009.jsonl", "x.jsonl"):
             (directory / name).write_bytes(b"something else\n")
         journal = self.open(directory)
-        assert (journal.head, journal.files()) == (head, [directory / FIRST])
+        assert (journal.head, journal.files()) == (head, [directory / FIRST_FILE])
         journal.close()
 
     def test_a_kill_at_any_moment_leaves_a_journal_that_goes_on(self, directory: Path) -> None:
@@ -226,7 +226,7 @@ class TestKey:
         for number in range(4):
             await journal.append_durably(event(number))
         journal.close()
-        entries = [chain.read(line) for line in lines(directory / FIRST)]
+        entries = [chain.read(line) for line in lines(directory / FIRST_FILE)]
         assert [bool(entry.mac) for entry in entries] == [False, True, False, True]
         assert all(mac_matches(entry.digest, entry.mac, b"a key") for entry in entries if entry.mac)
         assert follow_directory(directory).seq == 4
@@ -235,7 +235,7 @@ class TestKey:
         journal = JournalWriter(directory, lambda: self.KEY)
         await journal.append_durably(event(1))
         await journal.append_durably(event(2))
-        first, second = (chain.read(line) for line in lines(directory / FIRST))
+        first, second = (chain.read(line) for line in lines(directory / FIRST_FILE))
         name, fit = journal.check_macs(
             [(first.digest, first.mac), (first.digest, second.mac), (second.digest, second.mac)]
         )
@@ -249,21 +249,21 @@ class TestKey:
         with pytest.raises(RefusedError, match="hf-proxy unlock"):
             journal.check_macs([])
         journal.close()
-        assert chain.read(lines(directory / FIRST)[0]).mac == ""
+        assert chain.read(lines(directory / FIRST_FILE)[0]).mac == ""
 
 
 async def test_what_is_noted_waits_until_it_is_written(directory: Path) -> None:
     journal = JournalWriter(directory)
     for number in range(3):
         journal.append(event(number))
-    assert (journal.waiting, lines(directory / FIRST)) == (3, [])
+    assert (journal.unwritten_lines, lines(directory / FIRST_FILE)) == (3, [])
     await journal.flush()
-    assert (journal.waiting, len(lines(directory / FIRST))) == (0, 3)
+    assert (journal.unwritten_lines, len(lines(directory / FIRST_FILE))) == (0, 3)
     journal.append(event(3))
     async with asyncio.timeout(10):
-        while journal.waiting:
+        while journal.unwritten_lines:
             await asyncio.sleep(0.01)
-    assert len(lines(directory / FIRST)) == 4
+    assert len(lines(directory / FIRST_FILE)) == 4
     journal.close()
 
 
@@ -276,4 +276,4 @@ async def test_a_mark_is_vouched_for_with_the_key_of_that_moment(directory: Path
     journal.append(event(2))
     await journal.flush()
     journal.close()
-    assert [bool(chain.read(line).mac) for line in lines(directory / FIRST)] == [True, True, False]
+    assert [bool(chain.read(line).mac) for line in lines(directory / FIRST_FILE)] == [True, True, False]

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import astuple
 
 from hfproxy.core.hub import classify
-from hfproxy.core.hub.classify import Classified, NeedBody
+from hfproxy.core.hub.classify import Classified, BodyRequired
 from hfproxy.core.hub.route_table import ResponseKind
 from hfproxy.core.policy.access import Access
 from hfproxy.core.policy.broker import Broker
@@ -78,7 +78,7 @@ def test_without_needs_the_method_says_it(method: str, changes: bool) -> None:
 def test_the_head_tells_as_much_of_an_operation_as_it_can() -> None:
     assert isinstance(MODEL, Classified)
     assert operation_of(MODEL) == Operation(MODEL.route, MODEL.access)
-    assert isinstance(CREATE, NeedBody)
+    assert isinstance(CREATE, BodyRequired)
     assert operation_of(CREATE) == Operation(CREATE.route)
     assert operation_of(NOWHERE) == NOWHERE
 

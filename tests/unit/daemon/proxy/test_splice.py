@@ -69,7 +69,7 @@ class Hub:
         return True
 
 
-A_FILE = next(route for route in ROUTES if route.answer is ResponseKind.FILE)
+A_FILE = next(route for route in ROUTES if route.response_kind is ResponseKind.FILE)
 
 
 @asynccontextmanager

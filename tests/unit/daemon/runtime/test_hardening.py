@@ -127,7 +127,7 @@ def test_its_environment_was_cleaned_before_it_began(tmp_path: Path) -> None:
     daemon.stop()
     DaemonFixture.built.remove(daemon)
     assert environ[b"KEPT"] == b"1"
-    assert not [name for name in environ if name.decode().startswith(hardening.DROPPED)]
+    assert not [name for name in environ if name.decode().startswith(hardening.DROPPED_VARIABLES)]
     assert arguments[1:4] == [b"-I", b"-m", b"hfproxy"]
 
 

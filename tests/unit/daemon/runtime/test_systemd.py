@@ -26,7 +26,7 @@ async def test_it_is_fed_while_all_is_well_and_not_before(
 ) -> None:
     monkeypatch.setenv("WATCHDOG_USEC", "200000")
     last_well = time.monotonic() - 1
-    feeding = asyncio.create_task(systemd.feed(lambda: last_well))
+    feeding = asyncio.create_task(systemd.feed_watchdog(lambda: last_well))
     await asyncio.sleep(0)
     with pytest.raises(BlockingIOError):
         manager.recv(100)
@@ -54,4 +54,4 @@ def test_it_is_ours_to_feed_if_the_manager_says_so(
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
     if pid:
         monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()) if pid == "us" else pid)
-    assert systemd.interval_s() == seconds
+    assert systemd.watchdog_interval_s() == seconds

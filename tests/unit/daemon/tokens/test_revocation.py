@@ -7,7 +7,7 @@ import pytest
 from scripted_hub import ScriptedHub, response
 
 from hfproxy.daemon.accounts.model import Account, AccountKey, AccountToken
-from hfproxy.daemon.tokens.revocation import FILE, PendingRevocations, RevocationOutcome, RevocationRequest
+from hfproxy.daemon.tokens.revocation import PENDING_FILE, PendingRevocations, RevocationOutcome, RevocationRequest
 from hfproxy.daemon.upstream.hub_api import HubApi
 from hfproxy.errors import StartError
 from hfproxy.secret import Secret
@@ -25,7 +25,7 @@ def in_vault(*tokens: AccountToken) -> dict[AccountKey, AccountToken]:
 
 
 def on_disk(state: Path) -> list[dict[str, object]]:
-    return json.loads((state / FILE).read_text()) if (state / FILE).exists() else []  # type: ignore[no-any-return]
+    return json.loads((state / PENDING_FILE).read_text()) if (state / PENDING_FILE).exists() else []  # type: ignore[no-any-return]
 
 
 async def test_a_request_is_on_disk_without_the_token_and_the_next_daemon_reads_it(tmp_path: Path) -> None:
@@ -117,8 +117,8 @@ async def test_what_the_vault_no_longer_holds_is_dropped_and_nothing_is_sent(tmp
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'[{"token":5}]', b'[{"more":1}]', b"\xff"])
 async def test_a_damaged_file_stops_the_start_and_stays(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / FILE).write_bytes(content)
+    (tmp_path / PENDING_FILE).write_bytes(content)
     async with ScriptedHub().api() as api:
         with pytest.raises(StartError, match="do that by hand at huggingface.co/settings/tokens"):
             PendingRevocations(tmp_path, api)
-    assert (tmp_path / FILE).read_bytes() == content
+    assert (tmp_path / PENDING_FILE).read_bytes() == content
