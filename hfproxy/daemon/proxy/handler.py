@@ -326,7 +326,8 @@ class ProxyHandler:
         if grant.terms.named:
             return default
         uid = grant.terms.uid
-        name = account_choice.choose(access, grant.terms.account, self._accounts.usable(uid), self._account_by_namespace)
+        usable = self._accounts.usable(uid)
+        name = account_choice.choose(access, grant.terms.account, usable, self._account_by_namespace)
         if name == default.account.name:
             return default
         return self._accounts.get(AccountKey(uid, name)) or default
