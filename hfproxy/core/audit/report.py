@@ -104,7 +104,7 @@ class Activity:
 
 @dataclass(slots=True)
 class GrantActivity:
-    """The journal's record of a grant: its terms, its life and its activity (`did`); `ended` is the kind of its end."""
+    """The journal's record of a grant: its terms, its life and its activity; `ended` is the kind of its end."""
 
     id: str
     account: str = ""
@@ -129,7 +129,7 @@ class JournalReport:
         grants: the grants by id.
         accounts: the activity of each account by name.
         events: (time, kind, account) of events that concern an account as a whole.
-        strangers: requests refused without a known credential, by refusal.
+        unidentified: requests refused without a known credential, by refusal.
     """
 
     since: int | None

@@ -1,8 +1,8 @@
 """Classifies requests: finds a request's row in the route table, and derives the access that the request attempts.
 
 A request that matches no row is refused; a request that matches is forwarded byte for byte. A request that carries its
-operation in the body is classified in two steps: `classify` returns `NeedBody` or `NeedRefUpdates`, and `classify_body`
-or `hfproxy.core.git.push_commands` completes the classification from the body.
+operation in the body is classified in two steps: `classify` returns `BodyRequired` or `RefUpdatesRequired`, and
+`classify_body` or `hfproxy.core.git.push_commands` completes the classification from the body.
 """
 
 import re

@@ -204,7 +204,7 @@ def test_a_need_is_written_as_a_scope() -> None:
 def test_activity_is_counted_by_minute_and_by_the_first_need() -> None:
     needs = ["move:models/me/a", "read:models/me/b"]
     moved = decided("g", T + 61, method="POST", action="move", needs=needs)
-    did = summarize([decided("g", T), decided("g", T + 59), moved, decided("h", T)]).grants["g"].did
+    did = summarize([decided("g", T), decided("g", T + 59), moved, decided("h", T)]).grants["g"].activity
     assert did.minutes == {(T // 60, "read"): 2, (T // 60 + 1, "changed"): 1}
     assert did.actions == {"read": 3, "move": 1}
     assert did.grants == {"g"}
@@ -212,7 +212,7 @@ def test_activity_is_counted_by_minute_and_by_the_first_need() -> None:
 
 def test_bytes_count_at_the_first_place_only() -> None:
     needs = ["write:models/me/a", "read:models/me/b"]
-    places = summarize([completed("g", needs=needs, bytes_up=3, bytes_down=4)]).grants["g"].did.places
+    places = summarize([completed("g", needs=needs, bytes_up=3, bytes_down=4)]).grants["g"].activity.places
     assert list(places) == ["models/me/a"]
     assert (places["models/me/a"].bytes_up, places["models/me/a"].bytes_down) == (3, 4)
 
@@ -221,7 +221,7 @@ def test_bytes_count_at_the_first_place_only() -> None:
     ("status", "failed"), [(0, 1), (200, 0), (302, 0), (399, 0), (400, 1), (500, 1), (None, 1), (True, 1), ("200", 1)]
 )
 def test_a_status_from_400_on_or_none_is_a_failure(status: object, failed: int) -> None:
-    assert summarize([completed("g", status=status)]).grants["g"].did.total.failed == failed
+    assert summarize([completed("g", status=status)]).grants["g"].activity.total.failed == failed
 
 
 def test_the_terms_of_a_grant_are_those_of_its_minting_wherever_it_stands() -> None:

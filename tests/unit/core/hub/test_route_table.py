@@ -68,7 +68,7 @@ OWN = Target(None, None)
         (route_table.on_account(Action.PROFILE), PathMatch(MODEL), [Need(Action.PROFILE, OWN)]),
         (
             route_table.needs_of_compare,
-            PathMatch(MODEL, other="dev"),
+            PathMatch(MODEL, other_ref="dev"),
             [Need(Action.READ, MODEL), Need(Action.READ, MODEL.at("dev"))],
         ),
         (route_table.needs_of_compare, PathMatch(None), [Need(Action.READ, OWN), Need(Action.READ, OWN.at(""))]),

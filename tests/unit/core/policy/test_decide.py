@@ -3,8 +3,8 @@
 import pytest
 
 from hfproxy.core.policy.access import Access, Action, Need, RepoType, Target
-from hfproxy.core.policy.caveats import MINUTE
-from hfproxy.core.policy.decide import decide
+from hfproxy.core.policy.caveats import MINUTE_S
+from hfproxy.core.policy.decision import decide
 from hfproxy.core.policy.decision import Allow, AllowAnonymous, Deny, Objection, Refusal
 
 MODEL = Target(RepoType.MODELS, "me", "a")
@@ -66,8 +66,8 @@ def test_of_several_that_no_scope_helps_against_the_first_is_named() -> None:
         ((no(Refusal.STRICT),), ALLOW_READ),
         ((no(Refusal.EXPIRED),), RUN_AGAIN),
         ((no(Refusal.LIMIT),), RUN_AGAIN),
-        ((no(Refusal.LIMIT, retry_after_s=MINUTE),), RETRY),
-        ((no(Refusal.LIMIT, retry_after_s=MINUTE), no(Refusal.EXPIRED)), RUN_AGAIN),
+        ((no(Refusal.LIMIT, retry_after_s=MINUTE_S),), RETRY),
+        ((no(Refusal.LIMIT, retry_after_s=MINUTE_S), no(Refusal.EXPIRED)), RUN_AGAIN),
     ],
 )
 def test_the_reason_ends_with_the_command_that_would_help(objections: tuple[Objection, ...], advice: str) -> None:

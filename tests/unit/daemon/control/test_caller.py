@@ -12,7 +12,7 @@ import pytest
 from hfproxy.core.policy.caveats import InScopes
 from hfproxy.core.policy.grant import Bind, Grant, GrantTerms
 from hfproxy.core.policy.scope import parse
-from hfproxy.daemon.control import messages
+from hfproxy.daemon.control import requests
 from hfproxy.daemon.control.caller import ALLOWED_INSIDE_GRANT, Caller, identify
 from hfproxy.daemon.grants.registry import GrantRegistry
 from hfproxy.daemon.grants.store import GrantStore
@@ -20,12 +20,12 @@ from hfproxy.daemon.journal.writer import JournalWriter
 from hfproxy.errors import RefusedError
 
 SERVED_INSIDE = [
-    messages.MintRequest(),
-    messages.GrantsRequest(),
-    messages.RenewRequest("g", "1h"),
-    messages.RevokeRequest(),
-    messages.AuditRequest(),
-    messages.AnchorRequest(),
+    requests.MintRequest(),
+    requests.GrantsRequest(),
+    requests.RenewRequest("g", "1h"),
+    requests.RevokeRequest(),
+    requests.AuditRequest(),
+    requests.AnchorRequest(),
 ]
 SCOPES = (parse("read:me/*"),)
 ME, OTHER = os.getuid(), 4242
@@ -120,14 +120,14 @@ class TestIdentify:
     ) -> None:
         process, connection = peer
         await mint(grants, bind=Bind.TREE, pid=process.pid, uid=OTHER)
-        assert identify(messages.LockRequest(), connection, grants) == Caller(process.pid, ME, None)
+        assert identify(requests.LockRequest(), connection, grants) == Caller(process.pid, ME, None)
 
     @pytest.mark.parametrize("message", SERVED_INSIDE, ids=lambda message: type(message).__name__)
     async def test_inside_of_a_grant_one_may_ask_for_less(
         self,
         grants: GrantRegistry,
         peer: tuple[subprocess.Popen[bytes], socket.socket],
-        message: messages.ControlRequest,
+        message: requests.ControlRequest,
     ) -> None:
         process, connection = peer
         grant = await mint(grants, bind=Bind.TREE, pid=process.pid)
@@ -144,7 +144,7 @@ class TestIdentify:
         grant = await mint(grants, bind=Bind.TREE, pid=process.pid, program=program)
         text = f"inside of grant {grant.id}, .* outside of {program or 'that command'}: hf-proxy lock$"
         with pytest.raises(RefusedError, match=text):
-            identify(messages.LockRequest(), connection, grants)
+            identify(requests.LockRequest(), connection, grants)
 
     async def test_a_process_that_has_ended_is_refused(
         self, grants: GrantRegistry, peer: tuple[subprocess.Popen[bytes], socket.socket]
@@ -152,12 +152,12 @@ class TestIdentify:
         process, connection = peer
         process.communicate()
         with pytest.raises(RefusedError, match="has ended"):
-            identify(messages.GrantsRequest(), connection, grants)
+            identify(requests.GrantsRequest(), connection, grants)
 
     async def test_no_descriptor_is_left_open(
         self, grants: GrantRegistry, peer: tuple[subprocess.Popen[bytes], socket.socket]
     ) -> None:
         _, connection = peer
         before = len(os.listdir("/proc/self/fd"))
-        identify(messages.GrantsRequest(), connection, grants)
+        identify(requests.GrantsRequest(), connection, grants)
         assert len(os.listdir("/proc/self/fd")) == before
