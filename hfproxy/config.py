@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from hfproxy.core.hub.rewrite import same_origin
+from hfproxy.core.http.origin import same_origin
 from hfproxy.core.policy.scope import Scope, parse
 from hfproxy.errors import ConfigError, UsageError
 
@@ -71,7 +71,7 @@ class ListenSettings(_Strict, frozen=True):
 
     @property
     def host_port(self) -> tuple[str, int]:
-        """`address` as (host, port); `check` has validated its form."""
+        """`address` as (host, port); `validate` has checked its form."""
         return _split_address(self.address)
 
     @property

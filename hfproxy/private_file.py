@@ -48,7 +48,7 @@ def passphrase(path: str, *, of_root: bool = False) -> Secret:
 
 
 def parse_passphrase(content: bytes, source: str) -> Secret:
-    """Return `content` as a passphrase, without one trailing newline; `source` is for messages.
+    """Return `content` as a passphrase, with one trailing newline, if any, removed; `source` is for messages.
 
     Raises:
         VaultError: the content is empty, too long or not UTF-8. The message does not contain it.

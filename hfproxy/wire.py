@@ -30,8 +30,8 @@ object, except for `grants` and `audit`: these are answered by one object per gr
                                                                        "why"}: of the old token, null if the Hub did
                                                                        not say
     mint      [scopes, profile, project, learn, ttl, account, label,   {"id", "credential", "endpoint", "hub",
-              bind, strict, ambient, container, max_uses, max_rate,    "expires_at", "scopes", "replace", "container"}
-              max_up, max_down, program, found]
+              bind, of, strict, ambient, container, max_uses,          "expires_at", "scopes", "replace", "container"}
+              max_rate, max_up, max_down, program, found]
     allow     project, [dry]                                           {"path", "scopes"} that the project asks for
     forget    path                                                     {"forgotten": number}
     grants                                                             grants

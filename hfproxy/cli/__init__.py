@@ -14,7 +14,10 @@ from hfproxy.errors import HFProxyError, UsageError
 
 
 def run(words: list[str]) -> int:
-    """Run a command line; return the exit code: 0 done, 1 failed, 2 usage, 130 interrupted (`exec` has more)."""
+    """Run a command line and return the exit code (EXIT STATUS in man/hf-proxy.1; `exec` has more).
+
+    0 done, 1 failed, 2 usage, 130 interrupted, 141 the reader of stdout has closed it.
+    """
     try:
         code = _dispatch(words)
         sys.stdout.flush()

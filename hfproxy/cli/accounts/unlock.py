@@ -1,4 +1,4 @@
-"""`unlock`: open a sealed vault, or set its first passphrase."""
+"""`unlock`: lift a lockdown and open the vault; a new sealed vault gets its passphrase here."""
 
 from hfproxy.cli.ui import passphrase
 from hfproxy.cli.ui.arguments import Arguments, CommandSpec

@@ -10,7 +10,7 @@ SYNTAX = CommandSpec(
     "vault",
     "seal: encrypt the tokens in the keyring; after a restart: hf-proxy unlock. unseal: store them as plaintext again.",
     *passphrase.OPTIONS,
-    rest="seal|unseal",
+    positionals="seal|unseal",
     max_positional=1,
 )
 

@@ -18,7 +18,7 @@ from hfproxy.cli.ui.arguments import CommandSpec
 SYNTAX = CommandSpec(
     "completion",
     'Print a script that completes the words of hf-proxy: eval "$(hf-proxy completion bash)"',
-    rest="|".join(SCRIPTS),
+    positionals="|".join(SCRIPTS),
     max_positional=1,
 )
 

@@ -15,7 +15,7 @@ from hfproxy.cli.run.environment import CREDENTIAL_PREFIX, LOOPBACK, REMOVED_VAR
 from hfproxy.cli.run.git_config import HUB_URLS
 from hfproxy.detect.patterns import PATTERNS
 
-# The variables of REMOVED_VARIABLES that do not hold a token.
+# The variables of REMOVED_VARIABLES that change where, or whether, the token is sent; the others hold a token.
 DIVERTING_VARIABLES = frozenset(
     {"HF_OIDC_RESOURCE", "HUGGINGFACE_CO_STAGING", "HF_INFERENCE_ENDPOINT", "HF_HUB_DISABLE_IMPLICIT_TOKEN"}
 )

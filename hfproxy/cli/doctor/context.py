@@ -8,6 +8,7 @@ from hfproxy import config, paths
 from hfproxy.cli.doctor.report import Mode
 from hfproxy.config import Config
 from hfproxy.control_client import request
+from hfproxy.daemon.runtime.procfs import real_uid
 from hfproxy.errors import ConfigError, HFProxyError
 from hfproxy.wire import Message
 
@@ -44,7 +45,7 @@ class Facts:
     @property
     def daemon_uid(self) -> int | None:
         """The uid of the daemon's process; None if it is not visible."""
-        return None if self.pid is None else _uid_of(self.pid)
+        return None if self.pid is None else real_uid(self.pid)
 
     @property
     def vault(self) -> str:
@@ -88,16 +89,3 @@ def _request(word: str) -> tuple[Message | None, HFProxyError | None]:
         return request({"do": word}), None
     except HFProxyError as error:
         return None, error
-
-
-def _uid_of(pid: int) -> int | None:
-    """Read the uid from the `Uid:` line, which is readable to all (proc(5)).
-
-    The owner of /proc/PID is no substitute: it is root for an undumpable process.
-    """
-    try:
-        with open(f"/proc/{pid}/status", "rb") as file:
-            line = next(line for line in file if line.startswith(b"Uid:"))
-    except (OSError, StopIteration):
-        return None
-    return int(line.split()[1])

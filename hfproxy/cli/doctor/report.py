@@ -47,6 +47,7 @@ class CheckResult:
     fix: str = ""
 
     def to_json(self) -> Message:
+        """Return the object in `findings` of `--json`."""
         return {"check": self.check, "severity": self.severity, "measured": self.measured, "fix": self.fix or None}
 
 
@@ -59,6 +60,7 @@ class AttackResult:
     measured: str
 
     def to_json(self) -> Message:
+        """Return the object in `isolation` of `--json`."""
         return {"attack": self.attack, "got": self.outcome, "measured": self.measured}
 
 
@@ -72,14 +74,14 @@ class DoctorReport:
 
     @property
     def problems(self) -> list[CheckResult]:
-        return [finding for finding in self.results if finding.severity is Severity.PROBLEM]
+        return [result for result in self.results if result.severity is Severity.PROBLEM]
 
     def to_json(self) -> Message:
         """Return the JSON object of `--json`, which is stable."""
         return {
             "mode": self.mode,
-            "findings": [finding.to_json() for finding in self.results],
-            "isolation": [attempt.to_json() for attempt in self.attacks],
+            "findings": [result.to_json() for result in self.results],
+            "isolation": [attack.to_json() for attack in self.attacks],
         }
 
 

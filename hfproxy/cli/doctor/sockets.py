@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from hfproxy import paths
 from hfproxy.cli.doctor.context import Facts
 from hfproxy.cli.doctor.report import CheckResult, Mode, Severity
+from hfproxy.daemon.runtime.procfs import tcp_listeners
 
-TCP_LISTEN = "0A"
 # Modes of the socket and of its directory (docs/threat-model.md#control-socket).
 EXPECTED_MODES = {Mode.USER: (0o600, 0o700), Mode.SEALED: (0o600, 0o700), Mode.DEDICATED: (0o660, 0o750)}
 
@@ -49,7 +49,7 @@ def _port(facts: Facts) -> list[CheckResult]:
     port = urlsplit(endpoint).port if isinstance(endpoint, str) else None
     if port is None:
         return []
-    listening = [(host, uid) for host, uid in _listeners(port)]
+    listening = _listeners(port)
     places = ", ".join(f"{host} by uid {uid}" for host, uid in listening)
     expected = facts.daemon_uid is not None and listening == [("127.0.0.1", facts.daemon_uid)]
     # The service manager opens the dedicated daemon's port as root.
@@ -63,13 +63,10 @@ def _port(facts: Facts) -> list[CheckResult]:
 
 
 def _listeners(port: int) -> list[tuple[str, int]]:
-    """Return (address, uid) of each listener on the port.
-
-    In /proc/net/tcp an address is four bytes in the machine's order (proc(5)).
-    """
-    rows = [row.split() for row in _rows("/proc/net/tcp")]
-    listening = [row for row in rows if row[1].endswith(f":{port:04X}") and row[3] == TCP_LISTEN]
-    return sorted({(".".join(map(str, reversed(bytes.fromhex(row[1][:8])))), int(row[7])) for row in listening})
+    try:
+        return tcp_listeners(port)
+    except OSError:
+        return []
 
 
 def _rows(path: str) -> list[str]:

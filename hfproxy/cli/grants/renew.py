@@ -8,7 +8,7 @@ SYNTAX = CommandSpec(
     "renew",
     "Extend the life of a grant; its credential stays the same.",
     ("--ttl", "TIME", "how long from now: 90s, 15m, 1h, 2d; in total never longer than the config's max_ttl"),
-    rest="ID",
+    positionals="ID",
     max_positional=1,
 )
 

@@ -8,7 +8,7 @@ SYNTAX = CommandSpec(
     "revoke",
     "End grants now; transfers in progress are aborted.",
     ("--all", "", "every grant"),
-    rest="ID...",
+    positionals="ID...",
     max_positional=1000,
 )
 

@@ -66,7 +66,7 @@ def _as_json(report: JournalReport) -> dict[str, object]:
         "first": report.first,
         "last": report.last,
         "accounts": [
-            {"account": name, "programs": report.programs(name), **_activity(activity)}
+            {"account": name, "programs": report.programs(name), **_activity_as_json(activity)}
             for name, activity in sorted(report.accounts.items())
         ],
         "grants": [_grant_as_json(grant) for grant in report.grants.values()],
@@ -86,13 +86,13 @@ def _grant_as_json(grant: GrantActivity) -> dict[str, object]:
         "minted_at": grant.minted_at,
         "ended_at": grant.ended_at,
         "ended": grant.ended,
-        **_activity(grant.activity),
+        **_activity_as_json(grant.activity),
     }
 
 
-def _activity(subject: Activity) -> dict[str, object]:
-    places = [{"place": place, **asdict(tally)} for place, tally in sorted(subject.places.items())]
-    return {"total": asdict(subject.total), "actions": dict(subject.actions), "places": places}
+def _activity_as_json(activity: Activity) -> dict[str, object]:
+    places = [{"place": place, **asdict(tally)} for place, tally in sorted(activity.places.items())]
+    return {"total": asdict(activity.total), "actions": dict(activity.actions), "places": places}
 
 
 def _show(report: JournalReport) -> None:
@@ -100,10 +100,10 @@ def _show(report: JournalReport) -> None:
         show("the journal holds no entries of this period")
         return
     show(f"from {local_time(report.first)} to {local_time(report.last)}")
-    for name, subject in sorted(report.accounts.items()):
-        _show_subject(f"account {name}, used by {', '.join(report.programs(name)) or 'unknown programs'}", subject)
+    for name, activity in sorted(report.accounts.items()):
+        _show_activity(f"account {name}, used by {', '.join(report.programs(name)) or 'unknown programs'}", activity)
     for grant in report.grants.values():
-        _show_subject(_title(grant), grant.activity)
+        _show_activity(_title(grant), grant.activity)
     for at, kind, account in report.events:
         show(f"{local_time(at)} {kind} {account}".rstrip())
     for refusal, count in sorted(report.unidentified.items()):
@@ -117,11 +117,11 @@ def _title(grant: GrantActivity) -> str:
     return f"grant {name} (account {grant.account}; {life}) could: {', '.join(grant.scopes) or 'not recorded'}"
 
 
-def _show_subject(title: str, subject: Activity) -> None:
+def _show_activity(title: str, activity: Activity) -> None:
     show("")
     show(title)
-    if subject.places:
-        show_table(HEADINGS, [_row(place, tally) for place, tally in sorted(subject.places.items())])
+    if activity.places:
+        show_table(HEADINGS, [_row(place, tally) for place, tally in sorted(activity.places.items())])
     else:
         show("it sent no requests")
 

@@ -25,7 +25,7 @@ SYNTAX = CommandSpec(
     "audit verify",
     "Check the journal: no entry was changed, and none is missing.",
     ("--anchor", "HEX", "a hash from 'audit anchor' that the journal must contain"),
-    rest="[FILE]",
+    positionals="[FILE]",
     max_positional=1,
 )
 

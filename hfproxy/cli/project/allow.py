@@ -15,7 +15,7 @@ SYNTAX = CommandSpec(
     f"Let exec, mint and env take their scopes from a project's {project_file.PROJECT_FILE}, until it is changed.",
     ("--yes", "", "do not ask"),
     ("--forget", "", "withdraw the permission"),
-    rest="[FILE]",
+    positionals="[FILE]",
     max_positional=1,
 )
 

@@ -21,7 +21,7 @@ SYNTAX = CommandSpec(
     "exec",
     "Run a command with a credential in place of the token. The grant ends with the command.",
     *GRANT_OPTIONS,
-    rest="[--] CMD...",
+    positionals="[--] CMD...",
     starts_command=True,
 )
 

@@ -25,7 +25,7 @@ SYNTAX = CommandSpec(
     "git-credential",
     "Answer git. To set it up outside of exec: git config --global credential.helper '!hf-proxy git-credential'",
     *GRANT_OPTIONS,
-    rest="get|store|erase",
+    positionals="get|store|erase",
     max_positional=1,
 )
 

@@ -27,7 +27,7 @@ SYNTAX = CommandSpec(
     ("--yes", "", "do not ask"),
     ("--write", "", f"also write it to {project_file.PROJECT_FILE} in this directory"),
     ("--account", "NAME", "the account of the token; without it: default, or the only one"),
-    rest="[--] CMD...",
+    positionals="[--] CMD...",
     starts_command=True,
 )
 QUESTION = "To learn its needs, this command gets all the rights of your token. Run it?"

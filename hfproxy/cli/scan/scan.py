@@ -34,7 +34,7 @@ SYNTAX = CommandSpec(
     ("--whoami", "", "ask the Hub for the users of the tokens"),
     ("--exclude", "GLOB", "skip matching paths, as a line of .gitignore does; can be repeated"),
     ("--json", "", "as one object"),
-    rest="[PATH...]",
+    positionals="[PATH...]",
     max_positional=1_000_000,
 )
 MAX_SHOWN_PATHS = 3

@@ -22,7 +22,7 @@ SYNTAX = CommandSpec(
     "service",
     "Run the daemon as a service of your user: install, uninstall, status.",
     ("--system", "", "as a service of the machine, under a dedicated user; needs root"),
-    rest="install|uninstall|status",
+    positionals="install|uninstall|status",
     max_positional=1,
 )
 

@@ -3,7 +3,7 @@
 `argparse` is not used: it would cost `exec` half the start-up time of a bare interpreter (5 of 11 ms), it repeats the
 arguments in its errors (one may be a token), and it accepts abbreviations, whose meaning changes when options are
 added. The syntax: `--name VALUE` or `--name=VALUE`; a value that begins with `--` needs the second form; of a repeated
-option the last value counts, unless it is read with `Arguments.all`; `--` ends the options.
+option the last value counts, unless it is read with `Arguments.values`; `--` ends the options.
 """
 
 import sys
@@ -18,13 +18,13 @@ MAX_DIGITS = 9
 
 
 class Arguments:
-    """Parsed arguments: the options by name, and the positional arguments (`rest`) in order."""
+    """Parsed arguments: the options by name, and the positional arguments, in order."""
 
     __slots__ = ("_options", "positionals")
 
-    def __init__(self, options: dict[str, list[str]], rest: list[str]) -> None:
+    def __init__(self, options: dict[str, list[str]], positionals: list[str]) -> None:
         self._options = options
-        self.positionals = rest
+        self.positionals = positionals
 
     def switch(self, name: str) -> bool:
         """Return whether an option is present."""
@@ -73,7 +73,7 @@ class CommandSpec:
         command: str,
         purpose: str,
         *options: Option,
-        rest: str = "",
+        positionals: str = "",
         max_positional: int = 0,
         starts_command: bool = False,
     ) -> None:
@@ -83,14 +83,14 @@ class CommandSpec:
             command: its name, and that of the subcommand.
             purpose: one line for its help.
             options: its options.
-            rest: the positional arguments, as shown in the help.
+            positionals: the positional arguments, as shown in the help.
             max_positional: the largest number of positional arguments.
             starts_command: the first positional argument begins CMD, which may have any options.
         """
         self.command = command
         self.purpose = purpose
         self.options = options
-        self.positionals = rest
+        self.positionals = positionals
         self._max_positional = max_positional
         self.starts_command = starts_command
 
@@ -102,20 +102,20 @@ class CommandSpec:
                 value.
         """
         options: dict[str, list[str]] = {}
-        rest: list[str] = []
+        positionals: list[str] = []
         remaining = iter(words)
         for word in remaining:
             if word == "--":
-                rest.extend(remaining)
+                positionals.extend(remaining)
             elif word.startswith("-") and word != "-":
                 self._parse_option(word, remaining, options)
             else:
-                rest.append(word)
+                positionals.append(word)
                 if self.starts_command:
-                    rest.extend(remaining)
-        if len(rest) > self._max_positional and not self.starts_command:
+                    positionals.extend(remaining)
+        if len(positionals) > self._max_positional and not self.starts_command:
             raise self.usage_error("too many arguments")
-        return Arguments(options, rest)
+        return Arguments(options, positionals)
 
     def usage_error(self, problem: str) -> UsageError:
         """Return an error that points to the command's help."""
@@ -126,22 +126,22 @@ class CommandSpec:
         if name in {"--help", "-h"}:
             sys.stdout.write(self._help())
             raise SystemExit(0)
-        kind = next((kind for known, kind, _ in self.options if known == name), None)
-        if kind is None:
+        metavar = next((metavar for known, metavar, _ in self.options if known == name), None)
+        if metavar is None:
             raise self.usage_error(f"'{self.command}' has no option '{name[:40]}'")
-        if not kind and equals:
+        if not metavar and equals:
             raise self.usage_error(f"{name} takes no value")
-        if kind and not equals:
+        if metavar and not equals:
             value = next(remaining, "--")
             if value.startswith("--"):
-                raise self.usage_error(f"{name} needs a value: {name} {kind}")
+                raise self.usage_error(f"{name} needs a value: {name} {metavar}")
         options.setdefault(name, []).append(value)
 
     def _help(self) -> str:
         usage = " ".join(
             filter(None, ("usage: hf-proxy", self.command, "[OPTION...]" * bool(self.options), self.positionals))
         )
-        rows = [(f"{name} {kind}".rstrip(), description) for name, kind, description in self.options]
+        rows = [(f"{name} {metavar}".rstrip(), description) for name, metavar, description in self.options]
         width = max((len(form) for form, _ in rows), default=0)
         lines = "".join(f"  {form:<{width}}  {description}\n" for form, description in rows)
         return f"{usage}\n\n{self.purpose}\n" + (f"\n{lines}" if lines else "")

@@ -48,7 +48,7 @@ def confirm(question: str) -> bool:
 
 
 def from_descriptor(number: int, option: str) -> str:
-    """Read a secret from an open file descriptor, without one trailing newline.
+    """Read a secret from an open file descriptor, with one trailing newline, if any, removed.
 
     Raises:
         UsageError: the descriptor is not open for reading.

@@ -29,7 +29,7 @@ class LeastScopes:
         scopes: sorted; none can be left out.
         requests: the number of decided requests.
         searches: the number of requests that list a whole catalogue.
-        beyond: refused requests that no scope allows, as `METHOD target (refusal)`.
+        not_grantable: refused requests that no scope allows, as `METHOD target (refusal)`.
         unrecorded: the number of needs that the journal entries had no room for.
     """
 
@@ -41,7 +41,7 @@ class LeastScopes:
 
     @property
     def wider(self) -> dict[Scope, int]:
-        """Scopes for a whole namespace, each with the number of scopes (at least MANY) that it would replace."""
+        """Scopes for a whole namespace, each with the number of scopes (at least WIDEN_FROM) that it would replace."""
         counts = Counter(Scope(item.action, item.type, item.namespace) for item in self.scopes if item.name is not None)
         return {namespace: count for namespace, count in counts.items() if count >= WIDEN_FROM}
 
@@ -50,7 +50,7 @@ def from_entries(entries: Iterable[Entry]) -> LeastScopes:
     """Compute the minimal scopes from the journal entries of a grant and its descendants."""
     decided = [entry for entry in entries if entry.get("kind") == EventKind.DECIDED]
     needs = [need for entry in decided for need in _needs(entry)]
-    beyond = [
+    not_grantable = [
         f"{entry.get('method')} {entry.get('target')} ({entry.get('refusal')})"
         for entry in decided
         if entry.get("decision") == "deny" and not entry.get("action")
@@ -60,7 +60,7 @@ def from_entries(entries: Iterable[Entry]) -> LeastScopes:
         minimal_scopes(need for need in needs if not _is_search(need)),
         len(decided),
         sum(map(_is_search, needs)),
-        tuple(dict.fromkeys(beyond)),
+        tuple(dict.fromkeys(not_grantable)),
         sum(count for count in unrecorded if isinstance(count, int)),
     )
 

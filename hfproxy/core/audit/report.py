@@ -85,21 +85,21 @@ class Activity:
 
     def decided(self, entry: Entry) -> None:
         """Count a request that was allowed or refused."""
-        at, touches = _at(entry), touched_places(entry)
+        at, places = _at(entry), touched_places(entry)
         self.grants.add(_text(entry.get("grant")))
-        self.total.count(_tally_column(entry, touches[0].action), at)
-        self.minutes[at // MINUTE_S, _tally_column(entry, touches[0].action)] += 1
-        for touch in touches:
-            self.actions[touch.action] += 1
-            self._place(touch).count(_tally_column(entry, touch.action), at)
+        self.total.count(_tally_column(entry, places[0].action), at)
+        self.minutes[at // MINUTE_S, _tally_column(entry, places[0].action)] += 1
+        for place in places:
+            self.actions[place.action] += 1
+            self._tally(place).count(_tally_column(entry, place.action), at)
 
     def completed(self, entry: Entry) -> None:
         """Add a completed request's bytes to the total, and to the first place it touched."""
         self.total.complete(entry)
-        self._place(touched_places(entry)[0]).complete(entry)
+        self._tally(touched_places(entry)[0]).complete(entry)
 
-    def _place(self, touch: TouchedPlace) -> Tally:
-        return self.places.setdefault(touch.place or f"({touch.action or 'of no repository'})", Tally())
+    def _tally(self, place: TouchedPlace) -> Tally:
+        return self.places.setdefault(place.place or f"({place.action or 'of no repository'})", Tally())
 
 
 @dataclass(slots=True)
@@ -190,8 +190,8 @@ def _add(report: JournalReport, entry: Entry) -> None:
         grant = _grant(report, entry)
         # The request may have used the token of another account than the grant's own.
         name = _text(entry.get("account")) or grant.account
-        for subject in (grant.activity, report.accounts.setdefault(name, Activity())):
-            (subject.decided if kind == EventKind.DECIDED else subject.completed)(entry)
+        for activity in (grant.activity, report.accounts.setdefault(name, Activity())):
+            (activity.decided if kind == EventKind.DECIDED else activity.completed)(entry)
 
 
 def _add_minted(report: JournalReport, entry: Entry) -> None:

@@ -25,7 +25,7 @@ MAX_INFLATED_BYTES = 64 * 1024 * 1024 * 1024
 
 
 class PackError(ValueError):
-    """The data is not a pack, or inflates to too much. Never leaves this module."""
+    """The data is not a pack, or inflates to more than MAX_INFLATED_BYTES. Never leaves this module."""
 
 
 @dataclass(slots=True)
@@ -108,7 +108,7 @@ class PackReader:
         except IndexError:
             return False
         if kind not in OBJECT_TYPES:
-            raise PackError("an object in it is of no known kind")
+            raise PackError("an object in it has an unknown type")
         self._entry = _Entry(self._position, kind, size, base)
         self._take(used)
         return True
@@ -126,7 +126,7 @@ class PackReader:
         self._take(length - len(rest))
         self._inflated += len(data)
         if self._inflated > MAX_INFLATED_BYTES:
-            raise PackError("it inflates to too much")
+            raise PackError("it inflates to more than 64 GiB")
         if entry.is_kept:
             entry.content += data[: MAX_COMMIT_BYTES + 1 - len(entry.content)]
         if entry.inflate.eof:
@@ -238,5 +238,5 @@ def _copy(delta: bytes, at: int, base: bytes) -> tuple[bytes, int]:
 def _insert(delta: bytes, at: int) -> tuple[bytes, int]:
     size = delta[at]
     if size == 0:
-        raise PackError("a delta in it is of no known kind")
+        raise PackError("a delta in it has an unknown instruction")
     return _slice(delta, at + 1, size), at + 1 + size

@@ -9,15 +9,14 @@ import base64
 import json
 import re
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from hfproxy.core.http.headers import Headers
+from hfproxy.core.http.origin import has_default_port, parse_origin
 
 # The names under which the Hub refers to itself in responses, whatever the requested origin
 # (docs/hub-protocol.md#rewriting).
 HUB_HOSTS = frozenset({"huggingface.co", "hub-ci.huggingface.co", "hf.co"})
 URL_HEADERS = frozenset({"location", "link", "x-xet-refresh-route"})
-DEFAULT_PORTS = {"http": 80, "https": 443}
 LINK_URL = re.compile(r"<([^<>]*)>")
 # A browser takes `//host` and `/\host` for another host, so such a path is never made relative.
 OWN_PATH = re.compile(r"/(?![\t\r\n]*[/\\])")
@@ -46,40 +45,16 @@ class UrlMap:
 
     def _hub_path(self, url: str) -> str | None:
         scheme = self.hub.partition(":")[0]
-        origin = _origin(url)
-        if url.startswith("//") and _origin(f"{scheme}:{url}") == _origin(self.hub):
-            origin = _origin(self.hub)
+        origin = parse_origin(url)
+        if url.startswith("//") and parse_origin(f"{scheme}:{url}") == parse_origin(self.hub):
+            origin = parse_origin(self.hub)
         if origin is None or not (
-            origin == _origin(self.hub) or (origin[1] in HUB_HOSTS and _has_default_port(origin))
+            origin == parse_origin(self.hub) or (origin[1] in HUB_HOSTS and has_default_port(origin))
         ):
             return None
         path = re.sub(r"^(?:[A-Za-z]+:)?//[^/?#]*", "", url)
         path = path if path.startswith("/") else f"/{path}"
         return path if OWN_PATH.match(path) else None
-
-
-Origin = tuple[str, str, int | None]
-
-
-def _origin(url: str) -> Origin | None:
-    """Return (scheme, host, port) of an absolute or protocol-relative URL; None for any other text."""
-    try:
-        parts = urlsplit(f"https:{url}" if url.startswith("//") else url)
-        port = parts.port
-    except ValueError:
-        return None
-    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or parts.username is not None:
-        return None
-    return parts.scheme, parts.hostname.lower(), port or DEFAULT_PORTS[parts.scheme]
-
-
-def _has_default_port(origin: Origin) -> bool:
-    return origin[2] == DEFAULT_PORTS[origin[0]]
-
-
-def same_origin(a: str, b: str) -> bool:
-    """Return whether two URLs have the same scheme, host and port."""
-    return _origin(a) is not None and _origin(a) == _origin(b)
 
 
 def headers(response: Headers, urls: UrlMap) -> Headers:

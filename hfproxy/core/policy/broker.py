@@ -12,10 +12,11 @@ Rules:
 * A grant and its descendants belong to one user of this machine. Presented by another user, its credential is refused.
 * An allowed request counts as a use of the grant and of all its ancestors.
 * An ended grant never lives again, and its credential is refused in other words than one never seen.
-* An unloaded grant cannot be used, renewed or ended. `verify` answers `GrantNotLoaded`, every other method that is given its
-  id raises LookupError, and so no caller mistakes it for a grant that does not exist. The caller reads the grants that
-  `unloaded_lineage` names and hands them over, in that order, with `load`; before an end it does so for each grant that
-  `unloaded_descendants` or `unloaded_due` names. A loaded grant cannot be told from one that was minted here.
+* An unloaded grant cannot be used, renewed or ended. `verify` answers `GrantNotLoaded`, every other method that is
+  given its id raises LookupError, and so no caller mistakes it for a grant that does not exist. The caller reads the
+  grants that `unloaded_lineage` names and hands them over, in that order, with `load`; before an end it does so for
+  each grant that `unloaded_descendants` or `unloaded_due` names. A loaded grant cannot be told from one that
+  was minted here.
 
 Left to others: the clock, random bytes, processes, the store and its failures, the journal and the network.
 """

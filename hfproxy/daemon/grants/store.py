@@ -43,9 +43,10 @@ DATABASE_FILE: Final = "grants.sqlite"
 SUMMARY_COLUMNS: Final = ", ".join(
     f"json_extract(spelled, '$.{place}')" for place in ("expires_at", "order.parent", "order.uid", "order.pid")
 )
-# What each version of the schema added to the one before. Version 3 gave a grant its owner; until then all were the
-# daemon's own user's. Version 4 added the summaries; until then all grants were read at the start. Version 5 keys a
-# summary by the row of its grant: with the id as key the comparison at the start (`CONTRADICTIONS`) took twice as long.
+# What each version of the schema added to the one before. The table `barred` of version 2 holds the survivors.
+# Version 3 gave a grant its owner; until then all were the daemon's own user's. Version 4 added the summaries; until
+# then all grants were read at the start. Version 5 keys a summary by the row of its grant: with the id as key the
+# comparison at the start (`CONTRADICTIONS`) took twice as long.
 SCHEMA: Final = (
     """
 CREATE TABLE grants (id TEXT PRIMARY KEY, spelled TEXT NOT NULL);

@@ -1,4 +1,4 @@
-"""The one page: from a raw request to a decision, and on to the response.
+"""The path of a request, in one module: from raw bytes to a decision, and on to the response.
 
 `ProxyHandler.handle` names the steps of docs/architecture.md in their order. Each step is one function here, with its
 number; it takes the values of the steps before it and returns a value of its own (`daemon.proxy.exchange`) or a
@@ -73,7 +73,7 @@ class ProxyHandler:
             grants: Where credentials are verified.
             recorder: The journal of requests.
             health: Told of every token that the Hub rejects.
-            rules: The config's `[rules]`: namespace in lower case → account.
+            account_by_namespace: `[accounts]` of the config: namespace in lower case → account.
         """
         self._listener, self._state, self._account_by_namespace = listener, state, account_by_namespace
         self._accounts, self._grants, self._recorder = accounts, grants, recorder
@@ -239,10 +239,10 @@ class ProxyHandler:
             return refuse(identified, too_long, Operation(need.route))
         fields = request.headers
         content_type, encoding = fields.one("content-type"), fields.one("content-encoding")
-        found = classify.classify_body(need, body, content_type, encoding, fields.bill_to)
-        if isinstance(found, Deny):
-            return refuse(identified, found, Operation(need.route))
-        return Operation(found.route, found.access, body)
+        classified = classify.classify_body(need, body, content_type, encoding, fields.bill_to)
+        if isinstance(classified, Deny):
+            return refuse(identified, classified, Operation(need.route))
+        return Operation(classified.route, classified.access, body)
 
     async def _classify_push(self, identified: Identified, need: RefUpdatesRequired) -> Operation | Refused:
         """Step 4, where the needs are in the ref updates at the head of a git push."""
@@ -252,10 +252,10 @@ class ProxyHandler:
         pushed = await push.read(request.body(), need.target)
         if isinstance(pushed, Deny):
             return refuse(identified, pushed, Operation(need.route))
-        found = pushed.deny or classify.classified(need.route, pushed.needs(), request.headers.bill_to)
-        if isinstance(found, Deny):
-            return refuse(identified, found, Operation(need.route, push=pushed))
-        return Operation(found.route, found.access, push=pushed)
+        classified = pushed.deny or classify.classified(need.route, pushed.needs(), request.headers.bill_to)
+        if isinstance(classified, Deny):
+            return refuse(identified, classified, Operation(need.route, push=pushed))
+        return Operation(classified.route, classified.access, push=pushed)
 
     def _prepare(self, identified: Identified, operation: Operation, trees: MatchingTrees) -> Prepared | Refused:
         """Step 5: the grant's account, if its token may be used now, and the access that it would make."""
@@ -270,7 +270,8 @@ class ProxyHandler:
             return Prepared(account, operation.access.resolved_for(account.account.user), trees)
         if operation.route.derives is SpecialRoute.WHOAMI:
             return Prepared(account, WHOAMI_ACCESS, trees)
-        return refuse(identified, MEANINGLESS, operation)  # no row of the table is such; one that were is not a yes
+        # No row of the table is like this today; if one were added, it is refused.
+        return refuse(identified, MEANINGLESS, operation)
 
     async def _narrow_push(
         self, identified: Identified, operation: Operation, pushed: PushBody, prepared: Prepared

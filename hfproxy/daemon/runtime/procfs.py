@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 # How often `ancestors` starts anew when a process exits while it reads.
+TCP_LISTEN: Final = "0A"  # the state in /proc/net/tcp
 MAX_RETRIES: Final = 10
 
 
@@ -134,9 +135,26 @@ def _link_target(path: str) -> str:
 
 
 def real_uid(pid: int) -> int | None:
-    """Return the real uid of the process with this pid: its user, also while it runs set-uid; None: it is not seen."""
+    """Return the real uid of the process with this pid: its user, also while it runs set-uid; None: it is not seen.
+
+    The owner of /proc/PID is no substitute: it is root for an undumpable process (proc(5)).
+    """
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             return next((int(line.split()[1]) for line in file if line.startswith(b"Uid:")), None)
     except OSError:
         return None
+
+
+def tcp_listeners(port: int) -> list[tuple[str, int]]:
+    """Return (IPv4 address, uid of the owner) of each listener on the port, sorted.
+
+    In /proc/net/tcp the local address is four bytes in the machine's order and the port, in hexadecimal (proc(5)).
+
+    Raises:
+        OSError: /proc/net/tcp cannot be read.
+    """
+    with open("/proc/net/tcp", encoding="ascii") as file:
+        rows = [line.split() for line in file][1:]
+    listening = [row for row in rows if row[1].endswith(f":{port:04X}") and row[3] == TCP_LISTEN]
+    return sorted({(".".join(map(str, reversed(bytes.fromhex(row[1][:8])))), int(row[7])) for row in listening})

@@ -9,13 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from hfproxy.daemon.runtime.procfs import tcp_listeners
 from hfproxy.errors import StartError
 
 # How many connections may wait to be accepted, for instance while the daemon restarts behind an inherited socket. The
 # kernel caps it at net.core.somaxconn, which is 4096 since Linux 5.4 (listen(2)).
 BACKLOG: Final = 4096
 # The state of a listening socket in /proc/net/tcp (TCP_LISTEN, include/net/tcp_states.h), in hexadecimal.
-TCP_LISTEN: Final = "0A"
 
 
 def data_socket(inherited: socket.socket | None, configured: tuple[str, int], port_file: Path) -> socket.socket:
@@ -70,13 +70,12 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _port_owner(port: int) -> str:
-    """The user who listens on a port, in words, from /proc/net/tcp (proc(5): local address and port in hexadecimal)."""
+    """Describe the user who listens on a port, for a message."""
     try:
-        rows = [row.split() for row in Path("/proc/net/tcp").read_text("ascii").splitlines()[1:]]
+        listeners = tcp_listeners(port)
     except OSError:
-        return "another program"
-    uids = [row[7] for row in rows if row[1].endswith(f":{port:04X}") and row[3] == TCP_LISTEN]
-    return f"a program of uid {uids[0]}" if uids else "another program"
+        listeners = []
+    return f"a program of uid {listeners[0][1]}" if listeners else "another program"
 
 
 def control_socket(inherited: socket.socket | None, path: Path, group: int | None = None) -> socket.socket:

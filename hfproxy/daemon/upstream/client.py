@@ -20,7 +20,7 @@ from yarl import URL
 from hfproxy.config import UpstreamSettings as Settings
 from hfproxy.core.http.headers import Headers, UpstreamHeaders
 from hfproxy.core.http.limits import MAX_HEADER_BYTES
-from hfproxy.core.hub.rewrite import same_origin
+from hfproxy.core.http.origin import same_origin
 from hfproxy.core.policy.access import SEE_AUDIT
 from hfproxy.daemon.accounts.model import AccountToken, Origin
 from hfproxy.daemon.runtime.eager import needs_task

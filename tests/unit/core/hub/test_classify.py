@@ -268,7 +268,7 @@ def test_an_address_without_one_meaning_is_a_bad_target(target: str, why: str) -
 
 def test_a_path_without_a_repository_has_no_target() -> None:
     found = classify.classify("POST", "/api/repos/create")
-    assert isinstance(found, NeedBody)
+    assert isinstance(found, BodyRequired)
     assert found.target is None
 
 
