@@ -57,7 +57,7 @@ def find_in_binary(data: bytes) -> list[Match]:
 def paired_access_token(matches: list[Match], data: bytes, refresh: Match) -> Match | None:
     """Return the access token that a refresh token renews: the nearest one in the same section or object."""
     candidates = [
-        hit for hit in matches if hit.kind is not TokenKind.REFRESH and not _are_separated(data, hit, refresh)
+        hit for hit in matches if hit.token_kind is not TokenKind.REFRESH and not _are_separated(data, hit, refresh)
     ]
     return min(candidates, key=lambda hit: abs(hit.start - refresh.start), default=None)
 
@@ -81,5 +81,5 @@ def _find_by_place(data: bytes, kind: LocationKind) -> Iterator[Match]:
 
 def _match(text: bytes, start: int, *, refresh: bool = False) -> Iterator[Match]:
     if len(text) >= MIN_TOKEN_BYTES and text.isascii() and not text.startswith(CREDENTIAL_PREFIX):
-        shape = TokenKind.REFRESH if refresh else patterns.kind_of(text)
+        shape = TokenKind.REFRESH if refresh else patterns.token_kind_of(text)
         yield Match(start, start + len(text), Secret(text.decode()), shape)

@@ -44,7 +44,7 @@ class Match:
     start: int
     end: int
     token: Secret
-    kind: TokenKind
+    token_kind: TokenKind
     encoding: Encoding = Encoding.PLAIN
 
 
@@ -101,7 +101,7 @@ def find_plain(data: bytes) -> Iterator[Match]:
             text = match[0].rstrip(b"._-")
             start = match.start()
             if looks_random(text) and BEFORE.search(data, max(0, start - BEFORE_BYTES), start):
-                yield Match(start, start + len(text), Secret(text.decode("ascii")), kind_of(text))
+                yield Match(start, start + len(text), Secret(text.decode("ascii")), token_kind_of(text))
 
 
 def find_unbounded(data: bytes) -> Iterator[Match]:
@@ -109,7 +109,7 @@ def find_unbounded(data: bytes) -> Iterator[Match]:
     for pattern in UNBOUNDED_PATTERNS:
         for match in pattern.finditer(data):
             if looks_random(match[0]):
-                yield Match(match.start(), match.end(), Secret(match[0].decode("ascii")), kind_of(match[0]))
+                yield Match(match.start(), match.end(), Secret(match[0].decode("ascii")), token_kind_of(match[0]))
 
 
 def find_encoded(data: bytes) -> Iterator[Match]:
@@ -124,7 +124,7 @@ def find_encoded(data: bytes) -> Iterator[Match]:
 
 def _find_decoded(text: bytes, start: int, end: int, form: Encoding) -> Iterator[Match]:
     for hit in find_plain(text):
-        yield Match(start, end, hit.token, hit.kind, form)
+        yield Match(start, end, hit.token, hit.token_kind, form)
 
 
 def unbase64(run: bytes) -> bytes:
@@ -136,7 +136,7 @@ def unbase64(run: bytes) -> bytes:
         return b""
 
 
-def kind_of(text: bytes) -> TokenKind:
+def token_kind_of(text: bytes) -> TokenKind:
     """Return the kind of a token, by its prefix."""
     return next((shape for prefix, shape in KIND_BY_PREFIX if text.startswith(prefix)), TokenKind.USER)
 

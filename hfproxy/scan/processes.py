@@ -16,7 +16,7 @@ def environment(environ: Mapping[bytes, bytes]) -> Iterator[Finding]:
     for name, value in environ.items():
         for hit in patterns.find_plain(value):
             variable = os.fsdecode(name)
-            yield Finding("environment", LocationKind.ENVIRONMENT, hit.token, hit.kind, variable=variable)
+            yield Finding("environment", LocationKind.ENVIRONMENT, hit.token, hit.token_kind, variable=variable)
 
 
 def processes(counts: ScanCounts, proc: str = "/proc") -> Iterator[Finding]:
@@ -42,9 +42,11 @@ def _process(directory: str) -> Iterator[Finding]:
         name, _, value = entry.partition(b"=")
         for hit in patterns.find_plain(value):
             path, variable = os.path.join(directory, "environ"), os.fsdecode(name)
-            yield Finding(path, LocationKind.PROCESS, hit.token, hit.kind, variable=variable, program=program)
+            yield Finding(path, LocationKind.PROCESS, hit.token, hit.token_kind, variable=variable, program=program)
     for hit in patterns.find_plain(words):
-        yield Finding(os.path.join(directory, "cmdline"), LocationKind.PROCESS, hit.token, hit.kind, program=program)
+        yield Finding(
+            os.path.join(directory, "cmdline"), LocationKind.PROCESS, hit.token, hit.token_kind, program=program
+        )
 
 
 def _read(path: str) -> bytes:

@@ -32,7 +32,7 @@ class Finding:
     path: str
     kind: LocationKind
     token: Secret
-    shape: TokenKind
+    token_kind: TokenKind
     line: int | None = None
     beside: Secret | None = None
     """For a refresh token: the access token that it renews."""
@@ -179,9 +179,11 @@ class Walk:
         kind = kind or kinds.kind_of(path)
         findings, position = self.findings.setdefault(path, []), 0
         for hit in matches:
-            login = find.paired_access_token(matches, data, hit) if hit.kind is TokenKind.REFRESH else None
+            login = find.paired_access_token(matches, data, hit) if hit.token_kind is TokenKind.REFRESH else None
             line, position = line + data.count(b"\n", position, hit.start), hit.start
-            findings.append(Finding(path, kind, hit.token, hit.kind, line, None if login is None else login.token))
+            findings.append(
+                Finding(path, kind, hit.token, hit.token_kind, line, None if login is None else login.token)
+            )
 
     def _skip(self, error: OSError) -> None:
         if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.ENXIO}:  # removed in the meantime, or a socket

@@ -215,7 +215,9 @@ def _by_token(migrations: list[Migration]) -> list[list[Migration]]:
 
 def _refresh_digests(migrations: list[Migration]) -> set[str]:
     """Return the digests of refresh tokens: a token recognized as such in one place is one in all places."""
-    return {digest(migration.finding.token) for migration in migrations if migration.finding.shape is TokenKind.REFRESH}
+    return {
+        digest(migration.finding.token) for migration in migrations if migration.finding.token_kind is TokenKind.REFRESH
+    }
 
 
 def _by_file(migrations: list[Migration]) -> list[list[Migration]]:

@@ -141,7 +141,7 @@ def _as_json(migration: migrate.Migration) -> dict[str, object]:
         "path": redacted(finding.path),
         "line": finding.line,
         "kind": finding.kind.value,
-        "shape": finding.shape.value,
+        "shape": finding.token_kind.value,
         "token": fingerprint(finding.token),
         "variable": finding.variable and redacted(finding.variable),
         "program": finding.program and redacted(finding.program),

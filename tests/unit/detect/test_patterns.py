@@ -48,7 +48,7 @@ def test_it_is_none_as_a_part_of(text: str) -> None:
 )
 def test_each_shape_is_told_apart(token: str, shape: TokenKind) -> None:
     (hit,) = patterns.find_plain(f"see {token}.".encode())
-    assert (hit.token.reveal(), hit.kind, hit.start, hit.end) == (token, shape, 4, 4 + len(token))
+    assert (hit.token.reveal(), hit.token_kind, hit.start, hit.end) == (token, shape, 4, 4 + len(token))
 
 
 def test_a_token_in_base64_is_found_at_each_alignment() -> None:
