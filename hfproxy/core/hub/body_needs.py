@@ -1,7 +1,10 @@
 """Derives needs from request bodies: the repositories a body names besides that of the path, and the actions on them.
 
-`organization: null` and a bare name mean the account's own user. Unknown fields are refused in bodies where such a
-field could name another repository or run code. Sources: the Hub's OpenAPI document, and
+`organization: null` and a bare name mean the account's own user. Unknown fields are refused in bodies that create,
+delete, move or copy repositories, start jobs or set webhooks: such a field could name another repository or run code.
+The other bodies act on the repository of their path, or on the namespace they name: a branch, a tag, a bucket's batch,
+an LFS batch, a Space's secrets and volumes, a collection. Of these the fields that lead elsewhere are read
+(`startingPoint`, `sourceRepoId`, `volumes`), and unknown ones are forwarded. Sources: the Hub's OpenAPI document, and
 docs/hub-protocol.md#create-repo and the sections after it.
 """
 
