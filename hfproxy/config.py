@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Callable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import msgspec
@@ -27,6 +27,8 @@ DURATION = re.compile(r"([1-9][0-9]{0,8})([smhd])")
 SECONDS_BY_UNIT = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 SIZE = re.compile(r"([1-9][0-9]{0,11})([kMGT]?)")
 PRIVATE_NETWORKS = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+Backend = Literal["keyring", "sealed-file", "memory"]
+BACKENDS: tuple[str, ...] = get_args(Backend)
 BYTES_BY_UNIT = {"": 1, "k": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 
 
@@ -95,7 +97,7 @@ class UpstreamSettings(_Strict, frozen=True):
 class VaultSettings(_Strict, frozen=True):
     """The kind of vault, and the file that holds the passphrase of a sealed one."""
 
-    backend: Literal["keyring", "sealed-file", "memory"] = "keyring"
+    backend: Backend = "keyring"
     key_file: str | None = None
 
 
@@ -148,7 +150,12 @@ class Config(_Strict, frozen=True):
         if name == "default":
             return ("read",)
         near = get_close_matches(name, {*self.profiles, "default"})
-        hint = f"did you mean: --profile {' or '.join(near)}" if near else "write [profiles.NAME] with scopes = [...]"
+        if near:
+            hint = f"did you mean: --profile {' or '.join(near)}"
+        elif self.profiles:
+            hint = f"there are: {', '.join(self.profiles)}"
+        else:
+            hint = "there are none; write [profiles.NAME] with scopes = [...]"
         raise UsageError(f"no profile '{ascii(name[:60])[1:-1]}' in {CONFIG_FILE}; {hint}")
 
 
@@ -183,7 +190,7 @@ def _decode(text: str, file: str, kind: type[SettingsT], validate: Callable[[Set
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{file} is not valid TOML: {error}; see: man hf-proxy.toml") from None
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{file}: {_describe(str(error))}") from None
+        raise ConfigError(f"{file}: {_describe(str(error), kind)}") from None
     try:
         validate(settings)
     except (UsageError, ValueError) as error:
@@ -266,11 +273,27 @@ def _parse(key: str, reader: Callable[[str], Parsed], text: str) -> Parsed:
         raise ValueError(f"{key}: {error}") from None
 
 
-def _describe(error: str) -> str:
+def _describe(error: str, kind: type[_Strict]) -> str:
     """Turn a message of msgspec (`... unknown field `x` - at `$.listen``) into one in the terms of the file."""
     problem, _, path = error.partition(" - at ")
     key = path.strip("`").removeprefix("$").lstrip(".")
     unknown = re.search(r"unknown field `(.*)`", problem)
     if unknown:
-        return f"unknown key '{'.'.join(filter(None, (key, unknown[1])))}'; remove it"
-    return f"'{key or 'the file'}': {problem[:1].lower()}{problem[1:]}"
+        return f"unknown key '{_join(key, unknown[1])}'; {_near_key(key, unknown[1], kind)}"
+    if key == "vault.backend" and problem.startswith("Invalid enum value"):
+        return f"{key} must be {', '.join(BACKENDS[:-1])} or {BACKENDS[-1]}; see: man hf-proxy.toml"
+    return f"'{key or 'the file'}': {problem[:1].lower()}{problem[1:]}; see: man hf-proxy.toml"
+
+
+def _near_key(table: str, key: str, kind: type[_Strict]) -> str:
+    """Return the advice for an unknown key: the key of the same table that it resembles, or to remove it."""
+    fields = msgspec.structs.fields(kind)
+    if table:
+        defaults = (field.default for field in fields if field.name == table)
+        fields = next((msgspec.structs.fields(one) for one in defaults if isinstance(one, _Strict)), ())
+    near = get_close_matches(key, [field.name for field in fields], n=1)
+    return f"did you mean: {_join(table, near[0])}" if near else "remove it, or see: man hf-proxy.toml"
+
+
+def _join(table: str, key: str) -> str:
+    return f"{table}.{key}" if table else key

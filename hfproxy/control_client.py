@@ -11,8 +11,8 @@ A request may contain a token, so before the first byte is sent the client check
    dedicated user. The kernel is asked for this uid after the connect, so replacing the socket between the checks and
    the connect gains nothing.
 
-No exception carries anything that was sent or received. Every `exec` imports this module, so it imports only cheap
-parts of the standard library.
+No exception repeats anything that was sent; of a reply it carries only the daemon's error line. Every `exec` imports
+this module, so it imports only cheap parts of the standard library.
 """
 
 import os
@@ -157,7 +157,7 @@ def _connect() -> socket.socket:
     except PermissionError:
         raise _no_permission(path) from None
     except OSError as error:
-        raise DaemonError(f"{path} cannot be used ({error.strerror or error}); see: hf-proxy daemon --help") from None
+        raise DaemonError(f"{path} cannot be used ({error.strerror or error}); see: ls -l {path}") from None
     if _peer_uid(connection) not in trusted:
         connection.close()
         raise DaemonError(f"the process that listens on {path} is not yours; nothing was sent; see: ls -l {directory}")
@@ -190,14 +190,14 @@ def _only_root_writes(directory: str) -> bool:
 
 def _not_running(path: str) -> DaemonError:
     dedicated = os.path.dirname(path) == paths.DEDICATED_DIR
-    own = "hf-proxy daemon, or have systemd do it: hf-proxy service install"
+    own = "hf-proxy service install (without systemd: hf-proxy daemon &)"
     start = "sudo systemctl start hf-proxy" if dedicated else own
-    return DaemonError(f"no daemon is running at {path}; start it with: {start}")
+    return DaemonError(f"no daemon is running at {path}; start it: {start}")
 
 
 def _no_permission(path: str) -> DaemonError:
     if os.path.dirname(path) != paths.DEDICATED_DIR:
-        return DaemonError(f"{path} cannot be used (Permission denied); see: hf-proxy daemon --help")
+        return DaemonError(f"{path} cannot be used (Permission denied); see: ls -l {path}")
     return DaemonError(
         f"{path} is open to the members of its group only; run a daemon of your own: hf-proxy daemon,"
         " or join the group and log in again: sudo usermod -aG hf-proxy $USER"
@@ -237,4 +237,7 @@ def _hung_up() -> DaemonError:
 
 
 def _unexpected() -> DaemonError:
-    return DaemonError("the daemon's answer makes no sense (another version?); restart it: hf-proxy daemon")
+    return DaemonError(
+        "the daemon's reply is malformed (another version?); restart it: systemctl --user restart hf-proxy"
+        " (or stop it and run: hf-proxy daemon)"
+    )

@@ -40,7 +40,7 @@ def _report_write_error(error: OSError) -> int:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if isinstance(error, BrokenPipeError):
         return 141
-    print_error(f"{error.strerror}; try again")
+    print_error(f"cannot write the output ({error.strerror or error}); try again")
     return 1
 
 

@@ -16,19 +16,21 @@ from hfproxy import config
 from hfproxy.cli.commands import COMMANDS
 from hfproxy.cli.ui.arguments import Option, CommandSpec
 from hfproxy.cli.ui.help_pages import pages
+from hfproxy.core.policy.access import Action
 
 MAN = Path(__file__).parents[2] / "man"
 DATE = "November 25, 2026"
 
 ABOUT = """\
-hf-proxy keeps the Hugging Face token in the keyring and gives programs a credential in its place, valid for an hour, for the
-named repositories, on this machine, until it is revoked. A daemon on localhost checks the credential of each request and adds
+hf-proxy keeps the Hugging Face token in the keyring and gives programs a credential in its place. It is valid on this machine,
+for the scopes it was made with (without any: reading all that you may read), and for an hour, or with exec until the command ends
+and for max_ttl at the longest; or until it is revoked. A daemon on localhost checks the credential of each request and adds
 the token only if the request is granted.
 """
 ENVIRONMENT = {
     "HFPROXY_CONFIG_DIR": "The directory of config.toml, in place of the user's own.",
     "HFPROXY_STATE_DIR": "The directory of the journal and of the store of grants.",
-    "HFPROXY_RUNTIME_DIR": "The directory of the control socket.",
+    "HFPROXY_RUNTIME_DIR": "The directory of the control socket. Without it: hf-proxy in $XDG_RUNTIME_DIR, or else ~/.local/state/hf-proxy/run.",
     "HTTPS_PROXY": "Read by the daemon, with ALL_PROXY and NO_PROXY: the proxy on the way to the Hub.",
 }
 FILES = {
@@ -50,9 +52,9 @@ EXAMPLES = (
     ("Run a container, which reaches hf-proxy over its bridge:", "hf-proxy exec --container -- docker run IMAGE"),
 )
 SCOPE = "ACTION[:[TYPE/]NAMESPACE[/NAME][@REF]]"
-ABOUT_SCOPES = """\
-TYPE is models, datasets, spaces, kernels or buckets; without it, all of them. A * matches any characters within one segment.
-write includes read of the same target; no other action includes another. Without scopes and a profile the profile default
+ABOUT_SCOPES = f"""\
+ACTION is one of {", ".join(Action)}. TYPE is models, datasets, spaces, kernels or buckets; without it, all of them. A * matches any characters within one segment.
+write includes read of the same target; no other action includes another, except that discuss opens pull requests. Without scopes and a profile the profile default
 applies, which is read unless the config defines it.
 """
 ABOUT_PROJECT = """\
@@ -75,7 +77,7 @@ KEYS = {
     "grants.default_ttl": "The lifetime of a credential without --ttl.",
     "grants.max_ttl": "The longest lifetime, renewals included.",
     "grants.ceiling": "Scopes that no grant may exceed; empty: no ceiling.",
-    "accounts.NAMESPACE": "The account to use for a namespace, if several are logged in.",
+    "accounts.NAMESPACE": "The account to use for a namespace, if several are logged in; otherwise default, or the only one.",
     "profiles.NAME.scopes": "A named list of scopes, for --profile NAME.",
 }
 EXAMPLE_CONFIG = """\

@@ -6,7 +6,7 @@ from toolchain.messages import UNKNOWN, Message, all_messages
 
 NEXT = re.compile(
     r"hf-proxy [a-z{-]"  # a command of ours
-    r"|(?:^|[ :(])--[a-z]|^\{\} (?:needs|must) |(?:use|run|then|see|once more): \{|, nothing was changed; \{"  # an option; a command that is known only when it runs
+    r"|(?:^|[ :(])--[a-z]|^\{\} (?:needs|must) |(?:use|run|then|see|once more): \{"  # an option; a command that is known only when it runs
     r"|config\.toml|\[vault\]|\b(?:listen|upstream|vault|grants|accounts|profiles)\.[a-z{]"  # a setting
     r"|\b(?:HFPROXY|HTTPS|LISTEN|HF)_[A-Z]+|systemd/|ListenStream="  # a variable, a file of ours
     r"|: (?:pip|mv|rm|chmod|ls|ip|env|git|head|unset|man|mount|sudo) |https://"  # a command that is not ours, a place

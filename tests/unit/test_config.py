@@ -88,12 +88,13 @@ def test_a_mistake_in_it_is_named_with_its_place(text: str, named: str) -> None:
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("[listen]\nadress = 'x'", "'listen.adress'"),
-        ("colour = 1", "'colour'"),
+        ("[listen]\nadress = 'x'", "'listen.adress'; did you mean: listen.address"),
+        ("[grant]\nmax_ttl = '1h'", "'grant'; did you mean: grants"),
+        ("colour = 1", "'colour'; remove it, or see: man hf-proxy.toml"),
         ("[profiles.a]\nscopes = ['read']\nttl = '1h'", "ttl"),
         ("[profiles.a]\nscopes = []", "profiles"),
         ("[grants]\nceiling = 'read'", "grants.ceiling"),
-        ("[vault]\nbackend = 'plain'", "vault.backend"),
+        ("[vault]\nbackend = 'plain'", "vault.backend must be keyring, sealed-file or memory; see: man hf-proxy.toml"),
         ("[vault]\nkey_file = 'relative/key'", "vault.key_file"),
         ("[grants]\ndefault_ttl = '1.5h'", "grants.default_ttl: malformed duration '1.5h'"),
         ("[grants]\nmax_ttl = 'long'", "grants.max_ttl: malformed duration 'long'"),

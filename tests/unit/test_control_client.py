@@ -65,7 +65,7 @@ def test_a_failure_is_told_by_its_code(daemon: ScriptedDaemon, code: int, kind: 
 def test_no_directory_no_socket_and_nobody_listening_are_no_daemon(
     runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused(r"no daemon is running at .*; start it with: hf-proxy daemon")
+    refused(r"no daemon is running at .*; start it: hf-proxy service install")
     with socket.socket(socket.AF_UNIX) as left_over:
         left_over.bind(str(runtime / "control.sock"))
     refused("no daemon is running")
@@ -148,12 +148,12 @@ def test_nothing_is_sent_to_another_users_daemon(runtime: Path) -> None:
         (b"", "hung up"),
         (b'{"name":', "hung up"),
         (b'{"name": "a"}', "hung up"),
-        (b"not json\n", "makes no sense"),
-        (b"[1]\n", "makes no sense"),
-        (b"\xff\n", "makes no sense"),
-        (b"[" * 100_000 + b"\n", "makes no sense"),
-        (b'{"error": 7}\n', "makes no sense"),
-        (b"x" * (MAX_LINE + 10), "makes no sense"),
+        (b"not json\n", "is malformed"),
+        (b"[1]\n", "is malformed"),
+        (b"\xff\n", "is malformed"),
+        (b"[" * 100_000 + b"\n", "is malformed"),
+        (b'{"error": 7}\n', "is malformed"),
+        (b"x" * (MAX_LINE + 10), "is malformed"),
     ],
 )
 def test_a_bad_answer_is_one_clear_line(daemon: ScriptedDaemon, answer: bytes, match: str) -> None:
@@ -204,5 +204,5 @@ def test_entries_end_with_the_empty_one_and_not_before(daemon: ScriptedDaemon) -
 @pytest.mark.parametrize("answer", [{}, {"x": 7}, {"x": [7]}, {"x": None}])
 def test_a_member_of_another_kind_is_a_senseless_answer(answer: Message) -> None:
     for read in (control_client.text, control_client.texts, control_client.rows):
-        with pytest.raises(DaemonError, match="makes no sense"):
+        with pytest.raises(DaemonError, match="is malformed"):
             read(answer, "x")

@@ -70,8 +70,11 @@ def _token(arguments: Arguments, name: str) -> str:
 def _show_account(account: Message) -> None:
     name, user, role = (text(account, member) for member in ("name", "user", "role"))
     show(f"account {name}: {user}, {role}, at {account.get('origin')}")
-    for member in ("orgs", "scopes"):
-        if account.get(member):
-            show(f"{member}: {join_list(account[member])}")
+    if account.get("orgs"):
+        show(f"orgs: {join_list(account['orgs'])}")
+    if account.get("scopes"):  # the Hub's permissions, one text for each owner
+        show("permissions:")
+        for permissions in texts(account, "scopes"):
+            show(f"  {permissions}")
     for warning in texts(account, "warnings"):
         print_error(f"warning: {warning}")

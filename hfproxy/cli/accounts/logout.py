@@ -6,7 +6,7 @@ from hfproxy.control_client import request, text, texts
 
 SYNTAX = CommandSpec(
     "logout",
-    "Forget the token of an account. Its grants end.",
+    "Forget the token of an account. Its grants can no longer be used.",
     ("--account", "NAME", "the account; without it: default, or the only one"),
 )
 

@@ -24,7 +24,7 @@ def run(words: list[str]) -> int:
     """
     arguments = SYNTAX.read(words)
     if arguments.positionals not in (["seal"], ["unseal"]):
-        raise SYNTAX.usage_error("it takes seal or unseal")
+        raise SYNTAX.usage_error("choose seal or unseal")
     (action,) = arguments.positionals
     source = passphrase.source_of(arguments, f"vault {action}")
     secret = passphrase.read_passphrase(source, f"vault {action}", new=action == "seal")

@@ -15,7 +15,7 @@ SYNTAX = CommandSpec(
     ("--json", "", "as one object"),
 )
 MODES = {
-    Mode.USER: "user: any program of yours can read the unlocked keyring, as hf-proxy does",
+    Mode.USER: "user: the daemon runs as you; see below what your other programs can reach",
     Mode.SEALED: "sealed: the stored tokens are ciphertext, decrypted in the daemon only",
     Mode.DEDICATED: "dedicated user: the daemon and its vault belong to another user",
 }
@@ -39,7 +39,7 @@ def run(words: list[str]) -> int:
         return 0
     first = report.problems[0]
     others = f" (and {len(report.problems) - 1} more)" if len(report.problems) > 1 else ""
-    print_error(f"{first.measured}{others}; run: {first.fix}")
+    print_error(f"{first.measured}{others}; {'run: ' if first.is_command else ''}{first.fix}")
     return 1
 
 

@@ -15,10 +15,14 @@ from hfproxy.cli.run.environment import CREDENTIAL_PREFIX, LOOPBACK, REMOVED_VAR
 from hfproxy.cli.run.git_config import HUB_URLS
 from hfproxy.detect.patterns import PATTERNS
 
-# The variables of REMOVED_VARIABLES that change where, or whether, the token is sent; the others hold a token.
-DIVERTING_VARIABLES = frozenset(
-    {"HF_OIDC_RESOURCE", "HUGGINGFACE_CO_STAGING", "HF_INFERENCE_ENDPOINT", "HF_HUB_DISABLE_IMPLICIT_TOKEN"}
-)
+# Those of REMOVED_VARIABLES that hold no token, but change where, or whether, it is sent
+# (docs/hub-protocol.md#environment).
+DIVERTING_VARIABLES = {
+    "HF_OIDC_RESOURCE": "makes huggingface_hub fetch another token",
+    "HUGGINGFACE_CO_STAGING": "overrides hf-proxy's address",
+    "HF_INFERENCE_ENDPOINT": "overrides hf-proxy's address for inference endpoints",
+    "HF_HUB_DISABLE_IMPLICIT_TOKEN": "keeps huggingface_hub from sending the credential",
+}
 PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
 LOOPBACK_EXCEPTIONS = frozenset({"127.0.0.1", "127.0.0.0/8", "*"})
 HUB_HOSTS = frozenset({"huggingface.co", "hf.co"})
@@ -51,11 +55,7 @@ def _variables(environ: Mapping[str, str], endpoint: object) -> Iterator[tuple[s
         value = environ.get(name, "")
         if not value or value.startswith(CREDENTIAL_PREFIX):
             continue
-        effect = (
-            "overrides hf-proxy's address"
-            if name in DIVERTING_VARIABLES
-            else "gives a token to every program started here"
-        )
+        effect = DIVERTING_VARIABLES.get(name, "gives a token to every program started here")
         yield f"{name} is set in this shell and {effect}", f"unset {name}"
     configured = environ.get("HF_ENDPOINT")
     if configured and isinstance(endpoint, str) and configured != endpoint:

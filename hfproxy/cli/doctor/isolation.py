@@ -43,7 +43,7 @@ PATH_OUTCOMES = {
 
 
 def run_attacks(facts: Facts) -> list[AttackResult]:
-    """Run all attacks, in the order of the table in docs/threat-model.md."""
+    """Run all attacks, in the order of the table in docs/guide/modes.md."""
     if sys.platform != "linux":
         attacks = ("keyring", *PROCESS_ATTACKS, "socket", "config", "path")
         return [AttackResult(attack, AttackOutcome.UNKNOWN, NOT_HERE) for attack in attacks]

@@ -39,12 +39,21 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The result of one check; `fix` is the command that helps, "" if none is needed."""
+    """The result of one check.
+
+    Attributes:
+        check: the name of the check.
+        severity: how bad it is.
+        measured: the measurement.
+        fix: the command that helps; "" if none is needed.
+        is_command: False if `fix` is advice in words instead.
+    """
 
     check: str
     severity: Severity
     measured: str
     fix: str = ""
+    is_command: bool = True
 
     def to_json(self) -> Message:
         """Return the object in `findings` of `--json`."""
@@ -86,8 +95,10 @@ class DoctorReport:
 
 
 def of_error(check: str, severity: Severity, error: HFProxyError) -> CheckResult:
-    """Turn an error into a result; messages of hf-proxy have the form `FAILURE; ADVICE: COMMAND`."""
+    """Turn an error into a result; messages of hf-proxy have the form `FAILURE; ADVICE: COMMAND (ALTERNATIVE)`, or
+    without a command `FAILURE; ADVICE`."""
     measured, _, advice = str(error).rpartition("; ")
     if not measured:
         return CheckResult(check, severity, str(error), "hf-proxy status")
-    return CheckResult(check, severity, measured, advice.rpartition(": ")[2])
+    _, colon, fix = advice.partition(" (")[0].rpartition(": ")
+    return CheckResult(check, severity, measured, fix, is_command=bool(colon))

@@ -18,7 +18,7 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     ttl = arguments.text("--ttl")
     if not arguments.positionals or ttl is None:
-        raise SYNTAX.usage_error("it takes a grant and --ttl")
+        raise SYNTAX.usage_error("name a grant and its new lifetime: hf-proxy renew ID --ttl 1h")
     renewed = request({"do": "renew", "id": arguments.positionals[0], "ttl": ttl})
     show(f"{text(renewed, 'id')}: until {local_time(renewed.get('expires_at'))}")
     return 0

@@ -29,5 +29,5 @@ def _why_none(status: Message) -> str:
     if status.get("locked"):
         return "unknown while the vault is locked"
     if status.get("opened") is False:
-        return "unknown, the vault was not opened since the start; open it with: hf-proxy unlock"
+        return "unknown, the vault is not opened yet; it opens at the first request that needs it"
     return "none; add one with: hf-proxy login"

@@ -139,7 +139,9 @@ class _Verification:
                 self._file(path, is_last=path == files[-1])
             self.macs.flush()
         except OSError as error:
-            raise JournalError(f"{self._path} cannot be read ({error.strerror}); see: hf-proxy status") from None
+            raise JournalError(
+                f"{self._path} cannot be read ({error.strerror}); name a journal file: hf-proxy audit verify FILE"
+            ) from None
         except JournalError as error:
             raise JournalError(f"{self._mac_error() or error}; {ADVICE}") from None
 

@@ -39,7 +39,7 @@ def run(words: list[str]) -> int:
     """
     arguments = SYNTAX.read(words)
     if not arguments.positionals:
-        raise SYNTAX.usage_error("it takes get, store or erase")
+        raise SYNTAX.usage_error("choose get, store or erase")
     description = sys.stdin.buffer.read(LIMIT_BYTES + 1)
     if arguments.positionals != ["get"]:  # a helper must ignore operations it does not know (gitcredentials(7))
         return 0

@@ -70,7 +70,7 @@ def run(words: list[str]) -> int:
     arguments = SYNTAX.read(words)
     verbs = {"install": install, "uninstall": uninstall, "status": status}
     if not arguments.positionals or arguments.positionals[0] not in verbs:
-        raise SYNTAX.usage_error("it takes one of: install, uninstall, status")
+        raise SYNTAX.usage_error("choose install, uninstall or status")
     return verbs[arguments.positionals[0]](_target(system=arguments.switch("--system")))
 
 
@@ -110,7 +110,7 @@ def _check_installable(target: Installation) -> None:
     if target.system:
         _check_root(target)
         units.check_only_root_changes(Path(target.places.python), units.PACKAGE)
-    target.manager.check_available("start the daemon by hand: hf-proxy daemon &")
+    target.manager.check_available("hf-proxy daemon &")
     _check_no_foreign_files(target)
 
 
@@ -214,7 +214,7 @@ def uninstall(target: Installation) -> int:
         show("hf-proxy is not installed as a service")
         return 0
     _check_no_foreign_files(target)
-    target.manager.check_available("to remove it by hand: rm " + " ".join(map(str, target.files)))
+    target.manager.check_available("rm " + " ".join(map(str, target.files)))
     _stop(target)
     remaining = [str(file) for file in target.files if os.path.lexists(file)]
     if remaining:
@@ -276,7 +276,7 @@ def _user_removal() -> list[str]:
 
 def status(target: Installation) -> int:
     """Show the state of each unit; return 0 if all are installed and the daemon answers."""
-    target.manager.check_available("is a daemon running at all? hf-proxy status")
+    target.manager.check_available("hf-proxy status", changes=False)
     for unit in UNITS:
         state = units.unit_state(target.directory / unit).value
         active, enabled = (target.manager.property(unit, name) for name in ("ActiveState", "UnitFileState"))

@@ -25,18 +25,23 @@ class Manager:
         """The command that shows the daemon's log."""
         return "journalctl -u hf-proxy.service" if self.scope == "--system" else "journalctl --user -u hf-proxy.service"
 
-    def check_available(self, instead: str) -> None:
-        """Check that this systemd is running; `instead` is the advice in the message if it is not.
+    def check_available(self, instead: str, *, changes: bool = True) -> None:
+        """Check that this systemd is running.
+
+        Args:
+            instead: the command to run if it is not, for the message.
+            changes: whether the caller would change something; the message then says that nothing was changed.
 
         Raises:
             ServiceError: it is not running.
         """
+        note = ", nothing was changed" if changes else ""
         missing = next((name for name in ("systemctl", "systemd-analyze") if shutil.which(name) is None), None)
         if missing:
-            raise ServiceError(f"there is no systemd here ({missing} is not found), nothing was changed; {instead}")
+            raise ServiceError(f"there is no systemd here ({missing} is not found){note}; run: {instead}")
         if self.ask("show", "--property=Version").returncode != 0:
-            reason = "systemd does not run here" if self.scope == "--system" else "your user has no systemd here"
-            raise ServiceError(f"{reason} (systemctl {self.scope} has no answer), nothing was changed; {instead}")
+            reason = "systemd does not run here" if self.scope == "--system" else "there is no systemd for your user"
+            raise ServiceError(f"{reason} (systemctl {self.scope} has no answer){note}; run: {instead}")
 
     def ask(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """Run systemctl, and return the result even if it failed."""

@@ -128,7 +128,8 @@ def admit(inbound: RequestHeaders, listener: Listener) -> Deny | None:
     """Return why a request is not admitted: another `Host`, or a web page may have sent it; None: it is admitted."""
     if inbound.fields.get("host") not in listener.allowed_hosts:
         return Deny(
-            Refusal.HOST, f"this is hf-proxy; it answers to {' and '.join(listener.hosts)} only: set HF_ENDPOINT"
+            Refusal.HOST,
+            f"this is hf-proxy; it answers to {' and '.join(listener.hosts)} only; set HF_ENDPOINT={listener.endpoint}",
         )
     return inbound.browser_refusal
 

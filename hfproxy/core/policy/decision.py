@@ -117,8 +117,8 @@ def advice(access: Access, deny: Deny, *, bound: bool) -> str:
     if deny.refusal not in {Refusal.SCOPE, Refusal.STRICT}:
         return RUN_AGAIN
     scopes = dict.fromkeys(f"--scope {scope_for(need)}" for need in access.needs)
-    outside = ", outside of this command" if bound else ""
-    return f"; allow it with: hf-proxy exec {' '.join(scopes)} -- CMD{outside}"
+    invitation = "to allow it, run outside this command" if bound else "allow it with"
+    return f"; {invitation}: hf-proxy exec {' '.join(scopes)} -- CMD"
 
 
 def join_reasons(parts: Iterable[str]) -> str:

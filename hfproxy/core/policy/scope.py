@@ -10,6 +10,7 @@ regard to case, refs with it and without `refs/heads/`.
 
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from hfproxy.core.policy.access import NEW_PULL_REQUEST, Action, Need, RepoType
 from hfproxy.errors import UsageError
@@ -147,7 +148,9 @@ def _action(text: str, word: str) -> Action:
     try:
         return Action(word)
     except ValueError:
-        raise _malformed(text, f"the action must be one of {' '.join(Action)}") from None
+        near = get_close_matches(word, Action, n=1)
+        hint = f"did you mean {near[0]}? All" if near else "all"
+        raise _malformed(text, f"unknown action ({hint} are in: man hf-proxy)") from None
 
 
 def _malformed(text: str, why: str) -> UsageError:

@@ -13,7 +13,12 @@ from hfproxy.daemon.control.dispatch import CommandTable
 from hfproxy.daemon.control.minting import GrantIssuer, grant_json
 from hfproxy.daemon.control.projects import ProjectTrust
 from hfproxy.daemon.grants.registry import GrantRegistry
-from hfproxy.errors import UsageError
+from hfproxy.errors import JournalError, RefusedError, StoreError, UsageError
+
+NOT_RECORDED = (
+    "revoked, but that could not be recorded (disk full?): a restarted daemon might accept them again; make room, then:"
+    " hf-proxy revoke --all"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +50,21 @@ class GrantCommands:
         return grant_json(await self.grants.renew(request.id, self.issuer.ttl(request.ttl)))
 
     async def revoke(self, request: requests.RevokeRequest, caller: Caller) -> wire.Message:
-        """Revoke the named grants, or all that the caller reaches, together with their descendants."""
+        """Revoke the named grants, or all that the caller reaches, together with their descendants.
+
+        Raises:
+            RefusedError: a grant is not the caller's, and nothing was done; or the grants have ended, but not on disk.
+            UsageError: no grant is named.
+        """
         ids = [grant.id for grant in caller.visible_grants(self.grants)] if request.all else list(request.ids)
         if not ids and not request.all:
             raise UsageError("name the grants to revoke, or --all; see: hf-proxy grants")
         for grant_id in ids:  # before any of them is revoked
             caller.check_visible(self.grants, grant_id)
-        return {"revoked": await self.grants.revoke(ids)}
+        try:
+            return {"revoked": await self.grants.revoke(ids)}
+        except (JournalError, StoreError):
+            raise RefusedError(NOT_RECORDED) from None
 
     async def trust_project(self, request: requests.TrustProjectRequest, caller: Caller) -> wire.Message:
         """Trust the content of a project file."""

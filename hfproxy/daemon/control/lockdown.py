@@ -204,7 +204,7 @@ class Lockdown:
                 self._close_vault(owner)
                 await self._end_grants(owner)  # those minted while the vault was open
                 why = f"{marker} cannot be removed; see: ls -l {marker}" if isinstance(error, OSError) else str(error)
-                raise RefusedError(f"it stays locked, so once more: hf-proxy unlock ({why})") from None
+                raise RefusedError(f"still locked ({why}); try again: hf-proxy unlock") from None
 
     def _mark_lifted(self, owner: Owner) -> None:
         self._active.discard(owner)

@@ -253,8 +253,8 @@ class JournalWriter:
 
 def _failure() -> JournalError:
     return JournalError(
-        "the journal cannot be written (disk full?), so nothing is done any more; make room, then start the daemon"
-        " again: hf-proxy daemon"
+        "the journal cannot be written (disk full?), so every request is refused; make room, then restart the daemon:"
+        " systemctl --user restart hf-proxy (or stop it and run: hf-proxy daemon)"
     )
 
 

@@ -264,8 +264,7 @@ class ProxyHandler:
         if self._accounts.locked_to(terms.uid):
             return refuse(identified, LOCKED, operation)
         if account is None or account.account.login != terms.login:
-            text = f"account '{terms.account}' was logged out; run: hf-proxy login"
-            return refuse(identified, Deny(Refusal.ACCOUNT, text), operation)
+            return refuse(identified, _logged_out(terms.account, again=account is not None), operation)
         if operation.access is not None:
             return Prepared(account, operation.access.resolved_for(account.account.user), trees)
         if operation.route.derives is SpecialRoute.WHOAMI:
@@ -397,15 +396,13 @@ WITHOUT_CREDENTIAL = frozenset({SpecialRoute.UNAUTHENTICATED, SpecialRoute.TELEM
 COMPRESSED_PUSH = Deny(Refusal.BAD_BODY, f"this push is refused: it must not be compressed as a whole{SEE_AUDIT}")
 LOCKED = Deny(Refusal.LOCKED, VAULT_LOCKED)
 MEANINGLESS = Deny(Refusal.UNKNOWN_ROUTE, f"this operation has no meaning that a scope could allow{SEE_AUDIT}")
-FOREIGN_PEER = Deny(
-    Refusal.PEER, "this connection is not from a user this hf-proxy works for; start your own: hf-proxy daemon"
-)
+FOREIGN_PEER = Deny(Refusal.PEER, "this hf-proxy does not serve your user; start your own: hf-proxy daemon")
 UNKNOWN_CONTAINER = Deny(
     Refusal.NO_CREDENTIAL,
     "no credential came with the request; run the container under: hf-proxy exec --container -- docker run IMAGE",
 )
 ONLY_CONTAINERS = Deny(
-    Refusal.HOLDER, "this credential is for containers only; get another one: hf-proxy exec -- CMD, without --container"
+    Refusal.HOLDER, "this credential is for containers only; get one for this machine: hf-proxy exec -- CMD"
 )
 NOT_FOR_CONTAINERS = Deny(
     Refusal.HOLDER,
@@ -415,6 +412,15 @@ MINTING = Deny(
     Refusal.MINTING,
     "this address hands out or changes live tokens, which no scope can allow; do it at https://huggingface.co/settings",
 )
+
+
+def _logged_out(account: str, *, again: bool) -> Deny:
+    """Return the refusal of a grant from before a logout. `again`: the account was logged in again since then."""
+    if again:
+        text = f"account '{account}' was logged in again; start the command again: hf-proxy exec -- CMD"
+    else:
+        text = f"account '{account}' was logged out; run: hf-proxy login"
+    return Deny(Refusal.ACCOUNT, text)
 
 
 def _objects_to_scope_only(deny: Deny) -> bool:

@@ -208,7 +208,10 @@ class TestWhatTheClientPrints:
         script = "from huggingface_hub import HfApi\nHfApi().upload_file(path_or_fileobj=b'x', path_in_repo='x', repo_id='you/public-model')"
         done = client.attempt(daemon, script, options=("--scope", "write:me/*"))
         assert done.returncode == 1
-        assert "allow it with: hf-proxy exec --scope write:models/you/public-model -- CMD" in done.stderr
+        assert (
+            "to allow it, run outside this command: hf-proxy exec --scope write:models/you/public-model -- CMD"
+            in done.stderr
+        )
 
     def test_reading_a_private_model_outside_the_scope(
         self, daemon: DaemonFixture, hub: FakeHub, client: Client

@@ -315,7 +315,7 @@ class TestALockedKeyring:
         assert daemon.status()["accounts"] == []
         assert daemon.status()["opened"] is False
         told = daemon.must("status")
-        assert "not opened since the start; open it with: hf-proxy unlock" in told
+        assert "not opened yet; it opens at the first request that needs it" in told
         assert "hf-proxy login" not in told
 
     def test_is_asked_about_once_by_a_burst_of_commands(self, daemon: DaemonFixture, desktop: SecretService) -> None:

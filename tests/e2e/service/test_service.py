@@ -233,7 +233,7 @@ def test_without_a_systemd_of_the_user_it_says_what_to_do_and_writes_nothing(man
     done = manager.hfproxy("service", "install", env={"XDG_RUNTIME_DIR": f"{manager.home}/elsewhere"})
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
-    assert "your user has no systemd here" in done.stderr
+    assert "there is no systemd for your user" in done.stderr
     assert "hf-proxy daemon &" in done.stderr
     without = ["env", f"PATH={manager.home}/elsewhere", manager.python, "-I", "-m", "hfproxy"]
     none = manager.run(*without, "service", "install")

@@ -339,7 +339,7 @@ def test_a_wrong_passphrase_is_not_repeated(environment: dict[str, str], daemon:
 def test_a_vault_that_was_not_opened_yet_is_not_said_to_be_empty(hf_proxy: HfProxy, daemon: ScriptedDaemon) -> None:
     daemon.answers["status"] = {**STATUS, "opened": False, "accounts": []}
     told = done(hf_proxy("status"))
-    assert "not opened since the start; open it with: hf-proxy unlock" in told
+    assert "not opened yet; it opens at the first request that needs it" in told
     assert "hf-proxy login" not in told
 
 

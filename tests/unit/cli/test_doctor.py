@@ -119,9 +119,16 @@ def test_our_own_credential_in_the_environment_is_none(findings: Findings, well:
     assert findings(HF_TOKEN="hf_px_0Ours9", HF_ENDPOINT=ENDPOINT)["environment"]["severity"] == "ok"
 
 
-@pytest.mark.parametrize("name", ["HUGGINGFACE_CO_STAGING", "HF_OIDC_RESOURCE", "HF_HUB_DISABLE_IMPLICIT_TOKEN"])
-def test_what_outranks_us_is_named(findings: Findings, well: ScriptedDaemon, name: str) -> None:
-    assert name in findings(**{name: "1"})["environment"]["measured"]
+@pytest.mark.parametrize(
+    ("name", "effect"),
+    [
+        ("HUGGINGFACE_CO_STAGING", "overrides hf-proxy's address"),
+        ("HF_OIDC_RESOURCE", "makes huggingface_hub fetch another token"),
+        ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "keeps huggingface_hub from sending the credential"),
+    ],
+)
+def test_what_outranks_us_is_named(findings: Findings, well: ScriptedDaemon, name: str, effect: str) -> None:
+    assert findings(**{name: "1"})["environment"]["measured"] == f"{name} is set in this shell and {effect}"
 
 
 def test_another_endpoint_is_named_without_its_password(findings: Findings, well: ScriptedDaemon) -> None:
@@ -264,11 +271,13 @@ class TestTheTokens:
         found = findings()["token"]
         assert (found["severity"], found["fix"]) == ("problem", "hf-proxy login --account default")
 
-    def test_a_hub_out_of_reach_is_a_problem(self, findings: Findings, well: ScriptedDaemon) -> None:
+    def test_a_hub_out_of_reach_is_a_problem(self, hf_proxy: HfProxy, findings: Findings, well: ScriptedDaemon) -> None:
         why = "https://huggingface.co cannot be reached; check the network, or upstream.hub in config.toml"
         well.answers["doctor"] = {"network": {"origin": "x", "why": why, "ms": None, "skew": None}, "tokens": []}
         found = findings()["upstream"]
         assert (found["severity"], found["measured"]) == ("problem", "https://huggingface.co cannot be reached")
+        # Advice, and no command that could be run.
+        assert "; check the network, or upstream.hub in config.toml\n" in hf_proxy("doctor").stderr
 
     @pytest.mark.parametrize(("skew", "severity"), [(0, "ok"), (-3, "ok"), (3600, "warning"), (-86400, "warning")])
     def test_a_clock_that_is_wrong(self, findings: Findings, well: ScriptedDaemon, skew: int, severity: str) -> None:

@@ -280,7 +280,7 @@ def test_what_cannot_be_executed_is_126_and_its_grant_is_revoked(
 
 
 def test_without_a_daemon_it_is_125(hf_proxy: HfProxy) -> None:
-    assert "start it with: hf-proxy daemon" in failed(hf_proxy("exec", "--", "true"), 125)
+    assert "start it: hf-proxy service install" in failed(hf_proxy("exec", "--", "true"), 125)
 
 
 @pytest.mark.parametrize(("code", "exit_code"), [(1, 125), (2, 2)])

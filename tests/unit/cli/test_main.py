@@ -121,7 +121,7 @@ def test_a_token_typed_by_mistake_is_not_repeated(hf_proxy: HfProxy, words: tupl
     ],
 )
 def test_without_a_daemon_every_command_names_the_next_one(hf_proxy: HfProxy, words: tuple[str, ...]) -> None:
-    assert "start it with: hf-proxy daemon" in failed(hf_proxy(*words), 1)
+    assert "start it: hf-proxy service install" in failed(hf_proxy(*words), 1)
 
 
 def test_a_relative_directory_is_a_failure_that_names_the_variable(hf_proxy: HfProxy) -> None:
@@ -177,7 +177,7 @@ def test_output_that_goes_nowhere_is_no_traceback(
         check=False,
     )
     assert result.returncode == code, result
-    assert result.stderr == ("hf-proxy: No space left on device; try again\n" if code else "")
+    assert result.stderr == ("hf-proxy: cannot write the output (No space left on device); try again\n" if code else "")
 
 
 def test_the_prompt_does_not_show_what_is_typed(environment: dict[str, str], daemon: ScriptedDaemon) -> None:

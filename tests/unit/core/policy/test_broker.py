@@ -401,7 +401,9 @@ def test_from_inside_of_a_command_more_is_asked_for_outside_of_it(world: World, 
     grant, _ = world.mint(GrantTerms("default", (parse("read:me/b"),), 100, bind=bind))
     for decision in (authorize(world.broker, grant, WRITE_A, 1), authorize(world.broker, grant, READ_A, 1)):
         assert isinstance(decision, Deny | AllowAnonymous)
-        assert decision.why.endswith("-- CMD" if bind is Bind.NONE else "-- CMD, outside of this command")
+        invitation = "; allow it with: " if bind is Bind.NONE else "; to allow it, run outside this command: "
+        assert f"{invitation}hf-proxy exec --scope " in decision.why
+        assert decision.why.endswith(" -- CMD")
 
 
 def test_a_grant_of_a_tree_is_for_that_tree_and_so_are_those_minted_from_it(world: World) -> None:
