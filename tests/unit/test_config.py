@@ -99,7 +99,10 @@ def test_a_mistake_in_it_is_named_with_its_place(text: str, named: str) -> None:
         ("[grants]\ndefault_ttl = '1.5h'", "grants.default_ttl: malformed duration '1.5h'"),
         ("[grants]\nmax_ttl = 'long'", "grants.max_ttl: malformed duration 'long'"),
         ("[grants]\ndefault_ttl = '13h'", "grants.default_ttl"),
-        ("[grants]\nceiling = ['raed']", "grants.ceiling: malformed scope 'raed'"),
+        (
+            "[grants]\nceiling = ['raed']",
+            r"grants.ceiling: malformed scope 'raed': unknown action \(did you mean read\?",
+        ),
         ("[profiles.a]\nscopes = ['read', 'read:a/b/c']", "profiles.a.scopes: malformed scope 'read:a/b/c'"),
         ("[listen]\naddress = '0.0.0.0:4880'", "listen.address"),
         ("[listen]\naddress = '127.0.0.1'", "listen.address"),

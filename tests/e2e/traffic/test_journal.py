@@ -145,6 +145,10 @@ def check_that_nothing_is_done(daemon: DaemonFixture, hub: FakeHub, minted: dict
     assert (mint.returncode, mint.stdout) == (1, "")
     assert "cannot be written" in mint.stderr
     assert daemon.cli("status").returncode == 0
+    revoke = daemon.cli("revoke", minted["id"])
+    assert (revoke.returncode, revoke.stdout) == (1, "")
+    assert "revoked, but that could not be recorded" in revoke.stderr
+    assert say(minted, "GET", INFO).refusal == "revoked"
 
 
 def check_that_it_works_again(daemon: DaemonFixture, hub: FakeHub) -> None:
