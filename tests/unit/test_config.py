@@ -101,7 +101,7 @@ def test_a_mistake_in_it_is_named_with_its_place(text: str, named: str) -> None:
         ("[grants]\ndefault_ttl = '13h'", "grants.default_ttl"),
         (
             "[grants]\nceiling = ['raed']",
-            r"grants.ceiling: malformed scope 'raed': unknown action \(did you mean read\?",
+            "grants.ceiling: malformed scope 'raed': unknown action (did you mean read?",
         ),
         ("[profiles.a]\nscopes = ['read', 'read:a/b/c']", "profiles.a.scopes: malformed scope 'read:a/b/c'"),
         ("[listen]\naddress = '0.0.0.0:4880'", "listen.address"),
