@@ -80,4 +80,5 @@ def test_the_reason_ends_with_the_command_that_would_help(objections: tuple[Obje
 def test_inside_of_a_bound_command_the_advice_is_to_leave_it(access: Access) -> None:
     decision = decide(access, (no(Refusal.SCOPE),), bound=True)
     assert not isinstance(decision, Allow)
-    assert decision.why.endswith("/me/a -- CMD, outside of this command")
+    command = f"hf-proxy exec --scope {access.needs[0].action}:models/me/a -- CMD"
+    assert decision.why.endswith(f"; to allow it, run outside this command: {command}")
