@@ -7,6 +7,7 @@ Everything runs as a user would run it: separate processes, real sockets. The in
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +15,8 @@ from typing import Any, ClassVar
 import control_socket
 from readiness import ReadySocket, wait_for_answer
 
+# Within which an entry follows its effect.
+ENTRY_SECONDS = 30
 PYTHON = os.environ.get("HFPROXY_PYTHON", sys.executable)
 HFPROXY = (PYTHON, "-I", "-m", "hfproxy")
 PASSPHRASE = b"a passphrase of the drill"
@@ -123,6 +126,19 @@ class DaemonFixture:
         """The journal's entries."""
         entries = control_socket.stream(self.socket, control_socket.audit_request(options))
         return [entry for entry in entries if entry["seq"] > self.first_seq]
+
+    def audit_with(self, kind: str) -> list[dict[str, Any]]:
+        """The journal's entries, once one of them is of a kind.
+
+        A grant is over before that is on disk, so the entry may come a moment after its effect.
+        """
+        deadline = time.monotonic() + ENTRY_SECONDS
+        while True:
+            entries = self.audit()
+            if any(entry["kind"] == kind for entry in entries):
+                return entries
+            assert time.monotonic() < deadline, entries
+            time.sleep(0.01)
 
     def request(self, message: dict[str, Any]) -> dict[str, Any]:
         """Send a request on the control socket and return its answer."""

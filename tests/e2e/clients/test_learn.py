@@ -101,7 +101,7 @@ def test_the_line_that_it_prints_is_the_same(learned: Ran) -> None:
 
 def test_its_grant_ends_with_it(learned: Ran, daemon: DaemonFixture) -> None:
     assert daemon.status()["grants"] == 0
-    assert [entry["kind"] for entry in daemon.audit()][-1] == "revoked"
+    assert [entry["kind"] for entry in daemon.audit_with("revoked")][-1] == "revoked"
 
 
 @pytest.mark.own_daemon
