@@ -7,29 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from groups import group_of
 
 CLIENTS = Path(os.environ.get("HFPROXY_CLIENTS", Path(__file__).parents[1] / ".venvs"))
 # The random part of hf_… and api_org_…, and the last of hf_oauth_eyJ0.… and hf_jwt_eyJ0.….
 TOKEN = re.compile(r"(?<=hf_|rg_|J0[.])[A-Za-z]{34}")
-# What one worker does, one test after the other: what makes users, bridges, namespaces or a user manager; and what needs
-# descriptors, memory or time for itself.
-GROUPS = {
-    "machine": (
-        "e2e/attacks/test_dedicated_user.py",
-        "e2e/attacks/test_isolation.py",
-        "e2e/containers/",
-        "e2e/recovery/test_keyring.py",
-        "e2e/service/",
-        "e2e/traffic/test_idle.py",
-        "unit/vault/test_kernel_key_cache.py",
-    ),
-    "load": (
-        "drills/",
-        "e2e/client_quirks/test_large_and_slow.py",
-        "e2e/recovery/test_restart.py",
-        "e2e/traffic/test_large_bodies.py",
-    ),
-}
 IN_CI = os.environ.get("CI") == "true"
 
 
@@ -64,14 +46,25 @@ def pytest_make_parametrize_id(val: object) -> str | None:
     return TOKEN.sub("TOKEN", text).encode("unicode_escape").decode("ascii")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """Give each group to one worker.
+
+    pytest-xdist 3.8 takes a group from the test's name, which it changes in a way that pytest 9.2 does not see.
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return group_of(nodeid) or nodeid
+
+    return ByGroup(config, log)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tests for pytest-xdist, the idle stream's last; refuse a token in a name."""
+    """Put the idle stream's tests last; refuse a token in a name."""
     items.sort(key=lambda item: "test_idle.py" in item.nodeid)
-    for item in items:
-        for group, places in GROUPS.items():
-            if item.nodeid.removeprefix("tests/").startswith(places):
-                item.add_marker(pytest.mark.xdist_group(group))
     bad = [item.nodeid for item in items if TOKEN.search(item.nodeid)]
     if bad:
         raise pytest.UsageError(f"a token in a test's name: {bad[0]}; give the parameter an id")

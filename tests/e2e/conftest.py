@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fakehub import FakeHub
 from fixtures import canary, daemon, hub, no_daemon_is_left, shared_daemons
+from groups import group_of
 from idle_stream import IDLE_STREAM, IdleStream
 from real_client import Client
 from secret_service import SecretService
@@ -34,10 +35,5 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     With pytest-xdist it is then open in the one worker that has the group.
     """
     idle = [one for one in item.session.items if "test_idle.py" in one.nodeid]
-    if idle and IDLE_STREAM not in item.config.stash and _group(item) == _group(idle[0]):
+    if idle and IDLE_STREAM not in item.config.stash and group_of(item.nodeid) == group_of(idle[0].nodeid):
         item.config.stash[IDLE_STREAM] = IdleStream()
-
-
-def _group(item: pytest.Item) -> str | None:
-    mark = item.get_closest_marker("xdist_group")
-    return None if mark is None else mark.args[0]

@@ -1,5 +1,6 @@
 """What `conftest.py` sees to while tests are collected: no token in a name, and a skip that workers met is loud as well."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,3 +30,15 @@ def test_what_did_not_run_in_a_worker_fails_in_ci(tmp_path: Path, kind: str) -> 
     assert code == 1
     _, section = printed.split("NOT RUN, AND IN CI THAT IS A FAILURE")
     assert "no bus here" in section
+
+
+def test_a_group_runs_in_one_worker_and_the_rest_in_any(tmp_path: Path) -> None:
+    for folder in ("drills", "unit"):
+        (tmp_path / folder).mkdir()
+        source = "import pytest\n\n@pytest.mark.parametrize('number', range(6))\ndef test_x(number):\n    pass\n"
+        (tmp_path / folder / f"test_{folder}.py").write_text(source)
+    code, printed = run(tmp_path, "", "-n", "2", "--dist", "loadgroup", "--verbose")
+    assert code == 0
+    ran = re.findall(r"\[(gw\d)\] .* PASSED (\w+)/", printed)
+    assert len(ran) == 12
+    assert len({worker for worker, folder in ran if folder == "drills"}) == 1

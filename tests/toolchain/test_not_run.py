@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 CONFTEST = Path(__file__).parents[1] / "conftest.py"
+SUPPORT = Path(__file__).parents[1] / "support"
 PASSES = "def test_runs():\n    pass\n"
 NOT_RUN = {
     "a test": "import pytest\n\ndef test_x():\n    pytest.skip('no bus here')\n",
@@ -22,7 +23,7 @@ NOT_RUN = {
 def run(folder: Path, ci: str, *options: str, **modules: str) -> tuple[int, str]:
     """Run these modules as a suite; returns the exit code and what was printed."""
     (folder / "conftest.py").write_text(CONFTEST.read_text())
-    (folder / "pytest.ini").write_text("[pytest]\nasyncio_mode = auto\n")
+    (folder / "pytest.ini").write_text(f"[pytest]\nasyncio_mode = auto\npythonpath = {SUPPORT}\n")
     for name, text in modules.items():
         (folder / f"test_{name}.py").write_text(text)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "HFPROXY_"))}
