@@ -126,8 +126,8 @@ def test_a_commit_of_200_megabytes_without_a_length_passes(bulk: BulkHub, bulk_d
 
 @pytest.fixture
 def hub(hub: FakeHub) -> FakeHub:
-    """A Hub that compresses, and whose xet tokens are as long as it says they may be."""
-    hub.world.settings.xet_token_padding = 40_000
+    """A Hub that compresses, lists a repository on one page, and makes xet tokens of the greatest length."""
+    hub.world.settings.xet_token_padding, hub.world.settings.page_size = 40_000, 1000
     hub.add_repo("model", "me/odd", private=True, files={"text.txt": b"line\n" * 2000, "odd %23/ö.txt": b"odd\n"})
     return hub
 
