@@ -16,6 +16,16 @@ def whole(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
     return "\r\n".join(lines).encode("latin-1") + body
 
 
+def lines_until(incoming: "socket.SocketIO", last: bytes) -> bytes | None:
+    """The lines before `last`; None where the connection ends before it."""
+    lines = []
+    while line := incoming.readline():
+        if line == last:
+            return b"".join(lines)
+        lines.append(line)
+    return None
+
+
 class RawHub:
     """One thread a connection. An answer that is a function gives its pieces; after the last the connection is closed."""
 
@@ -41,7 +51,7 @@ class RawHub:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, suppress(OSError), connection.makefile("rb") as incoming:
-            while head := b"".join(iter(incoming.readline, b"\r\n")):
+            while head := lines_until(incoming, b"\r\n"):
                 self.asked.set()
                 body = self._body(head.lower(), incoming)
                 if head.startswith(b"GET /api/whoami-v2 "):
@@ -57,7 +67,8 @@ class RawHub:
 
     def _body(self, head: bytes, incoming: "socket.SocketIO") -> bytes:
         if b"transfer-encoding: chunked" in head:
-            return b"".join([*iter(incoming.readline, b"0\r\n"), b"0\r\n", incoming.readline()])
+            chunks = lines_until(incoming, b"0\r\n")
+            return b"" if chunks is None else chunks + b"0\r\n" + incoming.readline()
         length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
         body: bytes = incoming.read(length)
         if len(body) < length:
