@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,12 @@ CLIENTS = Path(os.environ.get("HFPROXY_CLIENTS", Path(__file__).parents[1] / ".v
 # The random part of hf_… and api_org_…, and the last of hf_oauth_eyJ0.… and hf_jwt_eyJ0.….
 TOKEN = re.compile(r"(?<=hf_|rg_|J0[.])[A-Za-z]{34}")
 IN_CI = os.environ.get("CI") == "true"
+
+
+def pytest_configure() -> None:
+    """Take SIGINT, which a shell lets its background jobs ignore, and they hand that on to what the tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
