@@ -99,7 +99,7 @@ def log_in(daemon: DaemonFixture, token: str) -> None:
     typed("daemon")
     daemon.start()
     typed("login")
-    tell(daemon.login(token))
+    tell(daemon.must("login", "--token-stdin", stdin=token))
 
 
 def work(daemon: DaemonFixture, client: Client) -> Path:
