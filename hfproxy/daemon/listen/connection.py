@@ -1,4 +1,4 @@
-"""A client connection: whose it is, and which parser reads its requests.
+"""A client connection: the user at its other end, and the parser that reads its requests.
 
 The kernel is asked for the peer's uid when the connection is accepted. A connection of another user is served far
 enough to be refused by HTTP, `MAX_FOREIGN_CONNECTIONS` at a time; a connection that sends no complete request head
