@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import IO
 
 WHO = json.dumps({"name": "me", "id": "1" * 24, "auth": {"accessToken": {"role": "fineGrained"}}}).encode()
 Answer = bytes | Callable[[], Iterable[bytes]]
@@ -16,7 +17,7 @@ def whole(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
     return "\r\n".join(lines).encode("latin-1") + body
 
 
-def lines_until(incoming: "socket.SocketIO", last: bytes) -> bytes | None:
+def lines_until(incoming: IO[bytes], last: bytes) -> bytes | None:
     """The lines before `last`; None where the connection ends before it."""
     lines = []
     while line := incoming.readline():
@@ -65,7 +66,7 @@ class RawHub:
                     connection.sendall(piece)
                 return
 
-    def _body(self, head: bytes, incoming: "socket.SocketIO") -> bytes:
+    def _body(self, head: bytes, incoming: IO[bytes]) -> bytes:
         if b"transfer-encoding: chunked" in head:
             chunks = lines_until(incoming, b"0\r\n")
             return b"" if chunks is None else chunks + b"0\r\n" + incoming.readline()

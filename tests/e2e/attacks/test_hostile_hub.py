@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import pytest
 from canary import leaks, made_up
 from daemon_fixture import DaemonFixture
-from raw_hub import RawHub, raw_hub, whole
+from raw_hub import RawHub, lines_until, raw_hub, whole
 from wire_client import Reply, ask, bearer
 
 INFO = "/api/models/me/a"
@@ -222,7 +222,8 @@ class TestRevoked:
         wire.hub.answer = half
         with wire.connect(f"GET {FILE}") as client, client.makefile("rb") as answer:
             client.sendall(b"\r\n")
-            head = b"".join(iter(answer.readline, b"\r\n"))
+            head = lines_until(answer, b"\r\n")
+            assert head is not None
             assert answer.read(1000) == b"a" * 1000
             wire.daemon.must("revoke", wire.id)
             revoked.set()
